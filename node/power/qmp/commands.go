@@ -1,0 +1,94 @@
+package qmp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// A Status is the reply to query-status.
+type Status struct {
+	Running bool   `json:"running"`
+	Status  string `json:"status"` // QEMU's run state: prelaunch, running, paused, shutdown, …
+}
+
+// QueryStatus asks for the run state.
+func (c *Client) QueryStatus(ctx context.Context) (Status, error) {
+	var s Status
+	err := c.Execute(ctx, "query-status", nil, &s)
+	return s, err
+}
+
+// QueryUUID asks for the VM's UUID in its usual text form.
+func (c *Client) QueryUUID(ctx context.Context) (string, error) {
+	var r struct{ UUID string }
+	err := c.Execute(ctx, "query-uuid", nil, &r)
+	return r.UUID, err
+}
+
+// Stop pauses the VM; its clock stands still until [Client.Cont].
+func (c *Client) Stop(ctx context.Context) error { return c.Execute(ctx, "stop", nil, nil) }
+
+// Cont starts or resumes the VM.
+func (c *Client) Cont(ctx context.Context) error { return c.Execute(ctx, "cont", nil, nil) }
+
+// SystemReset resets the VM as a reset button does.
+func (c *Client) SystemReset(ctx context.Context) error {
+	return c.Execute(ctx, "system_reset", nil, nil)
+}
+
+// Powerdown presses the ACPI power button; the guest decides what follows.
+func (c *Client) Powerdown(ctx context.Context) error {
+	return c.Execute(ctx, "system_powerdown", nil, nil)
+}
+
+// InjectNMI raises an NMI on every processor.
+func (c *Client) InjectNMI(ctx context.Context) error {
+	return c.Execute(ctx, "inject-nmi", nil, nil)
+}
+
+// Quit ends the QEMU process. QEMU may close the connection before its answer, which counts as done.
+func (c *Client) Quit(ctx context.Context) error {
+	err := c.Execute(ctx, "quit", nil, nil)
+	if errors.Is(err, ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// Actions says what QEMU does on some happenings; empty fields are left as they are.
+type Actions struct {
+	Reboot   string `json:"reboot,omitempty"`   // reset, shutdown
+	Shutdown string `json:"shutdown,omitempty"` // poweroff, pause
+	Panic    string `json:"panic,omitempty"`    // pause, shutdown, exit-failure, none
+	Watchdog string `json:"watchdog,omitempty"` // reset, shutdown, poweroff, pause, debug, none, inject-nmi
+}
+
+// SetAction changes the actions of a running QEMU (6.0 and later).
+func (c *Client) SetAction(ctx context.Context, a Actions) error {
+	return c.Execute(ctx, "set-action", a, nil)
+}
+
+// QomGet reads one property of QEMU's object tree into result, a pointer.
+func (c *Client) QomGet(ctx context.Context, path, property string, result any) error {
+	return c.Execute(ctx, "qom-get", map[string]string{"path": path, "property": property}, result)
+}
+
+// ChardevConnected reports whether somebody holds the other end of the chardev with that id.
+func (c *Client) ChardevConnected(ctx context.Context, id string) (bool, error) {
+	var up bool
+	err := c.QomGet(ctx, "/chardevs/"+id, "connected", &up)
+	return up, err
+}
+
+// Decode reads the event's fields into v, a pointer. An event without fields leaves v as it is.
+func (e Event) Decode(v any) error {
+	if len(e.Data) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(e.Data, v); err != nil {
+		return fmt.Errorf("qmp: event %s: %w", e.Name, err)
+	}
+	return nil
+}
