@@ -1,0 +1,65 @@
+//go:build e2e
+
+package agent_test
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/midplane-project/midplane/node/power/agent"
+)
+
+// realAgent runs Debian's qemu-ga on this host, listening on a Unix socket instead of a virtio port.
+func realAgent(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "qga")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path := filepath.Join(dir, "a.sock")
+	cmd := exec.Command("qemu-ga", "-m", "unix-listen", "-p", path, "-t", dir, "-f", filepath.Join(dir, "pid"))
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("%v (apt install qemu-guest-agent)", err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	for t.Context().Err() == nil {
+		if c, err := net.Dial("unix", path); err == nil {
+			// Leave half a request behind: the next client must not suffer from it.
+			c.Write([]byte(`{"execute": "guest-p`))
+			c.Close()
+			return path
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("qemu-ga did not listen")
+	return ""
+}
+
+func TestRealAgent(t *testing.T) {
+	c := agent.New(realAgent(t), 0)
+	defer c.Close()
+	got, err := c.Exec(t.Context(), agent.Command{
+		Path: "/bin/sh", Args: []string{"-c", "cat; echo $X >&2; exit 7"},
+		Env: []string{"X=err", "PATH=/bin:/usr/bin"}, Stdin: []byte("in\n"),
+	})
+	if err != nil || got.ExitCode != 7 || string(got.Stdout) != "in\n" || string(got.Stderr) != "err\n" {
+		t.Errorf("Exec = %+v, %v", got, err)
+	}
+	if got, err = c.Exec(t.Context(), agent.Command{Path: "/bin/sh", Args: []string{"-c", "kill -9 $$"}}); err != nil || got.Signal != 9 {
+		t.Errorf("killed program: %+v, %v", got, err)
+	}
+	path, want := filepath.Join(t.TempDir(), "f"), bytes.Repeat([]byte("0123456789\xff\n\x00"), 20000)
+	if err := c.CopyTo(t.Context(), bytes.NewReader(want), path); err != nil {
+		t.Fatal(err)
+	}
+	var back bytes.Buffer
+	if err := c.CopyFrom(t.Context(), path, &back); err != nil || !bytes.Equal(back.Bytes(), want) {
+		t.Errorf("%d of %d bytes back, %v", back.Len(), len(want), err)
+	}
+}
