@@ -960,7 +960,9 @@ type PresenceTable struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Entries []*Presence            `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
 	// Everything not listed is absent; false: only changes are listed.
-	Complete      bool `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
+	Complete bool `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
+	// On streams between replicas: the shelf that the table is of.
+	Shelf         string `protobuf:"bytes,3,opt,name=shelf,proto3" json:"shelf,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1007,6 +1009,13 @@ func (x *PresenceTable) GetComplete() bool {
 		return x.Complete
 	}
 	return false
+}
+
+func (x *PresenceTable) GetShelf() string {
+	if x != nil {
+		return x.Shelf
+	}
+	return ""
 }
 
 // Refusal ends a stream with a reason that a program can act on.
@@ -1575,6 +1584,7 @@ type RelayClaim struct {
 	Hello         *NodeHello             `protobuf:"bytes,2,opt,name=hello,proto3" json:"hello,omitempty"`
 	Release       bool                   `protobuf:"varint,3,opt,name=release,proto3" json:"release,omitempty"` // the node detached
 	Lost          bool                   `protobuf:"varint,4,opt,name=lost,proto3" json:"lost,omitempty"`       // the node's last stream to the sender broke
+	Epoch         uint64                 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`     // with release or lost: the claim that is meant
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1635,6 +1645,13 @@ func (x *RelayClaim) GetLost() bool {
 		return x.Lost
 	}
 	return false
+}
+
+func (x *RelayClaim) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
 }
 
 type RelayClaimAnswer struct {
@@ -1993,10 +2010,11 @@ const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"\x06Detach\":\n" +
 	"\fLeaderNotice\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
-	"\x06leader\x18\x02 \x01(\tR\x06leader\"\\\n" +
+	"\x06leader\x18\x02 \x01(\tR\x06leader\"r\n" +
 	"\rPresenceTable\x12/\n" +
 	"\aentries\x18\x01 \x03(\v2\x15.midplane.v1.PresenceR\aentries\x12\x1a\n" +
-	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"w\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12\x14\n" +
+	"\x05shelf\x18\x03 \x01(\tR\x05shelf\"w\n" +
 	"\aRefusal\x12,\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x18.midplane.v1.RefusalCodeR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12$\n" +
@@ -2032,13 +2050,14 @@ const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"\x05shelf\x18\x01 \x01(\tR\x05shelf\x12)\n" +
 	"\x10hardware_address\x18\x02 \x01(\rR\x0fhardwareAddress\x12\x16\n" +
 	"\x06outbox\x18\x03 \x01(\fR\x06outbox\x12'\n" +
-	"\x03ack\x18\x04 \x01(\v2\x15.midplane.v1.EventAckR\x03ack\"\x82\x01\n" +
+	"\x03ack\x18\x04 \x01(\v2\x15.midplane.v1.EventAckR\x03ack\"\x98\x01\n" +
 	"\n" +
 	"RelayClaim\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12,\n" +
 	"\x05hello\x18\x02 \x01(\v2\x16.midplane.v1.NodeHelloR\x05hello\x12\x18\n" +
 	"\arelease\x18\x03 \x01(\bR\arelease\x12\x12\n" +
-	"\x04lost\x18\x04 \x01(\bR\x04lost\"\x91\x01\n" +
+	"\x04lost\x18\x04 \x01(\bR\x04lost\x12\x14\n" +
+	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\"\x91\x01\n" +
 	"\x10RelayClaimAnswer\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1d\n" +

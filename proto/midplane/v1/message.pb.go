@@ -268,7 +268,9 @@ type Envelope struct {
 	// Claim epoch of the sending slot.
 	Epoch uint64 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// How many replicas may still pass it on.
-	Hops          uint32 `protobuf:"varint,8,opt,name=hops,proto3" json:"hops,omitempty"`
+	Hops uint32 `protobuf:"varint,8,opt,name=hops,proto3" json:"hops,omitempty"`
+	// On streams between replicas, which carry all shelves: the frame's shelf.
+	Shelf         string `protobuf:"bytes,9,opt,name=shelf,proto3" json:"shelf,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -359,6 +361,13 @@ func (x *Envelope) GetHops() uint32 {
 	return 0
 }
 
+func (x *Envelope) GetShelf() string {
+	if x != nil {
+		return x.Shelf
+	}
+	return ""
+}
+
 // Event is a platform event on its way from a node's outbox to the shelf.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -447,7 +456,11 @@ type Presence struct {
 	State   PresenceState          `protobuf:"varint,2,opt,name=state,proto3,enum=midplane.v1.PresenceState" json:"state,omitempty"`
 	Name    string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// Leader's time since which the state holds, nanoseconds since 1970.
-	Since         int64 `protobuf:"varint,4,opt,name=since,proto3" json:"since,omitempty"`
+	Since int64 `protobuf:"varint,4,opt,name=since,proto3" json:"since,omitempty"`
+	// Claim epoch of the slot, as far as the sender knows.
+	Epoch uint64 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Attached to the replica that sends the table: no hop between replicas.
+	Here          bool `protobuf:"varint,6,opt,name=here,proto3" json:"here,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -510,6 +523,20 @@ func (x *Presence) GetSince() int64 {
 	return 0
 }
 
+func (x *Presence) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Presence) GetHere() bool {
+	if x != nil {
+		return x.Here
+	}
+	return false
+}
+
 var File_midplane_v1_message_proto protoreflect.FileDescriptor
 
 const file_midplane_v1_message_proto_rawDesc = "" +
@@ -520,7 +547,7 @@ const file_midplane_v1_message_proto_rawDesc = "" +
 	"\tprivilege\x18\x02 \x01(\rR\tprivilege\x12\x1d\n" +
 	"\n" +
 	"source_lun\x18\x03 \x01(\rR\tsourceLun\x12\x18\n" +
-	"\asession\x18\x04 \x01(\rR\asession\"\xe1\x01\n" +
+	"\asession\x18\x04 \x01(\rR\asession\"\xf7\x01\n" +
 	"\bEnvelope\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\fR\binstance\x12\x14\n" +
@@ -529,18 +556,21 @@ const file_midplane_v1_message_proto_rawDesc = "" +
 	"\x05plane\x18\x05 \x01(\x0e2\x12.midplane.v1.PlaneR\x05plane\x12\x12\n" +
 	"\x04term\x18\x06 \x01(\x04R\x04term\x12\x14\n" +
 	"\x05epoch\x18\a \x01(\x04R\x05epoch\x12\x12\n" +
-	"\x04hops\x18\b \x01(\rR\x04hops\"\x8b\x01\n" +
+	"\x04hops\x18\b \x01(\rR\x04hops\x12\x14\n" +
+	"\x05shelf\x18\t \x01(\tR\x05shelf\"\x8b\x01\n" +
 	"\x05Event\x12\f\n" +
 	"\x01n\x18\x01 \x01(\x04R\x01n\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x1c\n" +
 	"\tgenerator\x18\x03 \x01(\rR\tgenerator\x12\x12\n" +
 	"\x04body\x18\x04 \x01(\fR\x04body\x12.\n" +
-	"\aspeaker\x18\x05 \x01(\x0e2\x14.midplane.v1.SpeakerR\aspeaker\"\x80\x01\n" +
+	"\aspeaker\x18\x05 \x01(\x0e2\x14.midplane.v1.SpeakerR\aspeaker\"\xaa\x01\n" +
 	"\bPresence\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\rR\aaddress\x120\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1a.midplane.v1.PresenceStateR\x05state\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
-	"\x05since\x18\x04 \x01(\x03R\x05since*s\n" +
+	"\x05since\x18\x04 \x01(\x03R\x05since\x12\x14\n" +
+	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04here\x18\x06 \x01(\bR\x04here*s\n" +
 	"\aSpeaker\x12\x17\n" +
 	"\x13SPEAKER_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SPEAKER_CONTROLLER\x10\x01\x12\x11\n" +
