@@ -1,0 +1,74 @@
+package node
+
+import (
+	"context"
+
+	"github.com/midplane-project/midplane/ipmb"
+)
+
+// Deliver takes a frame from the bus: an answer to the requester, a request
+// for guest software to the receive message queue, a command to the mux.
+func (c *Controller) Deliver(ctx context.Context, m ipmb.Message) {
+	switch f := m.Frame; {
+	case f.To != c.id.Addr:
+		c.log.Debug("frame for another", "frame", f.String())
+	case f.IsResponse():
+		c.bridge.requester.Deliver(m)
+	case f.ToLUN == ipmb.LUNSMS:
+		c.bridge.forGuest(m)
+	default:
+		c.serve(ctx, m)
+	}
+}
+
+// serve runs a command from the bus in a goroutine of its own, so that a slow
+// one holds nobody up.
+func (c *Controller) serve(ctx context.Context, m ipmb.Message) {
+	select {
+	case c.slots <- struct{}{}:
+	default:
+		c.answer(ctx, m, ipmb.Response{Code: ipmb.ErrBusy})
+		return
+	}
+	c.spawn(func(ctx context.Context) {
+		defer func() { <-c.slots }()
+		c.answer(ctx, m, c.execute(ctx, m))
+	})
+}
+
+func (c *Controller) execute(ctx context.Context, m ipmb.Message) ipmb.Response {
+	o := m.Origin
+	o.Door, o.Channel, o.Source, o.SourceLUN = ipmb.DoorIPMB, ipmb.ChannelIPMB, m.Frame.From, m.Frame.FromLUN
+	o.Instance, o.ID, o.Shelf = m.Instance, m.ID, c.id.Shelf
+	if o.Speaker == ipmb.SpeakerGuest {
+		if err := c.policy.Permit(m.Frame); err != nil {
+			c.log.Warn("request of a guest refused", "frame", m.Frame.String(), "code", err)
+			return ipmb.Response{Code: ipmb.CodeOf(err)}
+		}
+		o.Privilege = min(o.Privilege, ipmb.PrivilegeOperator)
+	} else if m.Frame.From != ipmb.AddrShelfManager {
+		o.Privilege = min(o.Privilege, ipmb.PrivilegeOperator) // only the shelf administers its boards
+	}
+	return c.handler.ServeIPMI(ctx, m.Frame.Request(o))
+}
+
+func (c *Controller) answer(ctx context.Context, m ipmb.Message, r ipmb.Response) {
+	reply := ipmb.Message{ID: m.ID, Instance: m.Instance, Frame: m.Frame.Reply(r), Plane: m.Plane}
+	if m.Frame.From == c.id.Addr {
+		c.bridge.requester.Deliver(reply)
+		return
+	}
+	if err := c.out.Send(ctx, reply); err != nil {
+		c.log.Debug("answer not sent", "frame", reply.Frame.String(), "err", err)
+	}
+}
+
+// sendOrLoop sends a frame, or hands it back when it is for this controller:
+// a guest may address its own board over the bus.
+func (c *Controller) sendOrLoop(ctx context.Context, m ipmb.Message) error {
+	if m.Frame.To == c.id.Addr {
+		c.Deliver(ctx, m)
+		return nil
+	}
+	return c.out.Send(ctx, m)
+}
