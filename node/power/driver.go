@@ -1,0 +1,48 @@
+package power
+
+import (
+	"context"
+	"errors"
+
+	"github.com/midplane-project/midplane/node/power/internal/feed"
+)
+
+// Errors that callers tell apart.
+var (
+	ErrNotRunning = errors.New("the VM is not running")
+	ErrRunning    = errors.New("the VM is running already")
+	ErrInUse      = errors.New("another process manages this VM")
+	ErrForeign    = errors.New("the monitor belongs to another VM")
+)
+
+// Events is a subscriber's bounded queue: when it is full the oldest event is dropped and counted,
+// and [Driver.State] tells where the VM is in any case.
+type Events = feed.Subscription[Event]
+
+// A Driver commands one VM and tells what happens to it. Its methods may be called concurrently.
+// Commands return [ErrNotRunning] when there is no VM to command.
+type Driver interface {
+	// State is where the VM is, as far as its last event tells.
+	State() State
+	// VMTimePaused reports whether the VM's clock stands still, and with it QEMU's IPMI timeouts.
+	VMTimePaused() bool
+	// Subscribe returns a queue of size events, filled from now on and closed with the driver.
+	Subscribe(size int) *Events
+
+	Cont(context.Context) error      // start or resume the processors
+	Stop(context.Context) error      // pause them
+	Reset(context.Context) error     // press the reset button; a paused VM stays stopped until Cont
+	PowerDown(context.Context) error // press the ACPI power button
+	NMI(context.Context) error       // raise an NMI
+
+	// Close lets go of the VM, which goes on as it is.
+	Close() error
+}
+
+// A Launcher is a Driver that owns the VM's process.
+type Launcher interface {
+	Driver
+	Start(context.Context) error // make a new process; the VM is in prelaunch
+	Adopt(context.Context) error // find the process that an earlier owner left; ErrNotRunning if there is none
+	Kill(context.Context) error  // end the process and wait for its end; fine if there is none
+}

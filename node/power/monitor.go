@@ -1,0 +1,147 @@
+package power
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/midplane-project/midplane/node/power/internal/feed"
+	"github.com/midplane-project/midplane/node/power/qmp"
+)
+
+// queueSize is how many of QEMU's events may wait for the monitor's goroutine.
+const queueSize = 256
+
+// queryLimit bounds the monitor's own questions to QEMU.
+const queryLimit = 5 * time.Second
+
+// monitor is what every driver has: the state that follows QEMU's events, and the commands.
+type monitor struct {
+	log  *slog.Logger
+	feed feed.Feed[Event]
+
+	mu       sync.Mutex
+	client   *qmp.Client // nil while there is no connection
+	state    State
+	shutdown bool // a SHUTDOWN event has come and no RESUME since
+	resets   resetFilter
+}
+
+// State implements [Driver].
+func (m *monitor) State() State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state
+}
+
+// VMTimePaused implements [Driver].
+func (m *monitor) VMTimePaused() bool { return m.State().timePaused() }
+
+// Subscribe implements [Driver].
+func (m *monitor) Subscribe(size int) *Events { return m.feed.Subscribe(size) }
+
+// Cont implements [Driver].
+func (m *monitor) Cont(ctx context.Context) error { return m.command(ctx, "start", (*qmp.Client).Cont) }
+
+// Stop implements [Driver].
+func (m *monitor) Stop(ctx context.Context) error { return m.command(ctx, "pause", (*qmp.Client).Stop) }
+
+// Reset implements [Driver].
+func (m *monitor) Reset(ctx context.Context) error {
+	return m.command(ctx, "reset", (*qmp.Client).SystemReset)
+}
+
+// PowerDown implements [Driver].
+func (m *monitor) PowerDown(ctx context.Context) error {
+	return m.command(ctx, "press the power button of", (*qmp.Client).Powerdown)
+}
+
+// NMI implements [Driver].
+func (m *monitor) NMI(ctx context.Context) error {
+	return m.command(ctx, "interrupt", (*qmp.Client).InjectNMI)
+}
+
+func (m *monitor) command(ctx context.Context, verb string, run func(*qmp.Client, context.Context) error) error {
+	m.mu.Lock()
+	c := m.client
+	m.mu.Unlock()
+	if c == nil {
+		return fmt.Errorf("cannot %s the VM: %w", verb, ErrNotRunning)
+	}
+	if err := run(c, ctx); err != nil {
+		return fmt.Errorf("cannot %s the VM: %w", verb, err)
+	}
+	return nil
+}
+
+// connect takes a fresh connection into use. It subscribes before it asks, so that no change falls between.
+func (m *monitor) connect(ctx context.Context, c *qmp.Client) (*qmp.Events, error) {
+	events := c.Subscribe(queueSize)
+	ctx, cancel := context.WithTimeout(ctx, queryLimit)
+	defer cancel()
+	status, err := c.QueryStatus(ctx)
+	if err != nil {
+		events.Cancel()
+		return nil, err
+	}
+	m.mu.Lock()
+	m.client, m.state, m.shutdown = c, stateOf(status.Status), status.Status == "shutdown"
+	m.resets = resetFilter{}
+	m.mu.Unlock()
+	m.publish(Event{Kind: EventStarted, Reason: status.Status})
+	return events, nil
+}
+
+// follow applies events until the connection or ctx ends.
+func (m *monitor) follow(ctx context.Context, c *qmp.Client, events *qmp.Events) {
+	defer events.Cancel()
+	var missed uint64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e, ok := <-events.C():
+			if !ok {
+				return
+			}
+			m.apply(e)
+		}
+		if n := events.Missed(); n != missed {
+			missed = n
+			m.refresh(ctx, c)
+		}
+	}
+}
+
+// refresh asks for the state after events were lost.
+func (m *monitor) refresh(ctx context.Context, c *qmp.Client) {
+	ctx, cancel := context.WithTimeout(ctx, queryLimit)
+	defer cancel()
+	status, err := c.QueryStatus(ctx)
+	if err != nil {
+		m.log.Warn("VM events were lost and its state cannot be asked", "error", err)
+		return
+	}
+	m.mu.Lock()
+	m.state = stateOf(status.Status)
+	m.mu.Unlock()
+}
+
+// disconnect forgets the connection and enters state.
+func (m *monitor) disconnect(state State) {
+	m.mu.Lock()
+	m.client, m.state = nil, state
+	m.mu.Unlock()
+}
+
+// publish hands e out with the present state.
+func (m *monitor) publish(e Event) {
+	e.State = m.State()
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	m.log.Debug("VM event", "kind", e.Kind, "state", e.State, "guest", e.Guest, "reason", e.Reason)
+	m.feed.Publish(e)
+}
