@@ -1574,10 +1574,11 @@ type SELState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	NextRecord    uint32                 `protobuf:"varint,1,opt,name=next_record,json=nextRecord,proto3" json:"next_record,omitempty"`
 	Rows          []*SELRow              `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
-	LastAdd       int64                  `protobuf:"varint,3,opt,name=last_add,json=lastAdd,proto3" json:"last_add,omitempty"`
+	LastAdd       int64                  `protobuf:"varint,3,opt,name=last_add,json=lastAdd,proto3" json:"last_add,omitempty"` // SEL clock, seconds since 1970; 0: never
 	LastErase     int64                  `protobuf:"varint,4,opt,name=last_erase,json=lastErase,proto3" json:"last_erase,omitempty"`
 	Overflow      bool                   `protobuf:"varint,5,opt,name=overflow,proto3" json:"overflow,omitempty"`
-	TimeOffset    int64                  `protobuf:"varint,6,opt,name=time_offset,json=timeOffset,proto3" json:"time_offset,omitempty"`
+	TimeOffset    int64                  `protobuf:"varint,6,opt,name=time_offset,json=timeOffset,proto3" json:"time_offset,omitempty"` // seconds
+	Erased        uint64                 `protobuf:"varint,7,opt,name=erased,proto3" json:"erased,omitempty"`                           // counts deletes and clears; reservations are made of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1650,6 +1651,13 @@ func (x *SELState) GetOverflow() bool {
 func (x *SELState) GetTimeOffset() int64 {
 	if x != nil {
 		return x.TimeOffset
+	}
+	return 0
+}
+
+func (x *SELState) GetErased() uint64 {
+	if x != nil {
+		return x.Erased
 	}
 	return 0
 }
@@ -1956,7 +1964,7 @@ const file_midplane_v1_command_proto_rawDesc = "" +
 	"\aspeaker\x18\x05 \x01(\x0e2\x14.midplane.v1.SpeakerR\aspeaker\x12\x16\n" +
 	"\x06record\x18\x06 \x01(\fR\x06record\x12\x16\n" +
 	"\x06outbox\x18\a \x01(\fR\x06outbox\x12\f\n" +
-	"\x01n\x18\b \x01(\x04R\x01n\"\xcb\x01\n" +
+	"\x01n\x18\b \x01(\x04R\x01n\"\xe3\x01\n" +
 	"\bSELState\x12\x1f\n" +
 	"\vnext_record\x18\x01 \x01(\rR\n" +
 	"nextRecord\x12'\n" +
@@ -1966,7 +1974,8 @@ const file_midplane_v1_command_proto_rawDesc = "" +
 	"last_erase\x18\x04 \x01(\x03R\tlastErase\x12\x1a\n" +
 	"\boverflow\x18\x05 \x01(\bR\boverflow\x12\x1f\n" +
 	"\vtime_offset\x18\x06 \x01(\x03R\n" +
-	"timeOffset\"7\n" +
+	"timeOffset\x12\x16\n" +
+	"\x06erased\x18\a \x01(\x04R\x06erased\"7\n" +
 	"\x06SELRow\x12\x16\n" +
 	"\x06record\x18\x01 \x01(\rR\x06record\x12\x15\n" +
 	"\x06log_id\x18\x02 \x01(\x04R\x05logId\"b\n" +
