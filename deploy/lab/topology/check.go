@@ -1,0 +1,146 @@
+package topology
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"github.com/midplane-project/midplane/ipmb"
+)
+
+// Values that the file may have.
+var (
+	Interfaces = []string{"kcs", "bt", "pci-kcs", "pci-bt", "ssif"}
+	Profiles   = []string{"atca", "server"}
+	Timings    = []string{"lab", "lan"}
+	Accels     = []string{"auto", "kvm", "tcg"}
+)
+
+// Names become directories, certificate names and host names.
+var nameRule = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
+
+// reserved are names that TARGET gives another meaning.
+var reserved = []string{"shelf", "leader", "all", "node", "vm"}
+
+const (
+	maxID     = 254
+	maxPort   = 65535
+	minMemory = 32
+)
+
+type mistake struct{ path, message string }
+
+type checker struct{ found []mistake }
+
+func (c *checker) add(path, format string, args ...any) {
+	c.found = append(c.found, mistake{path, fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) oneOf(path, value string, allowed []string) {
+	if !slices.Contains(allowed, value) {
+		c.add(path, "%q is not one of %v", value, allowed)
+	}
+}
+
+// check finds all mistakes that the types allow.
+func (s *Shelf) check() []mistake {
+	var c checker
+	if !nameRule.MatchString(s.Name) {
+		c.add("$.name", "%q is no name: 1 to 32 of a-z, 0-9 and -, not at either end", s.Name)
+	}
+	if s.ID < 0 || s.ID > maxID {
+		c.add("$.id", "%d is not within 1 to %d (or 0 for the first free one)", s.ID, maxID)
+	}
+	if !slices.Contains([]int{1, 3, 5}, s.Replicas) {
+		c.add("$.replicas", "%d replicas: want 1, 3 or 5, so that a majority exists", s.Replicas)
+	}
+	c.oneOf("$.timing", s.Timing, Timings)
+	if _, err := netip.ParseAddr(s.Listen); err != nil {
+		c.add("$.listen", "%q is no IP address", s.Listen)
+	}
+	s.checkPorts(&c)
+	if len(s.Nodes) == 0 {
+		c.add("$.nodes", "a shelf needs at least one node")
+	}
+	s.checkNodes(&c)
+	return c.found
+}
+
+func (s *Shelf) checkPorts(c *checker) {
+	if len(s.Ports) != 0 && len(s.Ports) != s.Replicas {
+		c.add("$.ports", "%d ports for %d replicas", len(s.Ports), s.Replicas)
+	}
+	for i, p := range s.Ports {
+		if p < 1 || p > maxPort || slices.Index(s.Ports, p) != i {
+			c.add(fmt.Sprintf("$.ports[%d]", i), "%d is no port, or stands twice", p)
+		}
+	}
+}
+
+func (s *Shelf) checkNodes(c *checker) {
+	slots, names := map[int]string{}, map[string]bool{}
+	for i, n := range s.Nodes {
+		at := func(field string) string { return fmt.Sprintf("$.nodes[%d].%s", i, field) }
+		if n.Slot < 1 || n.Slot > ipmb.MaxSlot {
+			c.add(at("slot"), "%d is not within 1 to %d", n.Slot, ipmb.MaxSlot)
+		} else if other, ok := slots[n.Slot]; ok {
+			c.add(at("slot"), "slot %d is taken by %s", n.Slot, other)
+		}
+		switch {
+		case !nameRule.MatchString(n.Name):
+			c.add(at("name"), "%q is no name: 1 to 32 of a-z, 0-9 and -, not at either end", n.Name)
+		case slices.Contains(reserved, n.Name) || isNumber(n.Name):
+			c.add(at("name"), "%q means something else as a TARGET", n.Name)
+		case names[n.Name]:
+			c.add(at("name"), "%q stands twice", n.Name)
+		}
+		slots[n.Slot], names[n.Name] = n.Name, true
+		c.oneOf(at("interface"), n.Interface, Interfaces)
+		c.oneOf(at("profile"), n.Profile, Profiles)
+		n.checkRest(c, at)
+	}
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseUint(s, 0, 32)
+	return err == nil
+}
+
+func (n Node) checkRest(c *checker, at func(string) string) {
+	if n.Manufacturer != nil && *n.Manufacturer > 0xFFFFF {
+		c.add(at("manufacturer"), "%d does not fit in 20 bits", *n.Manufacturer)
+	}
+	if _, err := n.VMSocket.FileMode(); err != nil {
+		c.add(at("vm_socket.mode"), "%v", err)
+	}
+	if n.VMSocket.Path != "" && !n.QEMU.None {
+		c.add(at("vm_socket.path"), "is for a VM that somebody else starts: set qemu: none, or leave it out")
+	}
+	if n.QEMU.None {
+		return
+	}
+	c.oneOf(at("qemu.accel"), n.QEMU.Accel, Accels)
+	if n.QEMU.Memory < minMemory {
+		c.add(at("qemu.memory"), "%d MiB is too little; at least %d", n.QEMU.Memory, minMemory)
+	}
+	if n.QEMU.CPUs < 1 {
+		c.add(at("qemu.cpus"), "%d processors", n.QEMU.CPUs)
+	}
+	if n.QEMU.Initrd != "" && n.QEMU.Kernel == "" {
+		c.add(at("qemu.initrd"), "needs a kernel")
+	}
+}
+
+// FileMode is the socket's mode.
+func (v VMSocket) FileMode() (uint32, error) {
+	if v.Mode == "" {
+		v.Mode = DefaultMode
+	}
+	n, err := strconv.ParseUint(v.Mode, 8, 32)
+	if err != nil || n > 0o777 {
+		return 0, fmt.Errorf("%q is no file mode; want octal digits such as \"0660\"", v.Mode)
+	}
+	return uint32(n), nil
+}

@@ -1,0 +1,49 @@
+package topology
+
+import "bytes"
+
+// example is what midplane init writes. NAME stands for the shelf's name.
+const example = `# A Midplane shelf. Check it with: midplane validate
+# Start it with: midplane up
+
+name: NAME              # directories, certificates and --shelf use it
+# id: 1                 # 1 to 254, tells shelves on one machine apart; default: the first free one
+replicas: 3             # shelf managers: 1, 3 or 5
+timing: lab             # lab: elections within 0.1 s; lan: 0.3 s, for replicas on several hosts
+# listen: 127.0.0.1     # where the replicas listen
+# ports: [7001, 7002, 7003]   # default: free ones, kept
+
+defaults:               # for all nodes that do not say otherwise
+  interface: kcs        # kcs, bt, pci-kcs, pci-bt, ssif (ssif is slow: prefer kcs or bt)
+  profile: atca         # atca: a board of the shelf; server: a plain BMC, PICMG answers C1h
+  # manufacturer: 0     # IANA number in Get Device ID; a borrowed one wakes vendor quirks
+  # product: 0
+  qemu:
+    memory: 256         # MiB
+    accel: auto         # auto uses KVM where a probe shows that it works; kvm, tcg
+    # binary: qemu-system-x86_64
+    # machine: pc       # q35 for ssif
+    # kernel: vmlinuz   # default: the lab guest, built from Debian's packages
+    # initrd: initrd.gz
+    # append: console=ttyS0
+    # modules: /lib/modules/6.1.0-18-amd64   # with kernel: a lab guest with your kernel
+    # disk: {base: debian.qcow2, format: qcow2}   # the base is never written
+    # nics: [{backend: "user,hostfwd=tcp:127.0.0.1:2201-:22"}]
+    # extra: ["-device", "virtio-rng-pci"]
+
+nodes:
+  - slot: 1             # slot 1 is IPMB address 0x82, slot 2 0x84, …
+    name: blade1
+  - slot: 2
+    name: blade2
+    interface: bt
+  # - slot: 3           # a VM that you start yourself: see midplane qemu-args
+  #   name: mine
+  #   qemu: none
+  #   vm_socket: {path: /run/mine.sock, mode: "0660", group: libvirt}
+`
+
+// Example is a commented shelf.yaml for a shelf called name.
+func Example(name string) []byte {
+	return bytes.ReplaceAll([]byte(example), []byte("NAME"), []byte(name))
+}

@@ -1,0 +1,81 @@
+package topology
+
+import (
+	"strings"
+	"testing"
+)
+
+const small = `name: demo
+nodes:
+  - {slot: 1, name: web}
+  - slot: 2
+    name: db
+    interface: bt
+    qemu: none
+    vm_socket: {path: db.sock, mode: "0660", group: libvirt}
+`
+
+func TestParseFillsDefaults(t *testing.T) {
+	s, err := Parse("shelf.yaml", []byte(small))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Replicas != 3 || s.Timing != "lab" || s.Nodes[0].Interface != "kcs" || s.Nodes[0].QEMU.Memory != 256 {
+		t.Errorf("defaults missing: %+v", s)
+	}
+	if db, ok := s.Node("db"); !ok || !db.QEMU.None || db.VMSocket.Group != "libvirt" || db.Addr() != 0x84 {
+		t.Errorf("db: %+v", db)
+	}
+}
+
+func TestBuiltInIsValid(t *testing.T) {
+	if m := BuiltIn().check(); len(m) > 0 {
+		t.Error(m)
+	}
+}
+
+func TestExampleIsValid(t *testing.T) {
+	if _, err := Parse("example", Example("demo")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMistakesHaveTheirPlace(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"unknown field", "name: demo\nslotz: 3\n", "shelf.yaml:2:1: unknown field"},
+		{"unknown nested field", strings.Replace(small, "interface: bt", "interfaze: bt", 1), "shelf.yaml:6:5: unknown field"},
+		{"unknown qemu field", "name: d\nnodes:\n- slot: 1\n  name: a\n  qemu: {memry: 3}\n", "unknown field"},
+		{"syntax", "name: [demo\n", "shelf.yaml:"},
+		{"empty", "", "the file is empty"},
+		{"no nodes", "name: demo\n", "at least one node"},
+		{"bad name", strings.Replace(small, "name: demo", "name: De/mo", 1), "shelf.yaml:1:7: name:"},
+		{"slot twice", strings.Replace(small, "slot: 2", "slot: 1", 1), "shelf.yaml:4:11: nodes[1].slot: slot 1 is taken by web"},
+		{"slot range", strings.Replace(small, "slot: 2", "slot: 99", 1), "not within"},
+		{"interface", strings.Replace(small, "interface: bt", "interface: smic", 1), "shelf.yaml:6:16: nodes[1].interface:"},
+		{"reserved name", strings.Replace(small, "name: db", "name: leader", 1), "means something else"},
+		{"mode", strings.Replace(small, `"0660"`, `"9"`, 1), "no file mode"},
+		{"replicas", small + "replicas: 2\n", "want 1, 3 or 5"},
+		{"ports", small + "ports: [1, 2]\n", "2 ports for 3 replicas"},
+		{"type", small + "id: many\n", "shelf.yaml:9:5"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Parse("shelf.yaml", []byte(tt.text))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(small))
+	f.Add(Example("demo"))
+	f.Add([]byte("name: &a [*a]\n"))
+	f.Add([]byte("nodes: [{qemu: [1]}]"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := Parse("x", data)
+		if (s == nil) == (err == nil) {
+			t.Fatal("neither a shelf nor an error")
+		}
+	})
+}
