@@ -299,6 +299,26 @@ func TestCloseEndsHandshakesAndBacklog(t *testing.T) {
 	})
 }
 
+// Bytes that are no TLS harm nothing but their own connection.
+func TestGarbage(t *testing.T) {
+	_, creds := cluster(t, "c1", "replica/shm1", "replica/shm2")
+	p := listen(t, creds["replica/shm1"])
+	greet(t, p.Protocol(trust.ProtoBus), "bus")
+	for _, data := range []string{"", "GET / HTTP/1.0\r\n\r\n", "\x16\x03\x01\xff\xff", "\x16\x03\x01\x00\x04\x01\xff\xff\xff", strings.Repeat("\x00", 1<<16)} {
+		conn, err := net.Dial("tcp", p.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, data)
+		_ = conn.(*net.TCPConn).CloseWrite()
+		_, _ = io.Copy(io.Discard, conn) // until the port hangs up
+		_ = conn.Close()
+	}
+	if got, err := ask(t, p, creds["replica/shm2"], trust.ProtoBus); got != "bus" || err != nil {
+		t.Errorf("after garbage: %q, %v", got, err)
+	}
+}
+
 // A connection ends when the trust in either side does.
 func TestConnectionEndsWithItsTrust(t *testing.T) {
 	for _, tc := range []struct {
