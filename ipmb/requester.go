@@ -1,6 +1,7 @@
 package ipmb
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -108,10 +109,12 @@ func (r *Requester) begin(to Addr, req *Request) (*pendingRequest, error) {
 	r.nextID++
 	o := req.Origin
 	o.Source, o.ID, o.Instance = r.self, id, r.instance
+	own := *req
+	own.Data = bytes.Clone(req.Data) // the bus may hold the message longer than the caller his buffer
 	p := &pendingRequest{
 		msg: Message{
 			ID: id, Instance: r.instance, Origin: o,
-			Frame: RequestFrame(to, r.self, o.SourceLUN, seq, req),
+			Frame: RequestFrame(to, r.self, o.SourceLUN, seq, &own),
 		},
 		answer: make(chan Response, 1), again: make(chan struct{}, 1),
 	}

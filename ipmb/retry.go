@@ -11,16 +11,24 @@ import (
 // (ipmi_msghandler.c: default_retry_ms, default_max_retries).
 const RetryWindow = 10 * time.Second
 
+// CrossingWindow is how long after the answer a retry may still arrive: it
+// left before its sender had read the answer. It is shorter than Linux's
+// patience, so that a new request which looks like such a retry is not lost:
+// its sender repeats it, and is heard.
+const CrossingWindow = 3 * time.Second
+
 // RetryFilter recognises a requester's retries at the door, before a request
 // gets an id. A request is a retry only if its bytes are equal to those seen
-// last under its sequence number, and the requester has not moved on: his 64
-// numbers have not gone round, and the number is not simply the next free one.
+// last under its sequence number and target, and the requester has not moved
+// on: either the first is still unanswered, or the number lies behind the
+// newest one on the ring of 64.
 type RetryFilter struct {
 	mu         sync.Mutex
 	requesters map[Requestor]*seqWindow
 }
 
-// Requestor names who draws sequence numbers: a requester has 64 per target.
+// Requestor names who draws sequence numbers, and for whom. Linux draws the
+// numbers for all targets from one ring; others may have a ring for each.
 type Requestor struct {
 	Target  Addr
 	Source  Addr
@@ -28,68 +36,100 @@ type Requestor struct {
 	Session uint32
 }
 
+// seqWindow is the numbers of one requester for all targets.
 type seqWindow struct {
-	slots  [MaxSequence]seqSlot
+	slots  map[seqKey]*seqSlot
 	newest uint8
 	count  uint64 // new requests so far
+	at     time.Time
+}
+
+type seqKey struct {
+	target Addr
+	seq    uint8
 }
 
 type seqSlot struct {
-	bytes   []byte
-	count   uint64 // seqWindow.count when it was new
-	at      time.Time
-	pending bool
+	bytes    []byte
+	count    uint64 // seqWindow.count when it was new
+	at       time.Time
+	answered time.Time // zero while the request is pending
 }
 
 // Seen notes one request and reports whether it repeats one that is known.
-// key must hold every byte that tells one request from another.
+// key must hold every byte that tells one request from another, except those
+// in who and seq.
 func (r *RetryFilter) Seen(who Requestor, seq uint8, key []byte, now time.Time) (retry bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w := r.requesters[who]
-	if w == nil {
-		if r.requesters == nil {
-			r.requesters = make(map[Requestor]*seqWindow)
-		}
-		w = &seqWindow{newest: seq & seqMask}
-		r.requesters[who] = w
+	k := seqKey{who.Target, seq & seqMask}
+	w := r.window(who, now)
+	if s := w.slots[k]; s != nil && bytes.Equal(s.bytes, key) && !w.movedOn(k.seq, s, now) {
+		return true
 	}
-	return w.seen(seq&seqMask, key, now)
+	w.note(k, key, now)
+	return false
 }
 
 // Done notes that the request under seq got its answer.
-func (r *RetryFilter) Done(who Requestor, seq uint8) {
+func (r *RetryFilter) Done(who Requestor, seq uint8, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if w := r.requesters[who]; w != nil {
-		w.slots[seq&seqMask].pending = false
+	k := seqKey{who.Target, seq & seqMask}
+	who.Target = 0
+	if w := r.requesters[who]; w != nil && w.slots[k] != nil {
+		w.slots[k].answered = now
 	}
 }
 
-func (w *seqWindow) seen(seq uint8, key []byte, now time.Time) bool {
-	s := &w.slots[seq]
-	if bytes.Equal(s.bytes, key) && s.bytes != nil && now.Sub(s.at) < RetryWindow && !w.movedOn(seq, s) {
-		return true
+// window finds the numbers of a requester. When one comes new, those that
+// have been silent are forgotten.
+func (r *RetryFilter) window(who Requestor, now time.Time) *seqWindow {
+	who.Target = 0
+	if w := r.requesters[who]; w != nil {
+		return w
 	}
+	if r.requesters == nil {
+		r.requesters = make(map[Requestor]*seqWindow)
+	}
+	for k, w := range r.requesters {
+		if now.Sub(w.at) >= RetryWindow {
+			delete(r.requesters, k)
+		}
+	}
+	w := &seqWindow{slots: make(map[seqKey]*seqSlot)}
+	r.requesters[who] = w
+	return w
+}
+
+// note enters a new request, and once a round drops those too old to be retried.
+func (w *seqWindow) note(k seqKey, key []byte, now time.Time) {
 	w.count++
-	w.newest = seq
-	*s = seqSlot{bytes: bytes.Clone(key), count: w.count, at: now, pending: true}
-	return false
+	w.newest, w.at = k.seq, now
+	if w.count%MaxSequence == 0 {
+		for old, s := range w.slots {
+			if now.Sub(s.at) >= RetryWindow {
+				delete(w.slots, old)
+			}
+		}
+	}
+	s := w.slots[k]
+	if s == nil {
+		s = &seqSlot{}
+		w.slots[k] = s
+	}
+	*s = seqSlot{bytes: append(s.bytes[:0], key...), count: w.count, at: now}
 }
 
 // movedOn reports whether a repeat of seq is a new use of the number. While
 // its request is pending it cannot be: nobody reuses a number in flight.
-func (w *seqWindow) movedOn(seq uint8, s *seqSlot) bool {
-	if s.pending {
-		return false
+func (w *seqWindow) movedOn(seq uint8, s *seqSlot, now time.Time) bool {
+	if s.answered.IsZero() {
+		return now.Sub(s.at) >= RetryWindow
 	}
-	if w.count-s.count >= MaxSequence {
-		return true
-	}
-	for n := (w.newest + 1) & seqMask; n != seq; n = (n + 1) & seqMask {
-		if !w.slots[n].pending {
-			return false
-		}
-	}
-	return w.newest != seq
+	const others, half = MaxSequence - 1, MaxSequence / 2
+	ahead := (seq - w.newest) & seqMask
+	return now.Sub(s.answered) >= CrossingWindow ||
+		w.count-s.count >= others || // all other numbers have been used since
+		ahead > 0 && ahead <= half // a step forward; numbers in flight are skipped
 }

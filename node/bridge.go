@@ -110,7 +110,7 @@ func (b *bridge) fromGuest(f ipmb.Frame, o ipmb.Origin) error {
 			reply.To = b.self
 			b.mail.push(reply)
 		}
-		b.retries.Done(who, f.Seq)
+		b.retries.Done(who, f.Seq, time.Now())
 		if err != nil && !errors.Is(err, context.Canceled) {
 			b.log.Warn("no answer for the guest", "frame", f.String(), "err", err)
 		}
