@@ -40,6 +40,7 @@ func (n *Network) Transport(addr string) raft.Transport {
 	_, t := raft.NewInmemTransportWithTimeout(raft.ServerAddress(addr), rpcTimeout)
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.unplug(addr)
 	n.hosts[addr] = &host{transport: t}
 	n.rewire()
 	return t
@@ -56,11 +57,18 @@ func (n *Network) Attach(addr string, c *cluster.Cluster) {
 func (n *Network) Detach(addr string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.unplug(addr)
+}
+
+// unplug ends every connection from and to addr.
+func (n *Network) unplug(addr string) {
 	if h := n.hosts[addr]; h != nil {
 		h.transport.DisconnectAll()
 	}
 	delete(n.hosts, addr)
-	n.rewire()
+	for _, h := range n.hosts {
+		h.transport.Disconnect(raft.ServerAddress(addr))
+	}
 }
 
 // Partition cuts the network into groups; addresses that are in none are alone.
@@ -95,9 +103,12 @@ func (n *Network) Heal() {
 // rewire makes raft's connections agree with hosts and cut.
 func (n *Network) rewire() {
 	for a, from := range n.hosts {
-		from.transport.DisconnectAll()
 		for b, to := range n.hosts {
-			if a != b && !n.cut[[2]string{a, b}] {
+			switch {
+			case a == b:
+			case n.cut[[2]string{a, b}]:
+				from.transport.Disconnect(raft.ServerAddress(b))
+			default:
 				from.transport.Connect(raft.ServerAddress(b), to.transport)
 			}
 		}
