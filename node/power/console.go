@@ -1,0 +1,227 @@
+package power
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// Defaults of a ConsoleConfig.
+const (
+	DefaultLogBytes    = 1 << 20
+	DefaultLogFiles    = 2
+	DefaultReplayBytes = 64 << 10
+)
+
+// ErrWriterBusy is returned to a second writer: two people typing on one console help nobody.
+var ErrWriterBusy = errors.New("somebody else types on this console: attach read-only")
+
+// A ConsoleConfig says where a console is and what is kept of it. Zero numbers mean the defaults.
+type ConsoleConfig struct {
+	Socket      string // QEMU's chardev, which listens
+	Log         string // the newest log file; older ones get .1, .2, …
+	LogBytes    int64  // per file
+	LogFiles    int    // older files that are kept
+	ReplayBytes int    // what a new reader is shown of the past
+	Logger      *slog.Logger
+}
+
+// A Console records one VM's serial console and shares it: any number of readers, one writer.
+//
+// The node records, not QEMU's own logfile option, because that grows without bound and cannot be rotated.
+// What a guest prints while no node runs is therefore lost; QEMU throws it away and the guest goes on.
+// A reader that does not keep up loses its oldest bytes and is told so; it delays nobody.
+type Console struct {
+	cfg     ConsoleConfig
+	log     *consoleLog
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
+	closing context.Context
+
+	mu      sync.Mutex
+	conn    net.Conn // nil while the VM has no process
+	past    ring
+	readers map[*outlet]struct{}
+	writer  bool
+}
+
+// NewConsole starts recording. The socket need not exist yet; it is dialled until [Console.Close].
+func NewConsole(cfg ConsoleConfig) (*Console, error) {
+	cfg.LogBytes = or(cfg.LogBytes, DefaultLogBytes)
+	cfg.LogFiles = or(cfg.LogFiles, DefaultLogFiles)
+	cfg.ReplayBytes = or(cfg.ReplayBytes, DefaultReplayBytes)
+	cfg.Logger = quietUnless(cfg.Logger)
+	log, err := openConsoleLog(cfg.Log, cfg.LogBytes, cfg.LogFiles)
+	if err != nil {
+		return nil, fmt.Errorf("console log: %w", err)
+	}
+	c := &Console{cfg: cfg, log: log, past: ring{max: cfg.ReplayBytes}, readers: make(map[*outlet]struct{})}
+	c.past.add(log.tail(cfg.ReplayBytes))
+	c.closing, c.cancel = context.WithCancel(context.Background())
+	c.done.Go(c.record)
+	return c, nil
+}
+
+// Close ends the recording and every attachment.
+func (c *Console) Close() error {
+	c.cancel()
+	c.done.Wait()
+	return c.log.close()
+}
+
+// Connected reports whether there is a VM at the other end.
+func (c *Console) Connected() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn != nil
+}
+
+// record dials and reads until the console is closed.
+func (c *Console) record() {
+	wait := redialFirst / 5
+	var d net.Dialer
+	for c.closing.Err() == nil {
+		conn, err := d.DialContext(c.closing, "unix", c.cfg.Socket)
+		if err == nil {
+			wait = redialFirst / 5
+			c.receive(conn)
+			continue
+		}
+		select {
+		case <-c.closing.Done():
+		case <-time.After(wait):
+			wait = min(2*wait, redialLast)
+		}
+	}
+}
+
+func (c *Console) receive(conn net.Conn) {
+	stop := context.AfterFunc(c.closing, func() { conn.Close() })
+	defer stop()
+	defer conn.Close()
+	c.setConn(conn)
+	defer c.setConn(nil)
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := conn.Read(buf)
+		if n > 0 {
+			c.take(buf[:n])
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (c *Console) setConn(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn = conn
+}
+
+// take records a piece of output and hands it to every reader. A full disk ends the log, not the console.
+func (c *Console) take(p []byte) {
+	if err := c.log.write(p); err != nil {
+		c.cfg.Logger.Warn("console is not being logged", "error", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.past.add(p)
+	for r := range c.readers {
+		r.push(p)
+	}
+}
+
+// Attach shows the last replay bytes and then everything that comes on rw, until ctx ends, rw fails or the
+// console is closed. With writer set, what is read from rw goes to the VM; the end of that input ends the
+// attachment too, and input for a VM that is off is lost as on a real line.
+//
+// A Read of rw that is under way when Attach returns stays behind until rw is closed by its owner.
+func (c *Console) Attach(ctx context.Context, rw io.ReadWriter, replay int, writer bool) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(c.closing, func() { cancel(net.ErrClosed) })
+	defer stop()
+	out, err := c.join(replay, writer)
+	if err != nil {
+		return err
+	}
+	defer c.leave(out, writer)
+	if writer {
+		go func() { cancel(c.forward(rw)) }()
+	}
+	for {
+		p, err := out.next(ctx)
+		if err != nil {
+			return endOf(ctx)
+		}
+		if _, err := rw.Write(p); err != nil {
+			return fmt.Errorf("console reader: %w", err)
+		}
+	}
+}
+
+// errInputEnded is the ordinary end of an attachment by its person.
+var errInputEnded = errors.New("console input ended")
+
+func endOf(ctx context.Context) error {
+	if err := context.Cause(ctx); !errors.Is(err, errInputEnded) {
+		return err
+	}
+	return nil
+}
+
+func (c *Console) join(replay int, writer bool) (*outlet, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if writer && c.writer {
+		return nil, ErrWriterBusy
+	}
+	c.writer = c.writer || writer
+	out := newOutlet()
+	out.push(c.past.last(replay))
+	c.readers[out] = struct{}{}
+	return out, nil
+}
+
+func (c *Console) leave(out *outlet, writer bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.readers, out)
+	c.writer = c.writer && !writer
+}
+
+// forward sends input to the VM.
+func (c *Console) forward(r io.Reader) error {
+	buf := make([]byte, 1<<10)
+	for {
+		n, err := r.Read(buf)
+		if n > 0 {
+			c.send(buf[:n])
+		}
+		if err != nil {
+			return errInputEnded
+		}
+	}
+}
+
+// sendLimit is how long a guest may leave its serial port unread before input is thrown away.
+const sendLimit = 2 * time.Second
+
+func (c *Console) send(p []byte) {
+	c.mu.Lock()
+	conn := c.conn
+	c.mu.Unlock()
+	if conn == nil {
+		return
+	}
+	conn.SetWriteDeadline(time.Now().Add(sendLimit))
+	if _, err := conn.Write(p); err != nil {
+		c.cfg.Logger.Debug("console input lost", "error", err)
+	}
+}
