@@ -34,6 +34,7 @@ const (
 type attention interface {
 	SetAttention(on bool)
 	SetInterrupts(on bool)
+	Remind() // something new came while the attention line was up
 }
 
 // messages is the system interface's mailbox: global enables, message flags,
@@ -95,6 +96,9 @@ func (m *messages) push(f ipmb.Frame) bool {
 	}
 	m.queue = append(m.queue, append(raw[:1], raw[2:]...))
 	m.signal()
+	if m.line != nil && len(m.queue) > 1 {
+		m.line.Remind()
+	}
 	return true
 }
 

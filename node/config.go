@@ -1,0 +1,104 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/node/power"
+)
+
+// Config is one node, as the file of midplane node --config has it (JSON,
+// unknown fields are errors).
+type Config struct {
+	Shelf string `json:"shelf"` // empty: standalone, a BMC without a shelf
+	Slot  int    `json:"slot"`
+	Name  string `json:"name"`
+	// Profile is atca or server; a standalone node is always a server.
+	Profile      string `json:"profile"`
+	Interface    string `json:"interface"` // kcs, bt, pci-kcs, pci-bt or ssif
+	Manufacturer uint32 `json:"manufacturer,omitempty"`
+	Product      uint16 `json:"product,omitempty"`
+
+	// Dir holds what must survive: log, settings, outbox, console record.
+	Dir string `json:"dir"`
+
+	// Listen is where VMs that somebody else starts find their BMC.
+	Listen []Listen `json:"listen,omitempty"`
+	// VM is the VM that the node starts; nil for none.
+	VM *power.Spec `json:"vm,omitempty"`
+
+	// Replicas are the shelf managers to attach to.
+	Replicas []Replica `json:"replicas,omitempty"`
+	// PKI is the directory with the node's certificate, node-SHELF-SLOT.
+	PKI     string `json:"pki,omitempty"`
+	Cluster string `json:"cluster,omitempty"`
+
+	// API is where the node's gRPC API listens: unix:PATH (own user only).
+	API string `json:"api"`
+}
+
+// Listen is a socket for VMs.
+type Listen struct {
+	Address string `json:"address"`         // unix:PATH or tcp:HOST:PORT
+	Mode    uint32 `json:"mode,omitempty"`  // of a Unix socket; default 0600
+	Group   string `json:"group,omitempty"` // of a Unix socket
+}
+
+// Replica is a shelf manager replica.
+type Replica struct {
+	Name    string `json:"name"`
+	Address string `json:"address"` // HOST:PORT
+}
+
+// Standalone reports whether the node belongs to no shelf.
+func (c *Config) Standalone() bool { return c.Shelf == "" }
+
+// Addr is the node's IPMB address: its slot's, or 20h for a lone BMC.
+func (c *Config) Addr() ipmb.Addr {
+	if c.Standalone() {
+		return ipmb.AddrShelfManager
+	}
+	return ipmb.SlotAddr(c.Slot)
+}
+
+// ReadConfig reads a node's file.
+func ReadConfig(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var c Config
+	d := json.NewDecoder(io.LimitReader(f, 1<<20))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &c, nil
+}
+
+// Check finds what is missing or cannot be.
+func (c *Config) Check() error {
+	var all []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			all = append(all, fmt.Errorf(format, args...))
+		}
+	}
+	need(c.Dir != "", "dir: where shall the node keep its state?")
+	need(slices.Contains([]string{"kcs", "bt", "pci-kcs", "pci-bt", "ssif"}, c.Interface), "interface: %q is none of kcs, bt, pci-kcs, pci-bt, ssif", c.Interface)
+	if c.Standalone() {
+		need(len(c.Listen) > 0 || c.VM != nil, "a standalone node needs --vm unix:PATH or tcp:HOST:PORT")
+		return errors.Join(all...)
+	}
+	need(c.Slot >= 1 && c.Slot <= ipmb.MaxSlot, "slot: %d is not within 1 to %d", c.Slot, ipmb.MaxSlot)
+	need(c.Profile == ProfileATCA || c.Profile == ProfileServer, "profile: %q is neither atca nor server", c.Profile)
+	need(len(c.Replicas) > 0, "replicas: a node of shelf %s needs at least one shelf manager", c.Shelf)
+	need(c.PKI != "", "pki: a node of a shelf needs a certificate (midplane cert issue node/%s/%d)", c.Shelf, c.Slot)
+	return errors.Join(all...)
+}
