@@ -88,6 +88,58 @@ func (RefusalCode) EnumDescriptor() ([]byte, []int) {
 	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{0}
 }
 
+type JoinRefusal int32
+
+const (
+	JoinRefusal_JOIN_REFUSAL_UNSPECIFIED   JoinRefusal = 0
+	JoinRefusal_JOIN_REFUSAL_NOT_LEADER    JoinRefusal = 1
+	JoinRefusal_JOIN_REFUSAL_WRONG_CLUSTER JoinRefusal = 2
+	JoinRefusal_JOIN_REFUSAL_NAME_TAKEN    JoinRefusal = 3
+)
+
+// Enum value maps for JoinRefusal.
+var (
+	JoinRefusal_name = map[int32]string{
+		0: "JOIN_REFUSAL_UNSPECIFIED",
+		1: "JOIN_REFUSAL_NOT_LEADER",
+		2: "JOIN_REFUSAL_WRONG_CLUSTER",
+		3: "JOIN_REFUSAL_NAME_TAKEN",
+	}
+	JoinRefusal_value = map[string]int32{
+		"JOIN_REFUSAL_UNSPECIFIED":   0,
+		"JOIN_REFUSAL_NOT_LEADER":    1,
+		"JOIN_REFUSAL_WRONG_CLUSTER": 2,
+		"JOIN_REFUSAL_NAME_TAKEN":    3,
+	}
+)
+
+func (x JoinRefusal) Enum() *JoinRefusal {
+	p := new(JoinRefusal)
+	*p = x
+	return p
+}
+
+func (x JoinRefusal) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (JoinRefusal) Descriptor() protoreflect.EnumDescriptor {
+	return file_midplane_v1_backplane_proto_enumTypes[1].Descriptor()
+}
+
+func (JoinRefusal) Type() protoreflect.EnumType {
+	return &file_midplane_v1_backplane_proto_enumTypes[1]
+}
+
+func (x JoinRefusal) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use JoinRefusal.Descriptor instead.
+func (JoinRefusal) EnumDescriptor() ([]byte, []int) {
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{1}
+}
+
 type AttachRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Kind:
@@ -1764,6 +1816,9 @@ type StatusResponse struct {
 	Cluster       string                 `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"` // empty: belongs to no cluster yet
 	HasCluster    bool                   `protobuf:"varint,3,opt,name=has_cluster,json=hasCluster,proto3" json:"has_cluster,omitempty"`
 	Version       string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	Instance      string                 `protobuf:"bytes,5,opt,name=instance,proto3" json:"instance,omitempty"` // random per process: who asks himself sees his own
+	Applied       uint64                 `protobuf:"varint,6,opt,name=applied,proto3" json:"applied,omitempty"`  // newest log index that its state has
+	Leader        *LeaderAddress         `protobuf:"bytes,7,opt,name=leader,proto3" json:"leader,omitempty"`     // missing while none is known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1826,18 +1881,101 @@ func (x *StatusResponse) GetVersion() string {
 	return ""
 }
 
+func (x *StatusResponse) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *StatusResponse) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetLeader() *LeaderAddress {
+	if x != nil {
+		return x.Leader
+	}
+	return nil
+}
+
+// LeaderAddress says who leads, as a replica knows it.
+type LeaderAddress struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Replica       string                 `protobuf:"bytes,1,opt,name=replica,proto3" json:"replica,omitempty"`
+	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Term          uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaderAddress) Reset() {
+	*x = LeaderAddress{}
+	mi := &file_midplane_v1_backplane_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaderAddress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaderAddress) ProtoMessage() {}
+
+func (x *LeaderAddress) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_backplane_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaderAddress.ProtoReflect.Descriptor instead.
+func (*LeaderAddress) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *LeaderAddress) GetReplica() string {
+	if x != nil {
+		return x.Replica
+	}
+	return ""
+}
+
+func (x *LeaderAddress) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *LeaderAddress) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
 type JoinRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Replica       string                 `protobuf:"bytes,1,opt,name=replica,proto3" json:"replica,omitempty"`
 	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	Cluster       string                 `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"` // the cluster that the caller remembers, empty for none
+	Fresh         bool                   `protobuf:"varint,4,opt,name=fresh,proto3" json:"fresh,omitempty"`    // the caller's disk is empty
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[22]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1849,7 +1987,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[22]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1862,7 +2000,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{22}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *JoinRequest) GetReplica() string {
@@ -1886,18 +2024,26 @@ func (x *JoinRequest) GetCluster() string {
 	return ""
 }
 
+func (x *JoinRequest) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
+}
+
 type JoinResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	LeaderAddress string                 `protobuf:"bytes,2,opt,name=leader_address,json=leaderAddress,proto3" json:"leader_address,omitempty"` // when not joined: ask there
-	Joined        bool                   `protobuf:"varint,3,opt,name=joined,proto3" json:"joined,omitempty"`
+	Leader        *LeaderAddress         `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"`
+	Refusal       JoinRefusal            `protobuf:"varint,3,opt,name=refusal,proto3,enum=midplane.v1.JoinRefusal" json:"refusal,omitempty"` // unspecified: joined
+	Peer          string                 `protobuf:"bytes,4,opt,name=peer,proto3" json:"peer,omitempty"`                                     // with a refusal: who has the name, or whose cluster it is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[23]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1909,7 +2055,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[23]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1922,7 +2068,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{23}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *JoinResponse) GetCluster() string {
@@ -1932,18 +2078,25 @@ func (x *JoinResponse) GetCluster() string {
 	return ""
 }
 
-func (x *JoinResponse) GetLeaderAddress() string {
+func (x *JoinResponse) GetLeader() *LeaderAddress {
 	if x != nil {
-		return x.LeaderAddress
+		return x.Leader
 	}
-	return ""
+	return nil
 }
 
-func (x *JoinResponse) GetJoined() bool {
+func (x *JoinResponse) GetRefusal() JoinRefusal {
 	if x != nil {
-		return x.Joined
+		return x.Refusal
 	}
-	return false
+	return JoinRefusal_JOIN_REFUSAL_UNSPECIFIED
+}
+
+func (x *JoinResponse) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
 }
 
 var File_midplane_v1_backplane_proto protoreflect.FileDescriptor
@@ -2064,21 +2217,30 @@ const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"\n" +
 	"last_event\x18\x03 \x01(\x04R\tlastEvent\x12.\n" +
 	"\arefusal\x18\x04 \x01(\v2\x14.midplane.v1.RefusalR\arefusal\"\x0f\n" +
-	"\rStatusRequest\"\x7f\n" +
+	"\rStatusRequest\"\xe9\x01\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\tR\areplica\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x1f\n" +
 	"\vhas_cluster\x18\x03 \x01(\bR\n" +
 	"hasCluster\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\tR\aversion\"[\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x12\x1a\n" +
+	"\binstance\x18\x05 \x01(\tR\binstance\x12\x18\n" +
+	"\aapplied\x18\x06 \x01(\x04R\aapplied\x122\n" +
+	"\x06leader\x18\a \x01(\v2\x1a.midplane.v1.LeaderAddressR\x06leader\"W\n" +
+	"\rLeaderAddress\x12\x18\n" +
+	"\areplica\x18\x01 \x01(\tR\areplica\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\"q\n" +
 	"\vJoinRequest\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\tR\areplica\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x18\n" +
-	"\acluster\x18\x03 \x01(\tR\acluster\"g\n" +
+	"\acluster\x18\x03 \x01(\tR\acluster\x12\x14\n" +
+	"\x05fresh\x18\x04 \x01(\bR\x05fresh\"\xa4\x01\n" +
 	"\fJoinResponse\x12\x18\n" +
-	"\acluster\x18\x01 \x01(\tR\acluster\x12%\n" +
-	"\x0eleader_address\x18\x02 \x01(\tR\rleaderAddress\x12\x16\n" +
-	"\x06joined\x18\x03 \x01(\bR\x06joined*\x8f\x02\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x122\n" +
+	"\x06leader\x18\x02 \x01(\v2\x1a.midplane.v1.LeaderAddressR\x06leader\x122\n" +
+	"\arefusal\x18\x03 \x01(\x0e2\x18.midplane.v1.JoinRefusalR\arefusal\x12\x12\n" +
+	"\x04peer\x18\x04 \x01(\tR\x04peer*\x8f\x02\n" +
 	"\vRefusalCode\x12\x1c\n" +
 	"\x18REFUSAL_CODE_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aREFUSAL_CODE_UNKNOWN_SHELF\x10\x01\x12\x1d\n" +
@@ -2088,7 +2250,12 @@ const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"\x16REFUSAL_CODE_NOT_YOURS\x10\x05\x12\x18\n" +
 	"\x14REFUSAL_CODE_VERSION\x10\x06\x12\x1a\n" +
 	"\x16REFUSAL_CODE_NO_QUORUM\x10\a\x12\x1a\n" +
-	"\x16REFUSAL_CODE_MALFORMED\x10\b2\x96\x02\n" +
+	"\x16REFUSAL_CODE_MALFORMED\x10\b*\x85\x01\n" +
+	"\vJoinRefusal\x12\x1c\n" +
+	"\x18JOIN_REFUSAL_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17JOIN_REFUSAL_NOT_LEADER\x10\x01\x12\x1e\n" +
+	"\x1aJOIN_REFUSAL_WRONG_CLUSTER\x10\x02\x12\x1b\n" +
+	"\x17JOIN_REFUSAL_NAME_TAKEN\x10\x032\x96\x02\n" +
 	"\tBackplane\x12E\n" +
 	"\x06Attach\x12\x1a.midplane.v1.AttachRequest\x1a\x1b.midplane.v1.AttachResponse(\x010\x01\x12B\n" +
 	"\x05Relay\x12\x19.midplane.v1.RelayRequest\x1a\x1a.midplane.v1.RelayResponse(\x010\x01\x12A\n" +
@@ -2107,88 +2274,93 @@ func file_midplane_v1_backplane_proto_rawDescGZIP() []byte {
 	return file_midplane_v1_backplane_proto_rawDescData
 }
 
-var file_midplane_v1_backplane_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_midplane_v1_backplane_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_midplane_v1_backplane_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_midplane_v1_backplane_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_midplane_v1_backplane_proto_goTypes = []any{
 	(RefusalCode)(0),         // 0: midplane.v1.RefusalCode
-	(*AttachRequest)(nil),    // 1: midplane.v1.AttachRequest
-	(*AttachResponse)(nil),   // 2: midplane.v1.AttachResponse
-	(*NodeHello)(nil),        // 3: midplane.v1.NodeHello
-	(*ReplicaHello)(nil),     // 4: midplane.v1.ReplicaHello
-	(*ReplicaAddress)(nil),   // 5: midplane.v1.ReplicaAddress
-	(*Batch)(nil),            // 6: midplane.v1.Batch
-	(*Heartbeat)(nil),        // 7: midplane.v1.Heartbeat
-	(*EventBatch)(nil),       // 8: midplane.v1.EventBatch
-	(*EventAck)(nil),         // 9: midplane.v1.EventAck
-	(*Detach)(nil),           // 10: midplane.v1.Detach
-	(*LeaderNotice)(nil),     // 11: midplane.v1.LeaderNotice
-	(*PresenceTable)(nil),    // 12: midplane.v1.PresenceTable
-	(*Refusal)(nil),          // 13: midplane.v1.Refusal
-	(*RelayRequest)(nil),     // 14: midplane.v1.RelayRequest
-	(*RelayResponse)(nil),    // 15: midplane.v1.RelayResponse
-	(*RelayHello)(nil),       // 16: midplane.v1.RelayHello
-	(*RelayEvents)(nil),      // 17: midplane.v1.RelayEvents
-	(*RelayEventAck)(nil),    // 18: midplane.v1.RelayEventAck
-	(*RelayClaim)(nil),       // 19: midplane.v1.RelayClaim
-	(*RelayClaimAnswer)(nil), // 20: midplane.v1.RelayClaimAnswer
-	(*StatusRequest)(nil),    // 21: midplane.v1.StatusRequest
-	(*StatusResponse)(nil),   // 22: midplane.v1.StatusResponse
-	(*JoinRequest)(nil),      // 23: midplane.v1.JoinRequest
-	(*JoinResponse)(nil),     // 24: midplane.v1.JoinResponse
-	(Plane)(0),               // 25: midplane.v1.Plane
-	(*Envelope)(nil),         // 26: midplane.v1.Envelope
-	(*Event)(nil),            // 27: midplane.v1.Event
-	(*Presence)(nil),         // 28: midplane.v1.Presence
+	(JoinRefusal)(0),         // 1: midplane.v1.JoinRefusal
+	(*AttachRequest)(nil),    // 2: midplane.v1.AttachRequest
+	(*AttachResponse)(nil),   // 3: midplane.v1.AttachResponse
+	(*NodeHello)(nil),        // 4: midplane.v1.NodeHello
+	(*ReplicaHello)(nil),     // 5: midplane.v1.ReplicaHello
+	(*ReplicaAddress)(nil),   // 6: midplane.v1.ReplicaAddress
+	(*Batch)(nil),            // 7: midplane.v1.Batch
+	(*Heartbeat)(nil),        // 8: midplane.v1.Heartbeat
+	(*EventBatch)(nil),       // 9: midplane.v1.EventBatch
+	(*EventAck)(nil),         // 10: midplane.v1.EventAck
+	(*Detach)(nil),           // 11: midplane.v1.Detach
+	(*LeaderNotice)(nil),     // 12: midplane.v1.LeaderNotice
+	(*PresenceTable)(nil),    // 13: midplane.v1.PresenceTable
+	(*Refusal)(nil),          // 14: midplane.v1.Refusal
+	(*RelayRequest)(nil),     // 15: midplane.v1.RelayRequest
+	(*RelayResponse)(nil),    // 16: midplane.v1.RelayResponse
+	(*RelayHello)(nil),       // 17: midplane.v1.RelayHello
+	(*RelayEvents)(nil),      // 18: midplane.v1.RelayEvents
+	(*RelayEventAck)(nil),    // 19: midplane.v1.RelayEventAck
+	(*RelayClaim)(nil),       // 20: midplane.v1.RelayClaim
+	(*RelayClaimAnswer)(nil), // 21: midplane.v1.RelayClaimAnswer
+	(*StatusRequest)(nil),    // 22: midplane.v1.StatusRequest
+	(*StatusResponse)(nil),   // 23: midplane.v1.StatusResponse
+	(*LeaderAddress)(nil),    // 24: midplane.v1.LeaderAddress
+	(*JoinRequest)(nil),      // 25: midplane.v1.JoinRequest
+	(*JoinResponse)(nil),     // 26: midplane.v1.JoinResponse
+	(Plane)(0),               // 27: midplane.v1.Plane
+	(*Envelope)(nil),         // 28: midplane.v1.Envelope
+	(*Event)(nil),            // 29: midplane.v1.Event
+	(*Presence)(nil),         // 30: midplane.v1.Presence
 }
 var file_midplane_v1_backplane_proto_depIdxs = []int32{
-	3,  // 0: midplane.v1.AttachRequest.hello:type_name -> midplane.v1.NodeHello
-	6,  // 1: midplane.v1.AttachRequest.batch:type_name -> midplane.v1.Batch
-	7,  // 2: midplane.v1.AttachRequest.heartbeat:type_name -> midplane.v1.Heartbeat
-	8,  // 3: midplane.v1.AttachRequest.events:type_name -> midplane.v1.EventBatch
-	10, // 4: midplane.v1.AttachRequest.detach:type_name -> midplane.v1.Detach
-	4,  // 5: midplane.v1.AttachResponse.hello:type_name -> midplane.v1.ReplicaHello
-	6,  // 6: midplane.v1.AttachResponse.batch:type_name -> midplane.v1.Batch
-	7,  // 7: midplane.v1.AttachResponse.heartbeat:type_name -> midplane.v1.Heartbeat
-	9,  // 8: midplane.v1.AttachResponse.event_ack:type_name -> midplane.v1.EventAck
-	11, // 9: midplane.v1.AttachResponse.leader:type_name -> midplane.v1.LeaderNotice
-	12, // 10: midplane.v1.AttachResponse.presence:type_name -> midplane.v1.PresenceTable
-	13, // 11: midplane.v1.AttachResponse.refusal:type_name -> midplane.v1.Refusal
-	25, // 12: midplane.v1.NodeHello.plane:type_name -> midplane.v1.Plane
-	11, // 13: midplane.v1.ReplicaHello.leader:type_name -> midplane.v1.LeaderNotice
-	5,  // 14: midplane.v1.ReplicaHello.replicas:type_name -> midplane.v1.ReplicaAddress
-	26, // 15: midplane.v1.Batch.envelopes:type_name -> midplane.v1.Envelope
-	27, // 16: midplane.v1.EventBatch.events:type_name -> midplane.v1.Event
-	28, // 17: midplane.v1.PresenceTable.entries:type_name -> midplane.v1.Presence
+	4,  // 0: midplane.v1.AttachRequest.hello:type_name -> midplane.v1.NodeHello
+	7,  // 1: midplane.v1.AttachRequest.batch:type_name -> midplane.v1.Batch
+	8,  // 2: midplane.v1.AttachRequest.heartbeat:type_name -> midplane.v1.Heartbeat
+	9,  // 3: midplane.v1.AttachRequest.events:type_name -> midplane.v1.EventBatch
+	11, // 4: midplane.v1.AttachRequest.detach:type_name -> midplane.v1.Detach
+	5,  // 5: midplane.v1.AttachResponse.hello:type_name -> midplane.v1.ReplicaHello
+	7,  // 6: midplane.v1.AttachResponse.batch:type_name -> midplane.v1.Batch
+	8,  // 7: midplane.v1.AttachResponse.heartbeat:type_name -> midplane.v1.Heartbeat
+	10, // 8: midplane.v1.AttachResponse.event_ack:type_name -> midplane.v1.EventAck
+	12, // 9: midplane.v1.AttachResponse.leader:type_name -> midplane.v1.LeaderNotice
+	13, // 10: midplane.v1.AttachResponse.presence:type_name -> midplane.v1.PresenceTable
+	14, // 11: midplane.v1.AttachResponse.refusal:type_name -> midplane.v1.Refusal
+	27, // 12: midplane.v1.NodeHello.plane:type_name -> midplane.v1.Plane
+	12, // 13: midplane.v1.ReplicaHello.leader:type_name -> midplane.v1.LeaderNotice
+	6,  // 14: midplane.v1.ReplicaHello.replicas:type_name -> midplane.v1.ReplicaAddress
+	28, // 15: midplane.v1.Batch.envelopes:type_name -> midplane.v1.Envelope
+	29, // 16: midplane.v1.EventBatch.events:type_name -> midplane.v1.Event
+	30, // 17: midplane.v1.PresenceTable.entries:type_name -> midplane.v1.Presence
 	0,  // 18: midplane.v1.Refusal.code:type_name -> midplane.v1.RefusalCode
-	16, // 19: midplane.v1.RelayRequest.hello:type_name -> midplane.v1.RelayHello
-	6,  // 20: midplane.v1.RelayRequest.batch:type_name -> midplane.v1.Batch
-	17, // 21: midplane.v1.RelayRequest.events:type_name -> midplane.v1.RelayEvents
-	7,  // 22: midplane.v1.RelayRequest.heartbeat:type_name -> midplane.v1.Heartbeat
-	12, // 23: midplane.v1.RelayRequest.presence:type_name -> midplane.v1.PresenceTable
-	19, // 24: midplane.v1.RelayRequest.claim:type_name -> midplane.v1.RelayClaim
-	16, // 25: midplane.v1.RelayResponse.hello:type_name -> midplane.v1.RelayHello
-	6,  // 26: midplane.v1.RelayResponse.batch:type_name -> midplane.v1.Batch
-	18, // 27: midplane.v1.RelayResponse.event_ack:type_name -> midplane.v1.RelayEventAck
-	7,  // 28: midplane.v1.RelayResponse.heartbeat:type_name -> midplane.v1.Heartbeat
-	12, // 29: midplane.v1.RelayResponse.presence:type_name -> midplane.v1.PresenceTable
-	20, // 30: midplane.v1.RelayResponse.claim:type_name -> midplane.v1.RelayClaimAnswer
-	27, // 31: midplane.v1.RelayEvents.events:type_name -> midplane.v1.Event
-	9,  // 32: midplane.v1.RelayEventAck.ack:type_name -> midplane.v1.EventAck
-	3,  // 33: midplane.v1.RelayClaim.hello:type_name -> midplane.v1.NodeHello
-	13, // 34: midplane.v1.RelayClaimAnswer.refusal:type_name -> midplane.v1.Refusal
-	1,  // 35: midplane.v1.Backplane.Attach:input_type -> midplane.v1.AttachRequest
-	14, // 36: midplane.v1.Backplane.Relay:input_type -> midplane.v1.RelayRequest
-	21, // 37: midplane.v1.Backplane.Status:input_type -> midplane.v1.StatusRequest
-	23, // 38: midplane.v1.Backplane.Join:input_type -> midplane.v1.JoinRequest
-	2,  // 39: midplane.v1.Backplane.Attach:output_type -> midplane.v1.AttachResponse
-	15, // 40: midplane.v1.Backplane.Relay:output_type -> midplane.v1.RelayResponse
-	22, // 41: midplane.v1.Backplane.Status:output_type -> midplane.v1.StatusResponse
-	24, // 42: midplane.v1.Backplane.Join:output_type -> midplane.v1.JoinResponse
-	39, // [39:43] is the sub-list for method output_type
-	35, // [35:39] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	17, // 19: midplane.v1.RelayRequest.hello:type_name -> midplane.v1.RelayHello
+	7,  // 20: midplane.v1.RelayRequest.batch:type_name -> midplane.v1.Batch
+	18, // 21: midplane.v1.RelayRequest.events:type_name -> midplane.v1.RelayEvents
+	8,  // 22: midplane.v1.RelayRequest.heartbeat:type_name -> midplane.v1.Heartbeat
+	13, // 23: midplane.v1.RelayRequest.presence:type_name -> midplane.v1.PresenceTable
+	20, // 24: midplane.v1.RelayRequest.claim:type_name -> midplane.v1.RelayClaim
+	17, // 25: midplane.v1.RelayResponse.hello:type_name -> midplane.v1.RelayHello
+	7,  // 26: midplane.v1.RelayResponse.batch:type_name -> midplane.v1.Batch
+	19, // 27: midplane.v1.RelayResponse.event_ack:type_name -> midplane.v1.RelayEventAck
+	8,  // 28: midplane.v1.RelayResponse.heartbeat:type_name -> midplane.v1.Heartbeat
+	13, // 29: midplane.v1.RelayResponse.presence:type_name -> midplane.v1.PresenceTable
+	21, // 30: midplane.v1.RelayResponse.claim:type_name -> midplane.v1.RelayClaimAnswer
+	29, // 31: midplane.v1.RelayEvents.events:type_name -> midplane.v1.Event
+	10, // 32: midplane.v1.RelayEventAck.ack:type_name -> midplane.v1.EventAck
+	4,  // 33: midplane.v1.RelayClaim.hello:type_name -> midplane.v1.NodeHello
+	14, // 34: midplane.v1.RelayClaimAnswer.refusal:type_name -> midplane.v1.Refusal
+	24, // 35: midplane.v1.StatusResponse.leader:type_name -> midplane.v1.LeaderAddress
+	24, // 36: midplane.v1.JoinResponse.leader:type_name -> midplane.v1.LeaderAddress
+	1,  // 37: midplane.v1.JoinResponse.refusal:type_name -> midplane.v1.JoinRefusal
+	2,  // 38: midplane.v1.Backplane.Attach:input_type -> midplane.v1.AttachRequest
+	15, // 39: midplane.v1.Backplane.Relay:input_type -> midplane.v1.RelayRequest
+	22, // 40: midplane.v1.Backplane.Status:input_type -> midplane.v1.StatusRequest
+	25, // 41: midplane.v1.Backplane.Join:input_type -> midplane.v1.JoinRequest
+	3,  // 42: midplane.v1.Backplane.Attach:output_type -> midplane.v1.AttachResponse
+	16, // 43: midplane.v1.Backplane.Relay:output_type -> midplane.v1.RelayResponse
+	23, // 44: midplane.v1.Backplane.Status:output_type -> midplane.v1.StatusResponse
+	26, // 45: midplane.v1.Backplane.Join:output_type -> midplane.v1.JoinResponse
+	42, // [42:46] is the sub-list for method output_type
+	38, // [38:42] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_midplane_v1_backplane_proto_init() }
@@ -2234,8 +2406,8 @@ func file_midplane_v1_backplane_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_midplane_v1_backplane_proto_rawDesc), len(file_midplane_v1_backplane_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   24,
+			NumEnums:      2,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
