@@ -15,6 +15,8 @@ import (
 const (
 	Beat    = 500 * time.Millisecond
 	Silence = 1400 * time.Millisecond
+	// HelloTimeout is how long either end waits for the other's first message.
+	HelloTimeout = 2 * time.Second
 )
 
 // Errors of a link.
@@ -39,6 +41,10 @@ type Link[Out, In any] struct {
 	once sync.Once
 	done chan struct{}
 	err  error
+
+	mu    sync.Mutex
+	beats uint64                   // heartbeats sent
+	await map[uint64]chan struct{} // who waits for the answer to one
 }
 
 // New makes a link on a stream. Its goroutines are started with spawn; they
@@ -46,7 +52,7 @@ type Link[Out, In any] struct {
 func New[Out, In any](stream Stream[Out, In], d Dialect[Out, In], spawn func(func())) *Link[Out, In] {
 	return &Link[Out, In]{
 		stream: stream, dialect: d, spawn: spawn, queue: newQueue[Out](),
-		born: time.Now(), done: make(chan struct{}),
+		born: time.Now(), done: make(chan struct{}), await: make(map[uint64]chan struct{}),
 	}
 }
 
@@ -112,15 +118,6 @@ func (l *Link[Out, In]) read(handle func(*In) error) error {
 	}
 }
 
-// beaten answers a heartbeat, or takes an answer.
-func (l *Link[Out, In]) beaten(h *v1.Heartbeat) {
-	if h.GetAnswer() {
-		l.rtt.Store(int64(time.Since(l.born)) - h.GetSent())
-		return
-	}
-	l.Send(l.dialect.Heartbeat(&v1.Heartbeat{N: h.GetN(), Sent: h.GetSent(), Answer: true}))
-}
-
 func (l *Link[Out, In]) touch() { l.heard.Store(int64(time.Since(l.born))) }
 
 // watch sends heartbeats and listens for silence.
@@ -129,15 +126,14 @@ func (l *Link[Out, In]) watch(ctx context.Context) error {
 	defer beat.Stop()
 	silence := time.NewTimer(Silence)
 	defer silence.Stop()
-	for n := uint64(1); ; {
+	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-l.done:
 			return ErrClosed
 		case <-beat.C:
-			l.Send(l.dialect.Heartbeat(&v1.Heartbeat{N: n, Sent: int64(time.Since(l.born))}))
-			n++
+			l.beat(nil)
 		case <-silence.C:
 			left := Silence - (time.Since(l.born) - time.Duration(l.heard.Load()))
 			if left <= 0 {
