@@ -1,0 +1,176 @@
+package vm
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+)
+
+// The device waits four seconds of VM time for an answer, then tells the
+// guest C3h (QEMU hw/ipmi/ipmi_bmc_extern.c, continue_send). An answer after
+// that would be dropped, but would also stop the timeout of the next request:
+// so it must not be sent.
+const answerWithin = 4 * time.Second
+
+// maxSlow bounds the handlers that nobody waits for any more and that still
+// run. With so many, requests are answered C0h, node busy.
+const maxSlow = 8
+
+// turn is one request being served. The goroutine that read it calls the
+// handler itself: that is the fast path, without a switch. When the handler is
+// slow, the watch gives the reading to a new goroutine and the turn to
+// door.slow, so that the link's end or a newer request is seen meanwhile.
+type turn struct {
+	link  *link
+	msg   Message
+	data  [MaxMessage]byte
+	req   ipmb.Request
+	ctx   requestContext
+	began time.Duration // VM time
+	looks int           // how often the watch has seen it
+	slow  bool
+}
+
+// request serves one request on the reading goroutine.
+func (l *link) request(m Message) error {
+	t, err := l.begin(m)
+	if t == nil {
+		return err
+	}
+	l.announce()
+	if l.door.cfg.Tap != nil {
+		l.door.tap(FromGuest, wireBytes(t.msg), "")
+	}
+	r := l.door.cfg.Handler.ServeIPMI(&t.ctx, &t.req)
+	return l.door.finish(t, r)
+}
+
+// begin makes m the door's newest request. It gives nil when m is not to be served.
+func (l *link) begin(m Message) (*turn, error) {
+	d := l.door
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case l.handing:
+		l.unserved = AppendMessage(l.unserved, m)
+		return nil, errStopped
+	case l.draining || l.dead:
+		return nil, nil
+	}
+	l.arrive()
+	l.firstRequest()
+	if d.active != l {
+		d.takeOver(l)
+	}
+	d.supersede()
+	d.last, d.reply = sequence{m.Seq, true}, d.reply[:0]
+	if len(d.slow) >= maxSlow {
+		d.answer(l, m, ipmb.Response{Code: ipmb.ErrBusy})
+		return nil, nil
+	}
+	t := l.newTurn(m)
+	l.turn, d.current = t, t
+	d.served++
+	d.arm()
+	return t, nil
+}
+
+func (l *link) firstRequest() {
+	if !l.asked {
+		l.asked = true
+		if l.kick != nil {
+			l.kick.Stop()
+		}
+	}
+}
+
+func (l *link) newTurn(m Message) *turn {
+	d, t := l.door, l.free
+	if t == nil {
+		t = &turn{link: l}
+		t.ctx.Context = context.Background()
+	}
+	l.free = nil
+	t.msg, t.looks = m, 0
+	t.msg.Data = t.data[:copy(t.data[:], m.Data)]
+	t.req = ipmb.Request{NetFn: m.NetFn, LUN: m.LUN, Cmd: m.Cmd, Data: t.msg.Data, Origin: d.origin}
+	t.began = d.clock.now() - d.backdate
+	d.backdate = 0
+	return t
+}
+
+// supersede ends the wait for an older request: its requester has given up.
+func (d *Door) supersede() {
+	if t := d.current; t != nil {
+		t.ctx.end(context.Canceled)
+		d.current = nil
+	}
+}
+
+// finish sends the answer, unless nobody waits for it.
+func (d *Door) finish(t *turn, r ipmb.Response) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := t.link
+	unused := t.ctx.release()
+	if t.slow {
+		d.slow = slices.DeleteFunc(d.slow, func(o *turn) bool { return o == t })
+	} else {
+		l.turn = nil
+	}
+	switch {
+	case d.current != t:
+		d.late(t, "superseded")
+	case d.clock.now()-t.began >= answerWithin:
+		d.current = nil
+		d.late(t, "late")
+	default:
+		d.current = nil
+		d.answer(l, t.msg, r)
+	}
+	l.flush() // what the handler queued
+	d.notify()
+	if t.slow {
+		return errHandedOff
+	}
+	if unused {
+		l.free = t
+	}
+	return nil
+}
+
+// answer sends r by the link that m came by, or by the active one if that is
+// gone, and remembers it for a link that follows. The caller holds d.mu.
+func (d *Door) answer(l *link, m Message, r ipmb.Response) {
+	if len(r.Data) > d.cfg.Interface.MaxData() {
+		r = ipmb.Response{Code: ipmb.ErrTruncated}
+	}
+	if !l.usable() && d.active != nil {
+		l = d.active
+	}
+	d.reply, d.replyTo = appendResponse(d.reply[:0], m, r), l
+	if d.cfg.Tap != nil {
+		d.tap(ToGuest, responseBytes(m, r), "")
+	}
+	l.out = append(l.out, d.reply...)
+	l.flushSoon()
+}
+
+func (d *Door) late(t *turn, why string) {
+	d.log.Warn("answer dropped", "why", why, "seq", t.msg.Seq,
+		"netfn", t.msg.NetFn, "cmd", t.msg.Cmd, "after", d.clock.now()-t.began)
+	if d.cfg.Tap != nil {
+		d.tap(ToGuest, nil, fmt.Sprintf("answer to %02x/%02x dropped: %s", uint8(t.msg.NetFn), uint8(t.msg.Cmd), why))
+	}
+}
+
+func wireBytes(m Message) []byte {
+	return append([]byte{byte(m.NetFn)<<netFnShift | byte(m.LUN), byte(m.Cmd)}, m.Data...)
+}
+
+func responseBytes(m Message, r ipmb.Response) []byte {
+	return append([]byte{byte(m.NetFn.Response())<<netFnShift | byte(m.LUN), byte(m.Cmd), byte(r.Code)}, r.Data...)
+}
