@@ -18,7 +18,7 @@ type capture struct {
 // capturedShelf is a shelf without its log as a message, and the log.
 type capturedShelf struct {
 	message *v1.ShelfState
-	log     []*Entry
+	log     eventLog
 }
 
 type capturedSession struct {
@@ -30,7 +30,7 @@ type capturedSession struct {
 func (s *State) capture() capture {
 	c := capture{settings: maps.Clone(s.settings), sessions: make([]capturedSession, 0, s.sessions.n)}
 	for _, sh := range s.shelves {
-		c.shelves = append(c.shelves, capturedShelf{message: sh.message(), log: sh.log.after(0, 0)})
+		c.shelves = append(c.shelves, capturedShelf{message: sh.message(), log: sh.log.clone()})
 	}
 	for row := s.sessions.oldest; row != nil; row = row.next {
 		c.sessions = append(c.sessions, capturedSession{row.owner.instance, row.id, row.answer})

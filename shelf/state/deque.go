@@ -1,5 +1,7 @@
 package state
 
+import "slices"
+
 // deque is a queue on a ring that grows as it is used. Items leave at the
 // front, or by removal from the middle, which moves the shorter side.
 type deque[T any] struct {
@@ -63,6 +65,11 @@ func (d *deque[T]) remove(i int) {
 
 // clear empties the queue and gives its memory back.
 func (d *deque[T]) clear() { *d = deque[T]{} }
+
+// clone copies the queue; items are shared.
+func (d *deque[T]) clone() deque[T] {
+	return deque[T]{ring: slices.Clone(d.ring), head: d.head, n: d.n}
+}
 
 // items copies the queue, front first.
 func (d *deque[T]) items() []T {

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -21,6 +22,12 @@ const (
 	fieldSessionAnswer    protowire.Number = 3
 )
 
+// Bytes that a row usually takes, to make room for all of them at once.
+const (
+	typicalEntry   = 72
+	typicalSession = 40
+)
+
 var deterministic = proto.MarshalOptions{Deterministic: true}
 
 // appendBinary appends the capture as a v1.Snapshot. Equal states give equal bytes.
@@ -34,7 +41,7 @@ func (c capture) appendBinary(b []byte) ([]byte, error) {
 		if err != nil {
 			return b, fmt.Errorf("state: encoding shelf %s: %w", sh.message.GetName(), err)
 		}
-		b = appendField(b, fieldSnapshotShelves, body)
+		b = appendField(slices.Grow(b, len(body)+len(c.sessions)*typicalSession), fieldSnapshotShelves, body)
 	}
 	var body []byte
 	for _, row := range c.sessions {
@@ -45,13 +52,14 @@ func (c capture) appendBinary(b []byte) ([]byte, error) {
 }
 
 func (c capturedShelf) appendBinary(b []byte) ([]byte, error) {
-	b, err := deterministic.MarshalAppend(b, c.message)
+	entries := c.log.after(0, 0)
+	b, err := deterministic.MarshalAppend(slices.Grow(b, len(entries)*typicalEntry), c.message)
 	if err != nil {
 		return b, err
 	}
 	var m v1.LogEntry
 	var body []byte
-	for _, e := range c.log {
+	for _, e := range entries {
 		e.fill(&m)
 		if body, err = deterministic.MarshalAppend(body[:0], &m); err != nil {
 			return b, err

@@ -1,6 +1,9 @@
 package state
 
-import "sort"
+import (
+	"math"
+	"sort"
+)
 
 // guestLogShare is the part of the log limit that one slot's guest may fill.
 const guestLogShare = 4
@@ -43,17 +46,29 @@ func (l *eventLog) guestQueue(hw uint8) *deque[*Entry] {
 	return l.guests[hw]
 }
 
+// clone copies the queues; the entries are shared.
+func (l *eventLog) clone() eventLog {
+	c := *l
+	c.shelf = l.shelf.clone()
+	for i, q := range l.guests {
+		if q != nil {
+			copied := q.clone()
+			c.guests[i] = &copied
+		}
+	}
+	return c
+}
+
 // after gives up to limit entries with ids above id, in order of id. A limit
 // of 0 gives all.
 func (l *eventLog) after(id uint64, limit int) []*Entry {
-	var out []*Entry
-	cursors := l.cursors(id)
-	for limit == 0 || len(out) < limit {
-		c := earliest(cursors)
-		if c == nil {
-			break
-		}
-		out = append(out, c.take())
+	cursors, n := l.cursors(id)
+	if limit > 0 {
+		n = min(n, limit)
+	}
+	out := make([]*Entry, 0, n)
+	for len(out) < n {
+		out = append(out, earliest(cursors).take())
 	}
 	return out
 }
@@ -72,16 +87,17 @@ func (c *logCursor) take() *Entry {
 	return e
 }
 
-// cursors stands at the first entry above id in every queue that has one.
-func (l *eventLog) cursors(id uint64) []*logCursor {
-	var out []*logCursor
+// cursors stands at the first entry above id in every queue that has one, and
+// counts what is there.
+func (l *eventLog) cursors(id uint64) (out []*logCursor, n int) {
 	add := func(q *deque[*Entry]) {
 		if c := (&logCursor{q, searchEntry(q, id+1)}); !c.done() {
 			out = append(out, c)
+			n += q.len() - c.i
 		}
 	}
-	if id == ^uint64(0) {
-		return nil
+	if id == math.MaxUint64 {
+		return nil, 0
 	}
 	add(&l.shelf)
 	for _, q := range l.guests {
@@ -89,7 +105,7 @@ func (l *eventLog) cursors(id uint64) []*logCursor {
 			add(q)
 		}
 	}
-	return out
+	return out, n
 }
 
 // earliest picks the cursor whose entry has the lowest id, nil when all are done.
