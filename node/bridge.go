@@ -105,6 +105,9 @@ func (b *bridge) fromGuest(f ipmb.Frame, o ipmb.Origin) error {
 	req.Data = append([]byte(nil), f.Data...)
 	b.spawn(func(ctx context.Context) {
 		answer, err := b.requester.Do(ctx, f.To, req, ipmb.LinuxRhythm)
+		if code := ipmb.CodeOf(err); code == ipmb.ErrDestination || code == ipmb.ErrBusy {
+			answer, err = ipmb.Response{Code: code}, nil // nobody will answer: say so rather than let the guest wait
+		}
 		if err == nil {
 			reply := f.Reply(answer)
 			reply.To = b.self

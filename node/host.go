@@ -134,7 +134,7 @@ func (h *host) run(ctx context.Context) error {
 		return nil
 	}
 	events := h.machine.Subscribe(64)
-	defer events.Close()
+	defer events.Cancel()
 	if err := h.machine.Adopt(ctx); err != nil && !errors.Is(err, power.ErrNotRunning) {
 		h.log.Warn("VM of an earlier run not adopted", "err", err)
 	}

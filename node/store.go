@@ -21,6 +21,7 @@ const (
 	keyEnables  = "enables"
 	keyReceiver = "receiver"
 	keyErased   = "sel-erased"
+	keyWanted   = "power"
 )
 
 // store is what a node keeps on disk about itself.
@@ -32,11 +33,12 @@ type settings struct {
 	boot     uint64    // counts starts, from 1
 	enables  byte
 	receiver mc.Receiver
+	wanted   bool // the VM should have power
 }
 
 // start reads the settings and counts one more start.
 func (s store) start() (out settings, err error) {
-	out = settings{enables: defaultEnables, receiver: mc.Receiver{Addr: mc.ReceiverNone}}
+	out = settings{enables: defaultEnables, receiver: mc.Receiver{Addr: mc.ReceiverNone}, wanted: true}
 	err = s.db.Update(func(tx *kv.Tx) error {
 		b, err := tx.Bucket(bucketNode)
 		if err != nil {
@@ -59,6 +61,7 @@ func (o *settings) load(b *kv.Bucket) error {
 		{keyInstance, len(o.instance), func(v []byte) { o.instance = uuid.UUID(v) }},
 		{keyBoot, 8, func(v []byte) { o.boot = binary.BigEndian.Uint64(v) }},
 		{keyEnables, 1, func(v []byte) { o.enables = v[0] }},
+		{keyWanted, 1, func(v []byte) { o.wanted = v[0] != 0 }},
 		{keyReceiver, 2, func(v []byte) { o.receiver = mc.Receiver{Addr: ipmb.Addr(v[0]), LUN: ipmb.LUN(v[1])} }},
 	}
 	for _, f := range fields {
@@ -98,4 +101,12 @@ func (s store) saveEnables(e byte) error { return s.put(keyEnables, []byte{e}) }
 
 func (s store) saveReceiver(r mc.Receiver) error {
 	return s.put(keyReceiver, []byte{byte(r.Addr), byte(r.LUN)})
+}
+
+func (s store) saveWanted(on bool) error {
+	v := []byte{0}
+	if on {
+		v[0] = 1
+	}
+	return s.put(keyWanted, v)
 }

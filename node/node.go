@@ -1,0 +1,230 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/midplane-project/midplane/internal/kv"
+	"github.com/midplane-project/midplane/internal/link"
+	"github.com/midplane-project/midplane/internal/tap"
+	"github.com/midplane-project/midplane/internal/version"
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/node/power"
+	"github.com/midplane-project/midplane/node/power/agent"
+	"github.com/midplane-project/midplane/node/uplink"
+	"github.com/midplane-project/midplane/node/vm"
+)
+
+// Files in a node's directory.
+const (
+	storeFile   = "node.db"
+	consoleFile = "console.log"
+	vmDir       = "vm"
+	queueFile   = "queue.json"
+)
+
+// Options are what a node's surroundings give it.
+type Options struct {
+	Log *slog.Logger
+	// Dial connects to a replica's backplane. Nil on a standalone node.
+	Dial link.Dialer
+}
+
+// Node is a controller with its doors and its VM.
+type Node struct {
+	cfg        Config
+	log        *slog.Logger
+	db         *kv.DB
+	settings   settings
+	controller *Controller
+	door       *vm.Door
+	host       *host
+	machine    *power.Machine // nil when somebody else starts the VM
+	console    *power.Console // nil without a VM of the node's own
+	agent      *agent.Client  // nil without a VM of the node's own
+	uplink     *uplink.Uplink // nil on a standalone node
+	out        wire
+	hub        tap.Hub
+}
+
+// New opens a node's state and builds it; Run gives it life.
+func New(cfg Config, opt Options) (n *Node, err error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	if cfg.Standalone() {
+		cfg.Profile = ProfileServer
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	n = &Node{cfg: cfg, log: opt.Log.With("node", cfg.Name)}
+	defer func() {
+		if err != nil {
+			n.Close()
+		}
+	}()
+	if n.db, err = kv.Open(filepath.Join(cfg.Dir, storeFile)); err != nil {
+		return nil, err
+	}
+	if n.settings, err = (store{n.db}).start(); err != nil {
+		return nil, err
+	}
+	if err := n.openVM(); err != nil {
+		return nil, err
+	}
+	return n, n.connect(opt)
+}
+
+// openVM takes hold of the VM that the node starts, if it does.
+func (n *Node) openVM() (err error) {
+	if n.cfg.VM == nil {
+		n.host = newHost(nil, n.cfg.Dir, true, n.saveWanted, n.log)
+		return nil
+	}
+	spec := *n.cfg.VM
+	n.machine, err = power.NewMachine(power.MachineConfig{Spec: spec, Dir: filepath.Join(n.cfg.Dir, vmDir), Log: n.log})
+	if err != nil {
+		return err
+	}
+	n.host = newHost(n.machine, n.cfg.Dir, n.settings.wanted, n.saveWanted, n.log)
+	if spec.ConsoleSocket != "" {
+		n.console, err = power.NewConsole(power.ConsoleConfig{
+			Socket: spec.ConsoleSocket, Log: filepath.Join(n.cfg.Dir, consoleFile), Logger: n.log,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if spec.AgentSocket != "" {
+		n.agent = agent.New(spec.AgentSocket, 0)
+	}
+	return nil
+}
+
+func (n *Node) saveWanted(on bool) error { return store{n.db}.saveWanted(on) }
+
+// connect builds the controller between its doors.
+func (n *Node) connect(opt Options) (err error) {
+	p := parts{db: n.db, settings: n.settings, out: &n.out, vm: n.host, log: n.log}
+	var box *uplink.Outbox
+	if !n.cfg.Standalone() {
+		if box, err = uplink.OpenOutbox(n.db); err != nil {
+			return err
+		}
+		p.outbox = box
+	}
+	if n.controller, err = newController(n.identity(), p); err != nil {
+		return err
+	}
+	kind, err := vm.ParseInterface(n.cfg.Interface)
+	if err != nil {
+		return err
+	}
+	n.door = vm.New(vm.Config{
+		Handler: n.controller.Handler(), Interface: kind, Logger: n.log, Tap: n.tapDoor,
+		Origin:    ipmb.Origin{Shelf: n.cfg.Shelf, Source: n.cfg.Addr(), Instance: string(n.settings.instance[:])},
+		OnConnect: func(vm.Link) { n.controller.spawn(n.host.connected) },
+	})
+	n.host.door = n.door
+	n.controller.mail.connect(n.door)
+	if n.cfg.Standalone() {
+		return nil
+	}
+	n.uplink = uplink.New(n.uplinkConfig(opt, box))
+	n.out.up.Store(n.uplink)
+	return nil
+}
+
+func (n *Node) uplinkConfig(opt Options, box *uplink.Outbox) uplink.Config {
+	c := uplink.Config{
+		Shelf: n.cfg.Shelf, HW: n.cfg.Addr().HW(), Instance: n.settings.instance, Boot: n.settings.boot,
+		Name: n.cfg.Name, Profile: n.cfg.Profile, API: n.cfg.API, Version: version.Get(), DeviceID: n.controller.DeviceID(),
+		Dial: opt.Dial, Outbox: box, Logger: n.log,
+		Deliver: func(ctx context.Context, m ipmb.Message) {
+			n.tapBus(m, true)
+			n.controller.Deliver(ctx, m)
+		},
+		LeaderChanged: func(uint64, string) { n.controller.LeaderChanged() },
+	}
+	for _, r := range n.cfg.Replicas {
+		c.Replicas = append(c.Replicas, uplink.Replica{Name: r.Name, Addr: r.Address})
+	}
+	n.out.tap = func(m ipmb.Message) { n.tapBus(m, false) }
+	return c
+}
+
+func (n *Node) identity() Identity {
+	id := Identity{
+		Shelf: n.cfg.Shelf, Addr: n.cfg.Addr(), Name: n.cfg.Name, Profile: n.cfg.Profile, Interface: n.cfg.Interface,
+		Manufacturer: n.cfg.Manufacturer, Product: n.cfg.Product,
+		SystemGUID: mc.GUID(n.settings.instance),
+	}
+	if n.cfg.VM != nil {
+		if u, err := uuid.Parse(n.cfg.VM.UUID); err == nil {
+			id.SystemGUID = mc.GUID(u)
+		}
+	}
+	return id
+}
+
+// Run serves until ctx ends or a door fails. The VM goes on after it.
+func (n *Node) Run(ctx context.Context) error {
+	if err := n.loadQueue(); err != nil {
+		n.log.Warn("receive queue of the last run not read", "err", err)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range n.cfg.Listen {
+		ln, err := l.open()
+		if err != nil {
+			return fmt.Errorf("listen for the VM: %w", err)
+		}
+		g.Go(func() error { return n.door.Serve(ctx, ln) })
+	}
+	if n.cfg.VM != nil {
+		g.Go(func() error { return n.door.Dial(ctx, "unix", n.cfg.VM.VMSocket.Path) })
+	}
+	g.Go(func() error { return n.host.run(ctx) })
+	if n.uplink != nil {
+		g.Go(func() error { return n.uplink.Run(ctx) })
+	}
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return err
+}
+
+// Close ends the doors so that the guest notices as little as can be, keeps
+// what waits for it, and lets go of the VM.
+func (n *Node) Close() error {
+	var all []error
+	if n.door != nil {
+		all = append(all, n.door.Close())
+	}
+	if n.controller != nil {
+		n.controller.Close()
+		all = append(all, n.saveQueue())
+	}
+	if n.agent != nil {
+		all = append(all, n.agent.Close())
+	}
+	if n.console != nil {
+		all = append(all, n.console.Close())
+	}
+	if n.machine != nil {
+		all = append(all, n.machine.Close())
+	}
+	if n.db != nil {
+		all = append(all, n.db.Close())
+	}
+	return errors.Join(all...)
+}

@@ -1,0 +1,110 @@
+package shelf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/midplane-project/midplane/internal/link"
+	"github.com/midplane-project/midplane/internal/port"
+	"github.com/midplane-project/midplane/internal/tap"
+	"github.com/midplane-project/midplane/internal/trust"
+	"github.com/midplane-project/midplane/internal/version"
+	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
+	"github.com/midplane-project/midplane/shelf/backplane"
+	"github.com/midplane-project/midplane/shelf/cluster"
+	"github.com/midplane-project/midplane/shelf/state"
+)
+
+// stopPatience bounds how long a replica hands over and says goodbye.
+const stopPatience = 5 * time.Second
+
+// Options are what a replica's surroundings give it.
+type Options struct {
+	Log *slog.Logger
+	// Serve adds the services for people and programs to the API's server,
+	// and gives the rules for them; nil for none.
+	Serve func(r *Replica) (opts []grpc.ServerOption, register func(*grpc.Server))
+}
+
+// Replica is one shelf manager process.
+type Replica struct {
+	cfg     Config
+	log     *slog.Logger
+	creds   *trust.Credentials
+	port    *port.Port
+	fsm     *state.FSM
+	cluster *cluster.Cluster
+	sw      *backplane.Switch
+	brain   *brain
+	hub     tap.Hub
+	servers []*grpc.Server
+	group   sync.WaitGroup
+	ended   chan error    // one slot: a server that failed
+	woken   chan struct{} // one slot: the cluster's leader may have changed
+}
+
+// Open brings a replica up: its port first, so that the others can ask it;
+// then the cluster, and the switch over it.
+func Open(cfg Config, opt Options) (r *Replica, err error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	if cfg.Advertise == "" {
+		cfg.Advertise = cfg.Listen
+	}
+	r = &Replica{cfg: cfg, log: opt.Log, ended: make(chan error, 1), woken: make(chan struct{}, 1)}
+	defer func() {
+		if err != nil {
+			r.Close()
+		}
+	}()
+	if r.creds, err = trust.LoadCredentials(cfg.PKI, "replica/"+cfg.Name); err != nil {
+		return nil, fmt.Errorf("replica %s: %w", cfg.Name, err)
+	}
+	if r.port, err = port.Listen(cfg.Listen, r.creds, port.WithLogger(r.log)); err != nil {
+		return nil, fmt.Errorf("replica %s: %w", cfg.Name, err)
+	}
+	raftListener, busListener, apiListener := r.port.Protocol(trust.ProtoRaft), r.port.Protocol(trust.ProtoBus), r.port.Protocol(trust.ProtoH2)
+	if err := r.openCluster(raftListener); err != nil {
+		return nil, err
+	}
+	r.openSwitch()
+	r.serveBus(busListener)
+	if err := r.serveAPI(apiListener, opt); err != nil {
+		return nil, err
+	}
+	r.group.Go(r.followLeadership)
+	return r, nil
+}
+
+func (r *Replica) openCluster(ln net.Listener) error {
+	profile, err := cluster.ProfileByName(r.cfg.Timing)
+	if err != nil {
+		return err
+	}
+	r.fsm = state.NewFSM(state.New(state.Config{}), func(err error) { r.cluster.Halt(err) })
+	r.cluster, err = cluster.Open(cluster.Config{
+		NodeID: r.cfg.Name, Address: r.cfg.Advertise, DataDir: r.cfg.Dir, Profile: profile,
+		Expect: r.cfg.Expect, Seeds: r.cfg.Seeds, Seeder: seeder{r.creds}, ClusterID: r.cfg.Cluster,
+		FSM: r.fsm, Listener: ln, Logger: r.log,
+		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+			return port.Dial(ctx, addr, r.creds, trust.ProtoRaft, trust.Identity{Role: trust.Replica})
+		},
+		Observer: func(e cluster.Event) {
+			if e.Kind == cluster.LeaderKnown {
+				r.wake()
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("replica %s: %w", r.cfg.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package shelf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/midplane-project/midplane/internal/authz"
+	"github.com/midplane-project/midplane/internal/link"
+	"github.com/midplane-project/midplane/internal/port"
+	"github.com/midplane-project/midplane/internal/trust"
+	"github.com/midplane-project/midplane/internal/version"
+	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
+	"github.com/midplane-project/midplane/shelf/backplane"
+)
+
+// Limits of the servers.
+const (
+	handshakePatience = 5 * time.Second
+	maxMessage        = 4 << 20
+)
+
+// busPolicy says who may call what on the bus.
+var busPolicy = authz.Policy{
+	v1.Backplane_Attach_FullMethodName: authz.Only(trust.Node),
+	v1.Backplane_Relay_FullMethodName:  authz.Only(trust.Replica),
+	v1.Backplane_Join_FullMethodName:   authz.Only(trust.Replica),
+	v1.Backplane_Status_FullMethodName: authz.Only(trust.Replica),
+}
+
+func (r *Replica) openSwitch() {
+	r.brain = newBrain(r)
+	r.sw = backplane.New(backplane.Config{
+		Replica: r.cfg.Name, Cluster: r.cluster.ClusterID, Version: version.Get(),
+		Replicas: r.replicas,
+		Dial: func(_ context.Context, addr string) (link.Conn, error) {
+			cc, err := dialBus(r.creds, addr)
+			if err != nil {
+				return nil, err
+			}
+			return link.OverGRPC(cc), nil
+		},
+		Identity: trust.FromContext, Leader: r.leader, Brain: r.brain, Slot: r.slot,
+		Logger: r.log, Tap: r.tap,
+	})
+}
+
+// replicas lists the members of the cluster with their addresses.
+func (r *Replica) replicas() (out []*v1.ReplicaAddress) {
+	members, err := r.cluster.Members()
+	if err != nil {
+		return nil
+	}
+	for _, m := range members {
+		out = append(out, &v1.ReplicaAddress{Name: m.ID, Address: m.Address})
+	}
+	return out
+}
+
+// slot is the replicated state of a claim, as the switch wants it.
+func (r *Replica) slot(shelf string, hw uint8) backplane.Slot {
+	s, ok := r.fsm.Slot(shelf, hw)
+	if !ok {
+		return backplane.Slot{}
+	}
+	out := backplane.Slot{Held: s.Held, Boot: s.Boot, Epoch: s.Epoch, Name: s.Name}
+	copy(out.Instance[:], s.Instance)
+	if s.ContactLost {
+		out.LostSince = time.Unix(0, s.Since)
+	}
+	return out
+}
+
+func (r *Replica) serveBus(ln net.Listener) {
+	s := grpc.NewServer(append(busPolicy.ServerOptions(),
+		grpc.Creds(port.Credentials()), grpc.ConnectionTimeout(handshakePatience), grpc.MaxRecvMsgSize(maxMessage),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Second, Timeout: 2 * time.Second}))...)
+	v1.RegisterBackplaneServer(s, &bus{r.sw, r.cluster})
+	r.serve(s, ln)
+}
+
+// serveAPI serves people and programs on the shared port, and on a Unix socket
+// where the kernel says who calls.
+func (r *Replica) serveAPI(ln net.Listener, opt Options) error {
+	if opt.Serve == nil {
+		return nil
+	}
+	opts, register := opt.Serve(r)
+	s := grpc.NewServer(append(opts,
+		grpc.Creds(port.Credentials()), grpc.ConnectionTimeout(handshakePatience), grpc.MaxRecvMsgSize(maxMessage))...)
+	register(s)
+	r.serve(s, ln)
+	if r.cfg.API == "" {
+		return nil
+	}
+	path, ok := strings.CutPrefix(r.cfg.API, "unix:")
+	if !ok {
+		return fmt.Errorf("api: %q is not unix:PATH", r.cfg.API)
+	}
+	unix, err := port.ListenUnix(path, 0o600, "")
+	if err != nil {
+		return err
+	}
+	r.serve(s, unix)
+	return nil
+}
+
+func (r *Replica) serve(s *grpc.Server, ln net.Listener) {
+	r.servers = append(r.servers, s)
+	r.group.Go(func() {
+		if err := s.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, grpc.ErrServerStopped) {
+			r.fail(fmt.Errorf("serve on %s: %w", ln.Addr(), err))
+		}
+	})
+}
+
+func (r *Replica) fail(err error) {
+	select {
+	case r.ended <- err:
+	default:
+	}
+}
