@@ -4,7 +4,6 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -51,10 +50,11 @@ func elfPrograms(root string) ([]string, error) {
 }
 
 // resolveLibraries follows what the programs need, and what that needs, through
-// the roots in order. Sonames found nowhere are returned with who needs them.
-func resolveLibraries(programs []string, roots ...string) (libraries, []string, error) {
-	libs := libraries{}
-	missing := map[string]string{}
+// the roots in order. Sonames found nowhere are returned with a file that needs
+// them.
+func resolveLibraries(programs []string, roots ...string) (libs libraries, missing map[string]string, err error) {
+	libs = libraries{}
+	missing = map[string]string{}
 	seen := map[string]bool{}
 	queue := slices.Clone(programs)
 
@@ -67,7 +67,7 @@ func resolveLibraries(programs []string, roots ...string) (libraries, []string, 
 			libs[path.Join(libraryDirs[0], soname)] = file
 			queue = append(queue, file)
 		} else {
-			missing[soname] = soname + " (for " + filepath.Base(by) + ")"
+			missing[soname] = filepath.Base(by)
 		}
 	}
 	for _, soname := range dlopened {
@@ -80,22 +80,23 @@ func resolveLibraries(programs []string, roots ...string) (libraries, []string, 
 		if err != nil {
 			return nil, nil, err
 		}
-		if interp != "" {
-			if loader, ok := findLibrary(path.Base(interp), roots); ok {
-				libs[usrPath(interp)] = loader
-			} else {
-				missing[interp] = interp + " (for " + filepath.Base(file) + ")"
-			}
+		if loader, ok := findLibrary(path.Base(interp), roots); ok {
+			libs[usrPath(interp)] = loader
+		} else if interp != "" {
+			missing[path.Base(interp)] = filepath.Base(file)
 		}
 		for _, soname := range needed {
 			want(soname, file)
 		}
 	}
-	return libs, slices.Sorted(maps.Values(missing)), nil
+	return libs, missing, nil
 }
 
 // findLibrary returns the file of a soname with its symlinks resolved.
 func findLibrary(soname string, roots []string) (string, bool) {
+	if soname == "" || soname == "." {
+		return "", false
+	}
 	for _, root := range roots {
 		for _, dir := range libraryDirs {
 			file, err := filepath.EvalSymlinks(filepath.Join(root, dir, soname))

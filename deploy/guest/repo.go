@@ -107,16 +107,17 @@ func (r *repo) unpacked() []string {
 	return all
 }
 
-// unpackPrograms fills root with the programs and, level by level of their
-// dependencies, with library packages until every soname is found. The host's
-// own libraries are the last resort.
+// unpackPrograms fills root with the programs and with library packages until
+// every soname is found: first packages named after a missing soname, as
+// Debian's policy has it, then level by level whatever depends on what is there.
+// The host's own libraries are the last resort.
 func (r *repo) unpackPrograms(ctx context.Context, root string) (libraries, error) {
-	level := slices.Clone(programPackages)
+	next := slices.Clone(programPackages)
 	if r.kernel != "" {
-		level = append(level, r.kernel)
+		next = append(next, r.kernel)
 	}
 	for {
-		if err := r.unpack(ctx, root, level); err != nil {
+		if err := r.unpack(ctx, root, next); err != nil {
 			return nil, err
 		}
 		programs, err := elfPrograms(root)
@@ -127,29 +128,56 @@ func (r *repo) unpackPrograms(ctx context.Context, root string) (libraries, erro
 		if err != nil || len(missing) == 0 {
 			return libs, err
 		}
-		if level = r.nextLevel(level); len(level) > 0 {
+		if next = r.namedAfter(missing); len(next) == 0 {
+			next = r.nextLevel()
+		}
+		if len(next) > 0 {
 			continue
 		}
 		libs, missing, err = resolveLibraries(programs, root, hostLibraries)
 		if err == nil && len(missing) > 0 {
-			err = fmt.Errorf("no package and not this host has: %s", strings.Join(missing, ", "))
+			err = fmt.Errorf("no package and not this host has the libraries %v", missing)
 		}
 		return libs, err
 	}
 }
 
-// nextLevel is the library packages that the level depends on and that are not
-// there yet.
-func (r *repo) nextLevel(level []string) []string {
-	var next []string
-	for _, name := range level {
+// namedAfter is the packages not yet unpacked whose names come from a soname:
+// libgcrypt.so.20 is in libgcrypt20.
+func (r *repo) namedAfter(sonames map[string]string) []string {
+	wanted := map[string]bool{}
+	for soname := range sonames {
+		wanted[squash(strings.Replace(soname, ".so.", "", 1))] = true
+	}
+	return r.absent(func(name string) bool { return wanted[squash(strings.TrimSuffix(name, "t64"))] })
+}
+
+// squash takes out the separators, which packages and sonames use differently:
+// libpcre2-8.so.0 and libpcre2-8-0, libgcc_s.so.1 and libgcc-s1.
+func squash(name string) string {
+	return strings.NewReplacer("-", "", "_", "", ".", "").Replace(strings.ToLower(name))
+}
+
+// nextLevel is the library packages that unpacked ones depend on.
+func (r *repo) nextLevel() []string {
+	wanted := map[string]bool{}
+	for name := range r.present {
 		for _, dep := range r.deps[name] {
-			if _, known := r.debs[dep]; known && isLibrary(dep) && !r.present[dep] && !slices.Contains(next, dep) {
-				next = append(next, dep)
-			}
+			wanted[dep] = true
 		}
 	}
-	return next
+	return r.absent(func(name string) bool { return wanted[name] })
+}
+
+// absent is the library packages not yet unpacked that are wanted.
+func (r *repo) absent(wanted func(string) bool) []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(r.debs)) {
+		if isLibrary(name) && !r.present[name] && wanted(name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func (r *repo) unpack(ctx context.Context, root string, names []string) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -24,7 +25,11 @@ type tally struct {
 }
 
 // maxUnsure bounds the list; the counters stay exact.
-const maxUnsure = 1000
+const maxUnsure = 100
+
+// Completion codes after which a request may have been carried out all the
+// same: timed out, and unspecified. Others are refusals.
+var unsureCodes = []byte{0xc3, 0xff}
 
 func newTally(opts loopOptions) *tally {
 	target := fmt.Sprintf("0x%02x", opts.target)
@@ -45,18 +50,21 @@ func (t *tally) answered(m message, serial uint32, after time.Duration) {
 	t.MaxMS = max(t.MaxMS, float64(after.Microseconds())/1000)
 	switch {
 	case len(m.data) == 0:
-		t.fail("none", serial)
-	case m.data[0] != 0:
-		t.fail(fmt.Sprintf("0x%02x", m.data[0]), serial)
-	default:
+		t.fail("none")
+		t.unsure(serial)
+	case m.data[0] == 0:
 		t.OK++
+	default:
+		t.fail(fmt.Sprintf("0x%02x", m.data[0]))
+		if slices.Contains(unsureCodes, m.data[0]) {
+			t.unsure(serial)
+		}
 	}
 }
 
-func (t *tally) fail(code string, serial uint32) {
+func (t *tally) fail(code string) {
 	t.Failed++
 	t.Codes[code]++
-	t.unsure(serial)
 }
 
 func (t *tally) unsure(serial uint32) {
