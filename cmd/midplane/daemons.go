@@ -1,0 +1,8 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// daemonVerbs are the daemons themselves.
+func (a *app) daemonVerbs() []*cobra.Command {
+	return []*cobra.Command{}
+}
