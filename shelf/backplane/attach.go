@@ -106,23 +106,43 @@ func (s *Switch) plug(p *port) *v1.Refusal {
 	switch old := s.ports[p.slotKey]; {
 	case old == nil:
 	case old.epoch > p.epoch:
-		return old.over(p.instance)
-	case old.epoch < p.epoch:
-		old.link.Finish(refuse(p.over(old.instance)))
+		if r := over(p.claimant, old.claimant); r != nil {
+			return r
+		}
+		return refusal(v1.RefusalCode_REFUSAL_CODE_NO_QUORUM, "the claim is older than the one that holds")
 	default:
-		old.link.Close(errReplaced)
+		old.end(p.claimant)
 	}
 	s.ports[p.slotKey] = p
 	s.Refresh()
 	return nil
 }
 
-// over is what instance is told when p holds the slot that it had.
-func (p *port) over(instance string) *v1.Refusal {
-	if instance == p.instance {
+// claimant is one start of one node.
+type claimant struct {
+	instance string
+	boot     uint64
+}
+
+// over is what the claimant before is told when now has its slot; nil when
+// both are the same, which only has to greet anew.
+func over(before, now claimant) *v1.Refusal {
+	switch {
+	case before.instance != now.instance:
+		return refusal(v1.RefusalCode_REFUSAL_CODE_CLAIMED, "another node has the slot")
+	case before.boot < now.boot:
 		return refusal(v1.RefusalCode_REFUSAL_CODE_SUPERSEDED, "a later start of this node has taken over")
 	}
-	return refusal(v1.RefusalCode_REFUSAL_CODE_CLAIMED, "another node has the slot")
+	return nil
+}
+
+// end ends a stream whose slot now has, or has again.
+func (p *port) end(now claimant) {
+	if r := over(p.claimant, now); r != nil {
+		p.link.Finish(refuse(r))
+		return
+	}
+	p.link.Close(errReplaced)
 }
 
 func (s *Switch) unplug(p *port) {
@@ -144,22 +164,22 @@ func (s *Switch) port(k slotKey) *port {
 // port is the switch's end of a node's stream.
 type port struct {
 	slotKey
-	s        *Switch
-	addr     ipmb.Addr
-	instance string
-	epoch    uint64
-	name     string
-	outbox   []byte
-	link     *link.Link[v1.AttachResponse, v1.AttachRequest]
-	events   chan *v1.EventBatch
-	told     *table // presence that the node has; owned by keepPresence
+	claimant
+	s      *Switch
+	addr   ipmb.Addr
+	epoch  uint64
+	name   string
+	outbox []byte
+	link   *link.Link[v1.AttachResponse, v1.AttachRequest]
+	events chan *v1.EventBatch
+	told   *table // presence that the node has; owned by keepPresence
 }
 
 func (s *Switch) newPort(stream v1.Backplane_AttachServer, h *v1.NodeHello, epoch uint64) *port {
 	hw := uint8(h.GetHardwareAddress())
 	return &port{
-		slotKey: slotKey{h.GetShelf(), hw}, s: s, addr: ipmb.AddrFromHW(hw),
-		instance: string(h.GetInstance()), epoch: epoch, name: h.GetName(), outbox: h.GetOutbox(),
+		slotKey: slotKey{h.GetShelf(), hw}, claimant: claimant{string(h.GetInstance()), h.GetBoot()},
+		s: s, addr: ipmb.AddrFromHW(hw), epoch: epoch, name: h.GetName(), outbox: h.GetOutbox(),
 		link:   link.New(stream, link.Replica, s.wg.Go),
 		events: make(chan *v1.EventBatch, maxEventBatches),
 	}

@@ -182,11 +182,7 @@ func (s *Switch) endIfOver(p *port, attached uint64) {
 	if c.Epoch <= p.epoch && attached <= p.epoch {
 		return
 	}
-	r := refusal(v1.RefusalCode_REFUSAL_CODE_CLAIMED, "another node has the slot")
-	if string(c.Instance[:]) == p.instance {
-		r = refusal(v1.RefusalCode_REFUSAL_CODE_SUPERSEDED, "a later start of this node has taken over")
-	}
-	p.link.Finish(refuse(r))
+	p.end(claimant{string(c.Instance[:]), c.Boot})
 }
 
 // announce tells a node what changed since it was told last, or everything.
