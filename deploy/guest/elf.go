@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -118,7 +119,7 @@ func elfNeeds(name string) (interp string, needed []string, err error) {
 	defer raw.Close()
 	file, err := elf.NewFile(raw)
 	var notELF *elf.FormatError
-	if errors.As(err, &notELF) {
+	if errors.As(err, &notELF) || errors.Is(err, io.EOF) {
 		return "", nil, nil
 	}
 	if err != nil {

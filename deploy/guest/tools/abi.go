@@ -87,8 +87,6 @@ func newAddress(kind int32, channel int16) address {
 	return a
 }
 
-func (a address) kind() int32 { return int32(binary.NativeEndian.Uint32(a[0:])) }
-
 // slave and lun are of an IPMB address.
 func (a address) slave() byte { return a[6] }
 func (a address) lun() byte   { return a[7] }

@@ -38,11 +38,7 @@ func runLoop(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer dev.close()
-	to := ipmbAddress(opts.target, 0)
-	if opts.local {
-		to = localAddress(0)
-	}
-	l := &loop{opts: opts, dev: dev, to: to, waiting: map[int64]pending{}, tally: newTally(opts)}
+	l := newLoop(opts, dev)
 	if err := l.run(ctx, out); err != nil {
 		return err
 	}
@@ -96,17 +92,34 @@ type pending struct {
 	serial uint32 // of a write, from 1; 0 for a read
 }
 
+// driver is what the loop needs of a device.
+type driver interface {
+	send(to address, id int64, m message) error
+	receive() (received, error)
+	wait(limit time.Duration) error
+}
+
 // loop is one run. It is a single thread: send while there is room, then wait
 // for an answer.
 type loop struct {
 	opts    loopOptions
-	dev     *device
+	dev     driver
 	to      address
 	waiting map[int64]pending
 	tally   *tally
 	next    int64
 }
 
+func newLoop(opts loopOptions, dev driver) *loop {
+	to := ipmbAddress(opts.target, 0)
+	if opts.local {
+		to = localAddress(0)
+	}
+	return &loop{opts: opts, dev: dev, to: to, waiting: map[int64]pending{}, tally: newTally(opts)}
+}
+
+// run sends and collects until the limits are reached, then waits for what is
+// still outstanding.
 func (l *loop) run(ctx context.Context, out io.Writer) error {
 	start := time.Now()
 	deadline := start.Add(l.opts.duration)
