@@ -26,7 +26,7 @@ func (u *Uplink) handle(ctx context.Context, w *way, m *v1.AttachResponse) error
 			u.receive(ctx, e)
 		}
 	case *v1.AttachResponse_Leader:
-		u.heardLeader(k.Leader)
+		u.heardLeader(w.name, k.Leader)
 	case *v1.AttachResponse_Presence:
 		u.heardPresence(w, k.Presence)
 	case *v1.AttachResponse_EventAck:

@@ -38,6 +38,7 @@ type replica struct {
 // way is an open stream to a replica that took the node's claim.
 type way struct {
 	r         *replica
+	name      string // of the replica
 	link      *link.Link[v1.AttachRequest, v1.AttachResponse]
 	plane     ipmb.Plane
 	epoch     uint64
@@ -105,7 +106,7 @@ func (r *replica) attach(ctx context.Context, accepted func()) error {
 	}
 	accepted()
 	w := &way{
-		r: r, link: link.New(stream, link.Node, wg.Go), plane: r.plane(),
+		r: r, name: hello.GetReplica(), link: link.New(stream, link.Node, wg.Go), plane: r.plane(),
 		epoch: hello.GetEpoch(), lastEvent: hello.GetLastEvent(), outbox: outbox(mine),
 	}
 	if err := r.u.up(w, hello); err != nil {
@@ -169,7 +170,7 @@ func (u *Uplink) up(w *way, h *v1.ReplicaHello) error {
 	u.mu.Unlock()
 	u.cfg.Logger.Debug("attached", "replica", h.GetReplica(), "plane", w.plane, "epoch", w.epoch)
 	u.learn(h.GetReplicas())
-	u.heardLeader(h.GetLeader())
+	u.heardLeader(h.GetReplica(), h.GetLeader())
 	u.wayChanged()
 	return nil
 }

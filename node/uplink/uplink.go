@@ -96,22 +96,24 @@ func (u *Uplink) learn(list []*v1.ReplicaAddress) {
 	}
 }
 
-// heardLeader takes a notice. Terms in which nobody was elected say nothing:
-// a replica that is cut off may count them up as it likes.
-func (u *Uplink) heardLeader(n *v1.LeaderNotice) {
+// heardLeader takes a notice of the replica named from. Terms in which nobody
+// was elected say nothing: a replica that is cut off may count them up as it
+// likes. What the leader says of itself always counts as news: others may have
+// announced it before it was ready to answer.
+func (u *Uplink) heardLeader(from string, n *v1.LeaderNotice) {
 	if n.GetLeader() == "" {
 		return
 	}
 	u.mu.Lock()
 	term := u.term.Load()
-	news := n.GetTerm() > term || n.GetTerm() == term && n.GetLeader() != u.leader
-	if news {
+	changed := n.GetTerm() > term || n.GetTerm() == term && n.GetLeader() != u.leader
+	if changed {
 		u.term.Store(n.GetTerm())
 		u.leader = n.GetLeader()
 		u.look()
 	}
 	u.mu.Unlock()
-	if news {
+	if changed || n.GetTerm() == term && n.GetLeader() == from {
 		u.cfg.LeaderChanged(n.GetTerm(), n.GetLeader())
 		u.kick()
 	}

@@ -83,7 +83,9 @@ func (s *Switch) keepPresence() {
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for {
-		s.meetPeers(s.cfg.Replicas())
+		if all := s.cfg.Replicas(); len(all) > 0 { // none: they are not known right now
+			s.meetPeers(all)
+		}
 		s.look(time.Now())
 		select {
 		case <-s.kicked:
