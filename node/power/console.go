@@ -18,6 +18,9 @@ const (
 	DefaultReplayBytes = 64 << 10
 )
 
+// consoleRedial is the rhythm of looking for a VM: short, because a guest's first words wait for nobody.
+const consoleRedial = 50 * time.Millisecond
+
 // ErrWriterBusy is returned to a second writer: two people typing on one console help nobody.
 var ErrWriterBusy = errors.New("somebody else types on this console: attach read-only")
 
@@ -44,7 +47,8 @@ type Console struct {
 	closing context.Context
 
 	mu      sync.Mutex
-	conn    net.Conn // nil while the VM has no process
+	conn    net.Conn      // nil while the VM has no process
+	up      chan struct{} // closed while there is a conn
 	past    ring
 	readers map[*outlet]struct{}
 	writer  bool
@@ -60,7 +64,7 @@ func NewConsole(cfg ConsoleConfig) (*Console, error) {
 	if err != nil {
 		return nil, fmt.Errorf("console log: %w", err)
 	}
-	c := &Console{cfg: cfg, log: log, past: ring{max: cfg.ReplayBytes}, readers: make(map[*outlet]struct{})}
+	c := &Console{cfg: cfg, log: log, past: ring{max: cfg.ReplayBytes}, up: make(chan struct{}), readers: make(map[*outlet]struct{})}
 	c.past.add(log.tail(cfg.ReplayBytes))
 	c.closing, c.cancel = context.WithCancel(context.Background())
 	c.done.Go(c.record)
@@ -74,28 +78,32 @@ func (c *Console) Close() error {
 	return c.log.close()
 }
 
-// Connected reports whether there is a VM at the other end.
-func (c *Console) Connected() bool {
+// Ready waits until there is a VM at the other end. Wait for it between Start and Cont, or the first
+// words of the firmware are lost.
+func (c *Console) Ready(ctx context.Context) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.conn != nil
+	up := c.up
+	c.mu.Unlock()
+	select {
+	case <-up:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("console: %w", ctx.Err())
+	case <-c.closing.Done():
+		return fmt.Errorf("console: %w", net.ErrClosed)
+	}
 }
 
 // record dials and reads until the console is closed.
 func (c *Console) record() {
-	wait := redialFirst / 5
 	var d net.Dialer
 	for c.closing.Err() == nil {
-		conn, err := d.DialContext(c.closing, "unix", c.cfg.Socket)
-		if err == nil {
-			wait = redialFirst / 5
+		if conn, err := d.DialContext(c.closing, "unix", c.cfg.Socket); err == nil {
 			c.receive(conn)
-			continue
 		}
 		select {
 		case <-c.closing.Done():
-		case <-time.After(wait):
-			wait = min(2*wait, redialLast)
+		case <-time.After(consoleRedial):
 		}
 	}
 }
@@ -121,7 +129,11 @@ func (c *Console) receive(conn net.Conn) {
 func (c *Console) setConn(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.conn = conn
+	if c.conn = conn; conn != nil {
+		close(c.up)
+	} else {
+		c.up = make(chan struct{})
+	}
 }
 
 // take records a piece of output and hands it to every reader. A full disk ends the log, not the console.

@@ -25,6 +25,8 @@ type Server struct {
 	path     string
 	listener *net.UnixListener
 	served   chan struct{}
+	quit     chan struct{} // closed by the first quit command
+	quitOnce sync.Once
 
 	mu       sync.Mutex
 	conn     net.Conn
@@ -52,18 +54,30 @@ func Start(t testing.TB) *Server {
 // StartAt is Start with a chosen socket path.
 func StartAt(t testing.TB, path string) *Server {
 	t.Helper()
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	s, err := Listen(path, DefaultUUID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{
-		path: path, listener: l, served: make(chan struct{}),
-		handlers: make(map[string]Handler), status: "prelaunch", uuid: DefaultUUID,
-	}
-	go s.serve()
 	t.Cleanup(s.Close)
 	return s
 }
+
+// Listen is StartAt outside a test, for a program that plays QEMU. The caller closes the server.
+func Listen(path, uuid string) (*Server, error) {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		path: path, listener: l, served: make(chan struct{}), quit: make(chan struct{}),
+		handlers: make(map[string]Handler), status: "prelaunch", uuid: uuid,
+	}
+	go s.serve()
+	return s, nil
+}
+
+// Quit is closed once a client has sent the quit command.
+func (s *Server) Quit() <-chan struct{} { return s.quit }
 
 // Path is the socket to dial.
 func (s *Server) Path() string { return s.path }
@@ -207,6 +221,9 @@ func (s *Server) answer(name string, arguments, id json.RawMessage) (quit bool) 
 	defer s.mu.Unlock()
 	result, err := s.act(name)
 	s.reply(id, result, err)
+	if name == "quit" {
+		s.quitOnce.Do(func() { close(s.quit) })
+	}
 	return name == "quit"
 }
 
