@@ -71,7 +71,7 @@ func check(t *testing.T, err error) {
 func TestAttachedDialsAgain(t *testing.T) {
 	s, a, events := attached(t)
 	s.Drop()
-	if e := await(t, events, EventLost); e.State != Unknown {
+	if e := await(t, events, EventLost); e.State != Unknown || Unknown.timePaused() {
 		t.Errorf("lost: %v", e.State)
 	}
 	s.SetStatus("running")

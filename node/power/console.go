@@ -181,6 +181,7 @@ func (c *Console) Attach(ctx context.Context, rw io.ReadWriter, replay int, writ
 // errInputEnded is the ordinary end of an attachment by its person.
 var errInputEnded = errors.New("console input ended")
 
+// endOf tells why an attachment ended; nil if its person wished it.
 func endOf(ctx context.Context) error {
 	if err := context.Cause(ctx); !errors.Is(err, errInputEnded) {
 		return err

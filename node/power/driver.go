@@ -25,6 +25,7 @@ type Driver interface {
 	// State is where the VM is, as far as its last event tells.
 	State() State
 	// VMTimePaused reports whether the VM's clock stands still, and with it QEMU's IPMI timeouts.
+	// It is false while the state is unknown.
 	VMTimePaused() bool
 	// Subscribe returns a queue of size events, filled from now on and closed with the driver.
 	Subscribe(size int) *Events

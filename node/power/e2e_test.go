@@ -241,6 +241,20 @@ func TestRealRefusalIsQuoted(t *testing.T) {
 	}
 }
 
+func TestRealTakenPortIsNamed(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	cfg := realVM(t, KCS)
+	forward := "tcp:" + l.Addr().String() + "-:22"
+	cfg.Spec.NICs = []NIC{{Backend: "user,hostfwd=" + forward}}
+	if err := machine(t, cfg).Start(t.Context()); err == nil || !strings.Contains(err.Error(), forward) {
+		t.Errorf("err = %v, want the rule %s named", err, forward)
+	}
+}
+
 func TestRealProbe(t *testing.T) {
 	dir := shortDir(t)
 	c, err := Probe(t.Context(), "", dir)

@@ -15,6 +15,7 @@ import (
 func config(t *testing.T, how string) MachineConfig {
 	t.Helper()
 	t.Setenv(fakeQEMU, how)
+	t.Setenv("GORACE", "atexit_sleep_ms=0") // or each fake takes a second to end under -race
 	dir := shortDir(t)
 	return MachineConfig{Dir: dir, Spec: Spec{
 		Name: "blade1", UUID: "6a0c7f0e-5f6f-4a4e-9a53-0000000000aa", Binary: os.Args[0],

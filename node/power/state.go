@@ -31,8 +31,9 @@ func (s State) String() string {
 	return stateNames[s]
 }
 
-// timePaused reports whether the VM's clock stands still in s.
-func (s State) timePaused() bool { return s != Running && s != Suspended }
+// timePaused reports whether the VM's clock stands still in s. Where nothing is known it is taken to run:
+// a request answered too early by our clock is safe, one answered too late by the VM's is not.
+func (s State) timePaused() bool { return s != Running && s != Suspended && s != Unknown }
 
 // stateOf maps QEMU's run states (qapi/run-state.json) to ours. States on the way through a migration
 // or a snapshot are pauses.
