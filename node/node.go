@@ -51,6 +51,7 @@ type Node struct {
 	console    *power.Console // nil without a VM of the node's own
 	agent      *agent.Client  // nil without a VM of the node's own
 	uplink     *uplink.Uplink // nil on a standalone node
+	outbox     *uplink.Outbox // likewise
 	out        wire
 	hub        tap.Hub
 }
@@ -115,12 +116,11 @@ func (n *Node) saveWanted(on bool) error { return store{n.db}.saveWanted(on) }
 // connect builds the controller between its doors.
 func (n *Node) connect(opt Options) (err error) {
 	p := parts{db: n.db, settings: n.settings, out: &n.out, vm: n.host, log: n.log}
-	var box *uplink.Outbox
 	if !n.cfg.Standalone() {
-		if box, err = uplink.OpenOutbox(n.db); err != nil {
+		if n.outbox, err = uplink.OpenOutbox(n.db); err != nil {
 			return err
 		}
-		p.outbox = box
+		p.outbox = n.outbox
 	}
 	if n.controller, err = newController(n.identity(), p); err != nil {
 		return err
@@ -139,16 +139,16 @@ func (n *Node) connect(opt Options) (err error) {
 	if n.cfg.Standalone() {
 		return nil
 	}
-	n.uplink = uplink.New(n.uplinkConfig(opt, box))
+	n.uplink = uplink.New(n.uplinkConfig(opt))
 	n.out.up.Store(n.uplink)
 	return nil
 }
 
-func (n *Node) uplinkConfig(opt Options, box *uplink.Outbox) uplink.Config {
+func (n *Node) uplinkConfig(opt Options) uplink.Config {
 	c := uplink.Config{
 		Shelf: n.cfg.Shelf, HW: n.cfg.Addr().HW(), Instance: n.settings.instance, Boot: n.settings.boot,
 		Name: n.cfg.Name, Profile: n.cfg.Profile, API: n.cfg.API, Version: version.Get(), DeviceID: n.controller.DeviceID(),
-		Dial: opt.Dial, Outbox: box, Logger: n.log,
+		Dial: opt.Dial, Outbox: n.outbox, Logger: n.log,
 		Deliver: func(ctx context.Context, m ipmb.Message) {
 			n.tapBus(m, true)
 			n.controller.Deliver(ctx, m)

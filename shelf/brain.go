@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 	"github.com/midplane-project/midplane/shelf/manager"
 )
@@ -109,3 +110,24 @@ func (b *brain) Attached(shelf string, hw uint8, epoch uint64, attached bool) {
 		m.Attached(hw, epoch, attached)
 	}
 }
+
+// start makes the manager of a shelf and lets it lead. The caller holds b.mu.
+func (b *brain) start(shelf string) *manager.Manager {
+	r := b.replica
+	m := manager.New(manager.Config{
+		Shelf: shelf, State: r.fsm, Raft: r, Presence: r.sw.Presence, Logger: r.log,
+		Bus:      ipmb.BusFunc(func(ctx context.Context, msg ipmb.Message) error { return r.sw.Send(ctx, shelf, msg) }),
+		Identity: shelfIdentity,
+	})
+	b.managers[shelf] = m
+	ctx, term := b.ctx, b.term.Load()
+	b.group.Go(func() {
+		if err := m.Lead(ctx, term); err != nil && ctx.Err() == nil {
+			r.log.Error("shelf manager", "shelf", shelf, "err", err)
+		}
+	})
+	return m
+}
+
+// shelfIdentity is what 0x20 says of itself; its GUIDs are the shelf's.
+var shelfIdentity = mc.Identity{DeviceID: 0x20, Revision: 1, SDRs: false, FirmwareMaj: 0, FirmwareMin: 0x10}

@@ -11,11 +11,10 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/midplane-project/midplane/internal/link"
 	"github.com/midplane-project/midplane/internal/port"
 	"github.com/midplane-project/midplane/internal/tap"
 	"github.com/midplane-project/midplane/internal/trust"
-	"github.com/midplane-project/midplane/internal/version"
+	"github.com/midplane-project/midplane/ipmb"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 	"github.com/midplane-project/midplane/shelf/backplane"
 	"github.com/midplane-project/midplane/shelf/cluster"
@@ -68,6 +67,9 @@ func Open(cfg Config, opt Options) (r *Replica, err error) {
 	if r.creds, err = trust.LoadCredentials(cfg.PKI, "replica/"+cfg.Name); err != nil {
 		return nil, fmt.Errorf("replica %s: %w", cfg.Name, err)
 	}
+	if r.cfg.Cluster == "" {
+		r.cfg.Cluster = r.creds.Identity().Cluster
+	}
 	if r.port, err = port.Listen(cfg.Listen, r.creds, port.WithLogger(r.log)); err != nil {
 		return nil, fmt.Errorf("replica %s: %w", cfg.Name, err)
 	}
@@ -108,3 +110,66 @@ func (r *Replica) openCluster(ln net.Listener) error {
 	}
 	return nil
 }
+
+// Wait returns when ctx ends (nil), or with the error for which the replica
+// cannot go on: a full or broken disk, a command from a newer version.
+func (r *Replica) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-r.cluster.Failed():
+		return fmt.Errorf("replica %s stops: %w", r.cfg.Name, err)
+	case err := <-r.ended:
+		return err
+	}
+}
+
+// Close hands leadership over, stops everything and waits for it.
+func (r *Replica) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	var err error
+	if r.cluster != nil {
+		err = r.cluster.Shutdown(ctx) // first: the others elect while our streams still relay
+	}
+	if r.sw != nil {
+		r.sw.Close()
+	}
+	for _, s := range r.servers {
+		s.Stop()
+	}
+	if r.port != nil {
+		err = errors.Join(err, r.port.Close())
+	}
+	r.group.Wait()
+	return err
+}
+
+// Wipe empties a stopped replica's state. At its next start it joins its
+// cluster again under its old name.
+func Wipe(cfg Config) error { return cluster.Wipe(cfg.Dir) }
+
+// tap shows a frame at the switch to onlookers.
+func (r *Replica) tap(_ string, m ipmb.Message, fate backplane.Fate) {
+	if !r.hub.Watched() {
+		return
+	}
+	raw, err := m.Frame.AppendBinary(nil)
+	if err != nil {
+		return
+	}
+	e := &v1.TraceEntry{
+		Time: time.Now().UnixNano(), Kind: v1.TraceKind_TRACE_KIND_IPMB, Controller: uint32(m.Frame.To), ToController: true,
+		Bytes: raw, Plane: v1.Plane(m.Plane) + v1.Plane_PLANE_A,
+	}
+	if fate > backplane.Served {
+		e.Note = fate.String()
+	}
+	r.hub.Put(e)
+}
+
+// Watch lets an onlooker see what passes this replica's switch.
+func (r *Replica) Watch() *tap.Viewer { return r.hub.Watch() }
+
+// State is the replicated state as this replica has it.
+func (r *Replica) State() *state.FSM { return r.fsm }

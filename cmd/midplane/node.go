@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"github.com/midplane-project/midplane/api"
+	"github.com/midplane-project/midplane/internal/link"
+	"github.com/midplane-project/midplane/internal/port"
+	"github.com/midplane-project/midplane/internal/problem"
+	"github.com/midplane-project/midplane/internal/trust"
+	"github.com/midplane-project/midplane/node"
+)
+
+// nodeVerb is midplane node: the daemon of one VM.
+func (a *app) nodeVerb() *cobra.Command {
+	var (
+		f          daemonFlags
+		c          node.Config
+		standalone bool
+		vms        []string
+		replicas   []string
+	)
+	cmd := &cobra.Command{
+		Use:   "node",
+		Short: "Run the controller of one VM (a daemon)",
+		Long: `Run the controller of one VM: the local BMC that QEMU's ipmi-bmc-extern device
+connects to, attached to the replicas of its shelf.
+
+With --standalone it is a plain server's BMC without a shelf or certificates.`,
+		Example: `  midplane node --standalone --vm unix:/tmp/bmc.sock
+  midplane node --shelf lab --slot 3 --name db --replica shm1=10.0.0.1:7001 \
+      --pki /etc/midplane/pki --dir /var/lib/midplane/db --vm unix:/run/midplane/db.sock`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := f.logger(cmd.ErrOrStderr())
+			if err != nil {
+				return problem.Usagef("%v", err)
+			}
+			c.Shelf = a.shelf
+			cfg, err := nodeConfig(cmd, &f, c, vms, replicas, standalone)
+			if err != nil {
+				return problem.Usagef("%v", err)
+			}
+			return runNode(cmd.Context(), cfg, log)
+		},
+	}
+	f.add(cmd)
+	fl := cmd.Flags()
+	fl.BoolVar(&standalone, "standalone", false, "a server's BMC: no shelf, no certificates")
+	fl.IntVar(&c.Slot, "slot", 0, "the slot; its IPMB address is 0x80 + 2×slot")
+	fl.StringVar(&c.Name, "name", "", "the node's name")
+	fl.StringVar(&c.Profile, "profile", node.ProfileATCA, "atca or server")
+	fl.StringVar(&c.Interface, "interface", "kcs", "system interface: kcs, bt, pci-kcs, pci-bt or ssif")
+	fl.StringVar(&c.Dir, "dir", "", "where the node keeps its state (default with --standalone: ./midplane-node)")
+	fl.StringArrayVar(&vms, "vm", nil, "listen for the VM at `unix:PATH|tcp:HOST:PORT` (may be repeated)")
+	fl.StringArrayVar(&replicas, "replica", nil, "a shelf manager, `NAME=HOST:PORT` (may be repeated)")
+	fl.StringVar(&c.PKI, "pki", "", "directory with the node's certificate")
+	fl.StringVar(&c.API, "api", "", "serve the node's gRPC API at `unix:PATH`")
+	return cmd
+}
+
+// nodeConfig puts file and flags together: what stands on the command line wins.
+func nodeConfig(cmd *cobra.Command, f *daemonFlags, flags node.Config, vms, replicas []string, standalone bool) (node.Config, error) {
+	c := flags
+	if f.config != "" {
+		file, err := node.ReadConfig(f.config)
+		if err != nil {
+			return c, err
+		}
+		c = overlay(cmd, *file, flags)
+	}
+	for _, v := range vms {
+		l, err := node.ParseListen(v)
+		if err != nil {
+			return c, fmt.Errorf("--vm %w", err)
+		}
+		c.Listen = append(c.Listen, l)
+	}
+	for _, r := range replicas {
+		name, addr, ok := strings.Cut(r, "=")
+		if !ok {
+			return c, fmt.Errorf("--replica %q: want NAME=HOST:PORT", r)
+		}
+		c.Replicas = append(c.Replicas, node.Replica{Name: name, Address: addr})
+	}
+	if standalone {
+		c.Shelf, c.Profile = "", node.ProfileServer
+		if c.Dir == "" {
+			c.Dir = "midplane-node"
+		}
+	} else if c.Shelf == "" {
+		return c, errors.New("--shelf is needed, or --standalone")
+	}
+	return c, c.Check()
+}
+
+// overlay takes the flags that were given over the file's values.
+func overlay(cmd *cobra.Command, file, flags node.Config) node.Config {
+	for name, take := range map[string]func(){
+		"shelf": func() { file.Shelf = flags.Shelf }, "slot": func() { file.Slot = flags.Slot },
+		"name": func() { file.Name = flags.Name }, "profile": func() { file.Profile = flags.Profile },
+		"interface": func() { file.Interface = flags.Interface }, "dir": func() { file.Dir = flags.Dir },
+		"pki": func() { file.PKI = flags.PKI }, "api": func() { file.API = flags.API },
+	} {
+		if cmd.Flags().Changed(name) {
+			take()
+		}
+	}
+	return file
+}
+
+// runNode serves until ctx ends: API first, so that the node can be asked
+// while it attaches; the doors last to go, so that the guest notices least.
+func runNode(ctx context.Context, cfg node.Config, log *slog.Logger) (err error) {
+	dial, err := nodeDialer(cfg)
+	if err != nil {
+		return err
+	}
+	n, err := node.New(cfg, node.Options{Log: log, Dial: dial})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	g, ctx := errgroup.WithContext(ctx)
+	if cfg.API != "" {
+		s, ln, err := nodeAPI(cfg, n)
+		if err != nil {
+			return err
+		}
+		g.Go(func() error { return s.Serve(ln) })
+		g.Go(func() error { <-ctx.Done(); s.Stop(); return nil })
+	}
+	g.Go(func() error { return n.Run(ctx) })
+	notify("READY=1")
+	err = g.Wait()
+	notify("STOPPING=1")
+	return err
+}
+
+func nodeDialer(cfg node.Config) (link.Dialer, error) {
+	if cfg.Standalone() {
+		return nil, nil
+	}
+	creds, err := trust.LoadCredentials(cfg.PKI, fmt.Sprintf("node/%s/%d", cfg.Shelf, cfg.Slot))
+	if err != nil {
+		return nil, fmt.Errorf("node %s: %w", cfg.Name, err)
+	}
+	return func(_ context.Context, addr string) (link.Conn, error) {
+		cc, err := grpc.NewClient("passthrough:///"+addr,
+			grpc.WithTransportCredentials(port.DialCredentials(creds, trust.ProtoBus, trust.Identity{Role: trust.Replica})))
+		if err != nil {
+			return nil, err
+		}
+		return link.OverGRPC(cc), nil
+	}, nil
+}
+
+func nodeAPI(cfg node.Config, n *node.Node) (*grpc.Server, net.Listener, error) {
+	path, ok := strings.CutPrefix(cfg.API, "unix:")
+	if !ok {
+		return nil, nil, fmt.Errorf("api: %q is not unix:PATH", cfg.API)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, nil, err
+	}
+	ln, err := port.ListenUnix(path, 0o600, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	s := grpc.NewServer(append(api.NodePolicy.ServerOptions(), grpc.Creds(port.Credentials()))...)
+	api.RegisterNode(s, n)
+	return s, ln, nil
+}

@@ -1,0 +1,130 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/midplane-project/midplane/internal/tap"
+	"github.com/midplane-project/midplane/internal/version"
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/node/power"
+	"github.com/midplane-project/midplane/node/power/agent"
+	"github.com/midplane-project/midplane/node/uplink"
+	"github.com/midplane-project/midplane/node/vm"
+	midplanev1 "github.com/midplane-project/midplane/proto/midplane/v1"
+)
+
+// ErrNoVM says that somebody else starts this node's VM, or that it has none.
+var ErrNoVM = errors.New("this node does not start a VM")
+
+// cyclePause is how long a power cycle leaves the VM without power.
+const cyclePause = time.Second
+
+// ServeIPMI asks the node's controller on behalf of its daemon's API.
+func (n *Node) ServeIPMI(ctx context.Context, req *ipmb.Request) ipmb.Response {
+	req.Origin.Source, req.Origin.Shelf = n.cfg.Addr(), n.cfg.Shelf
+	return n.controller.Handler().ServeIPMI(ctx, req)
+}
+
+// Commands is the controller's command table.
+func (n *Node) Commands() []ipmb.Command { return n.controller.Commands() }
+
+// Watch lets an onlooker see what passes the node's doors.
+func (n *Node) Watch() *tap.Viewer { return n.hub.Watch() }
+
+// Attach joins the VM's serial console: see power.Console.
+func (n *Node) Attach(ctx context.Context, rw io.ReadWriter, replay int, writer bool) error {
+	if n.console == nil {
+		return ErrNoVM
+	}
+	return n.console.Attach(ctx, rw, replay, writer)
+}
+
+// Agent is the way to the guest's agent.
+func (n *Node) Agent() (*agent.Client, error) {
+	if n.agent == nil {
+		return nil, ErrNoVM
+	}
+	return n.agent, nil
+}
+
+// Power acts on the VM, whatever state it is in.
+func (n *Node) Power(ctx context.Context, a midplanev1.PowerAction) error {
+	switch a {
+	case midplanev1.PowerAction_POWER_ACTION_ON:
+		return n.host.PowerOn(ctx)
+	case midplanev1.PowerAction_POWER_ACTION_OFF:
+		return n.host.PowerOff(ctx)
+	case midplanev1.PowerAction_POWER_ACTION_SOFT_OFF:
+		return n.door.Hardware(vm.CommandGracefulPower)
+	case midplanev1.PowerAction_POWER_ACTION_RESET:
+		return n.door.Hardware(vm.CommandReset)
+	case midplanev1.PowerAction_POWER_ACTION_NMI:
+		return n.door.Hardware(vm.CommandNMI)
+	case midplanev1.PowerAction_POWER_ACTION_CYCLE:
+		return n.cycle(ctx)
+	}
+	return fmt.Errorf("power action %s: %w", a, ipmb.ErrInvalidField)
+}
+
+func (n *Node) cycle(ctx context.Context) error {
+	if n.machine == nil {
+		return ErrNoVM
+	}
+	if err := n.machine.Kill(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-time.After(cyclePause):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return n.host.PowerOn(ctx)
+}
+
+// VMState is where the VM is: none for a VM of somebody else's that is not connected.
+func (n *Node) VMState() string {
+	switch {
+	case n.machine != nil:
+		return n.machine.State().String()
+	case len(n.door.Connected()) > 0:
+		return power.Running.String()
+	}
+	return "none"
+}
+
+// Status tells how the node is.
+func (n *Node) Status() *midplanev1.NodeStatusResponse {
+	guid := n.identity().SystemGUID
+	s := &midplanev1.NodeStatusResponse{
+		Name: n.cfg.Name, Shelf: n.cfg.Shelf, Address: uint32(n.cfg.Addr()), SystemInterface: n.cfg.Interface,
+		Profile: n.cfg.Profile, VmState: n.VMState(), VmLink: len(n.door.Connected()) > 0,
+		Instance: n.settings.instance[:], Boot: n.settings.boot, Version: version.Get(),
+		SystemGuid: guid[:],
+	}
+	if n.machine != nil {
+		s.CommandLine, _ = power.Args(*n.cfg.VM) // of a spec that has started before
+	}
+	if n.uplink != nil {
+		s.Uplinks = uplinks(n.uplink.Status())
+		s.OutboxPending = n.outbox.Last() - n.outbox.Acked()
+	}
+	return s
+}
+
+func uplinks(st uplink.Status) (out []*midplanev1.UplinkStatus) {
+	for _, l := range st.Links {
+		u := &midplanev1.UplinkStatus{
+			Replica: l.Replica, Address: l.Addr, Plane: midplanev1.Plane(l.Plane) + midplanev1.Plane_PLANE_A,
+			Connected: l.Live, Leader: l.Replica != "" && l.Replica == st.Leader,
+		}
+		if l.Err != nil {
+			u.Error = l.Err.Error()
+		}
+		out = append(out, u)
+	}
+	return out
+}
