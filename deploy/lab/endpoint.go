@@ -37,7 +37,7 @@ func (l *Lab) ReplicaAPIs() []Endpoint {
 
 // NodeAPI is a node's API.
 func (l *Lab) NodeAPI(name string) Endpoint {
-	return Endpoint{Name: name, Unix: l.socket("node-"+name, "api")}
+	return Endpoint{Name: name, Unix: l.socket(name, "api")}
 }
 
 // Dial makes a gRPC client over the Unix socket, where the kernel says who

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/midplane-project/midplane/deploy/lab/topology"
+	"github.com/midplane-project/midplane/internal/jsonfile"
 	"github.com/midplane-project/midplane/internal/problem"
 	"github.com/midplane-project/midplane/internal/trust"
 )
@@ -63,7 +64,7 @@ func (h Home) Open(name string) (*Lab, error) {
 		}
 	}
 	l.Topology = t
-	if err := readJSON(l.choicesPath(), &l.Choices); err != nil {
+	if err := jsonfile.Read(l.choicesPath(), &l.Choices); err != nil {
 		return nil, err
 	}
 	return l, nil

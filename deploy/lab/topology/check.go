@@ -21,8 +21,8 @@ var (
 // Names become directories, certificate names and host names.
 var nameRule = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
-// reserved are names that TARGET gives another meaning.
-var reserved = []string{"shelf", "leader", "all", "node", "vm"}
+// reserved are names that mean something else where a node's name may stand.
+var reserved = regexp.MustCompile(`^(shelf|leader|all|node|vm|supervisor|compact|shm[0-9]+)$`)
 
 const (
 	maxID     = 254
@@ -91,7 +91,7 @@ func (s *Shelf) checkNodes(c *checker) {
 		switch {
 		case !nameRule.MatchString(n.Name):
 			c.add(at("name"), "%q is no name: 1 to 32 of a-z, 0-9 and -, not at either end", n.Name)
-		case slices.Contains(reserved, n.Name) || isNumber(n.Name):
+		case reserved.MatchString(n.Name) || isNumber(n.Name):
 			c.add(at("name"), "%q means something else as a TARGET", n.Name)
 		case names[n.Name]:
 			c.add(at("name"), "%q stands twice", n.Name)

@@ -1,0 +1,72 @@
+package supervise
+
+import (
+	"syscall"
+	"time"
+
+	"github.com/midplane-project/midplane/deploy/lab/proc"
+)
+
+// Pauses before a crashed process is started again: doubled from first to last,
+// forgotten after it has run for steady.
+const (
+	pauseFirst = 200 * time.Millisecond
+	pauseLast  = 10 * time.Second
+	steady     = 10 * time.Second
+)
+
+// Grace is how long a process may take to stop before it is killed.
+const Grace = 10 * time.Second
+
+// child is a process as the supervisor sees it.
+type child struct {
+	name   string
+	p      *proc.Process // nil: does not run
+	rec    Record        // of what runs, or ran last
+	known  bool          // rec says something
+	began  time.Time
+	pause  time.Duration
+	next   time.Time // not started again before
+	killAt time.Time // being stopped: SIGKILL then
+}
+
+// ended reports, once, that the process is no longer there.
+func (c *child) ended() bool {
+	if c.p == nil {
+		return false
+	}
+	select {
+	case <-c.p.Done():
+	default:
+		return false
+	}
+	c.rec.Exit = c.p.Exit()
+	c.p.Close()
+	c.p = nil
+	return true
+}
+
+// delay says when a process that ended may start again.
+func (c *child) delay(now time.Time) {
+	if now.Sub(c.began) > steady || c.pause == 0 {
+		c.pause = pauseFirst
+	}
+	c.next = now.Add(c.pause)
+	c.pause = min(2*c.pause, pauseLast)
+}
+
+// stop asks the process to end, and makes it in the end. SIGCONT lets a stopped
+// one obey.
+func (c *child) stop(now time.Time) error {
+	switch {
+	case c.killAt.IsZero():
+		c.killAt = now.Add(Grace)
+		if err := c.p.Signal(syscall.SIGTERM); err != nil {
+			return err
+		}
+		return c.p.Signal(syscall.SIGCONT)
+	case now.After(c.killAt):
+		return c.p.Signal(syscall.SIGKILL)
+	}
+	return nil
+}
