@@ -79,6 +79,10 @@ func TestHandoverUnderLoad(t *testing.T) {
 		}
 	}()
 	for i := range 20 {
+		seq := g.Seq()
+		if err := g.WaitFor(deadline(t), "requests", func(g *vmtest.Guest) bool { return g.Seq()-seq > 10 }); err != nil {
+			t.Fatal(err)
+		}
 		d.SetAttention(i%2 == 0)
 		d = handOver(t, deadline(t), d, cfg)
 	}
