@@ -47,13 +47,13 @@ func booted(t *testing.T, cfg MachineConfig) *Machine {
 
 func awaitFirmware(t *testing.T, m *Machine, cfg MachineConfig) {
 	t.Helper()
-	c := openConsole(t, ConsoleConfig{Socket: cfg.Spec.ConsoleSocket, Log: filepath.Join(cfg.Dir, "console.log")})
+	c := openConsole(t, ConsoleConfig{Socket: cfg.Spec.ConsoleSocket, Log: filepath.Join(t.TempDir(), "console.log")})
 	check(t, c.Ready(t.Context()))
 	check(t, m.Cont(t.Context()))
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	seen := &until{mark: bootedMark, found: cancel}
-	if err := c.Attach(ctx, seen, 0, false); !errors.Is(err, context.Canceled) {
+	if err := c.Attach(ctx, seen, DefaultReplayBytes, false); !errors.Is(err, context.Canceled) {
 		t.Fatalf("the firmware did not boot: %v: %q", err, seen.String())
 	}
 	if !strings.Contains(seen.String(), "SeaBIOS") {
