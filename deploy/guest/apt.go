@@ -105,11 +105,11 @@ func parseURIs(out []byte) map[string]deb {
 // aptDownload fetches packages into dir. As root, apt would drop to a user who
 // may not write there.
 func aptDownload(ctx context.Context, dir string, names []string) error {
-	args := append([]string{"-q", "-o", "APT::Sandbox::User=root", "download"}, names...)
+	args := append([]string{"download", "-q", "-o", "APT::Sandbox::User=root"}, names...)
 	if _, err := run(ctx, dir, "apt-get", args...); err != nil {
 		return fmt.Errorf("cannot download Debian packages: %w\n"+
-			"the lab guest needs: %s\n"+
-			"make it once with the network up; after that the cache is used", err, strings.Join(names, " "))
+			"the lab guest still needs: %s (and the libraries they use)\n"+
+			"build it once with the network up; after that the cache is used", err, strings.Join(names, " "))
 	}
 	return nil
 }

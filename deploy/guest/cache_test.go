@@ -120,3 +120,33 @@ func TestBuildRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestBuildKeepsOldImage: the package lists have changed since, and apt fails.
+func TestBuildKeepsOldImage(t *testing.T) {
+	opts := Options{CacheDir: t.TempDir()}
+	opts, err := opts.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tool, err := guestTool(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inputs, err := fingerprint(opts, tool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := cache{dir: opts.CacheDir, inputs: inputs}
+	old := saved(t, c)
+	if err := c.point(old, "older lists"); err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	writeFile(t, []byte("#!/bin/sh\necho 'E: no network' >&2\nexit 100\n"), bin, "apt-cache")
+	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+
+	got, err := Build(t.Context(), opts)
+	if err != nil || got.Version != old.Version {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

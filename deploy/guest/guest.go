@@ -129,10 +129,15 @@ func build(ctx context.Context, opts Options) (Image, error) {
 		return image, nil
 	}
 	image, err := assemble(ctx, opts, store, tool)
-	if err != nil {
-		return Image{}, err
+	if err == nil {
+		return image, store.point(image, stamp)
 	}
-	return image, store.point(image, stamp)
+	// Newer package lists without a network are no reason to have no guest.
+	if old, ok := store.current(""); ok && ctx.Err() == nil {
+		opts.Log("keeping the guest image built before, it cannot be renewed: " + err.Error())
+		return old, nil
+	}
+	return Image{}, err
 }
 
 // assemble resolves today's packages and builds their image, unless the cache

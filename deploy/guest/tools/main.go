@@ -44,7 +44,7 @@ const usage = `usage: midplane-guest VERB [FLAGS]
   respond  answer requests that others send to this guest's software
   send     one request over IPMB
   raw      one request to the local BMC
-Each verb explains its flags with --help.`
+Flags of a verb: midplane-guest VERB --help`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
