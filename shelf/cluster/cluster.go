@@ -41,7 +41,6 @@ type Cluster struct {
 	failing  atomic.Pointer[error]
 	broken   chan struct{} // closed at the first failure
 	failed   chan error
-	stopRaft sync.Once
 	stopped  chan struct{} // closed when raft has ended
 	shutdown sync.Once
 	closeErr error
@@ -82,7 +81,7 @@ func newCluster(cfg Config) *Cluster {
 	if h, ok := cfg.FSM.(HaltSetter); ok {
 		h.SetHalt(c.Halt)
 	}
-	c.wg.Go(c.stopWhenBroken)
+	c.wg.Go(c.runUntilEnd)
 	return c
 }
 

@@ -254,11 +254,14 @@ func (l *lab) agree(want ...string) {
 	}
 }
 
-// bubble runs a test in virtual time and stops what it left running.
+// bubble runs a test in virtual time and stops what it left running. The last
+// minute is for raft's own goroutines that wait for an answer of a peer and that
+// its shutdown does not wait for: they end with their timeouts.
 func bubble(t *testing.T, test func(l *lab)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
+		defer time.Sleep(time.Minute)
 		defer l.stopAll()
 		test(l)
 	})

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -44,9 +43,6 @@ func (c *Cluster) admit(ctx context.Context, req JoinRequest) error {
 	if err != nil {
 		return err
 	}
-	if !known && !req.Fresh {
-		return errRemoved
-	}
 	if known && c.livesElsewhere(ctx, old, req) {
 		return &ErrNameTaken{NodeID: req.NodeID, Address: req.Address, Holder: "the replica at " + old.Address}
 	}
@@ -55,13 +51,8 @@ func (c *Cluster) admit(ctx context.Context, req JoinRequest) error {
 			return err
 		}
 	}
-	if known && old.Address == req.Address {
-		return nil
-	}
 	return c.AddNonvoter(ctx, req.NodeID, req.Address)
 }
-
-var errRemoved = errors.New("cluster: this replica is no longer a member: wipe its data directory to let it join again")
 
 // livesElsewhere says whether another living replica has the name already.
 func (c *Cluster) livesElsewhere(ctx context.Context, old Member, req JoinRequest) bool {

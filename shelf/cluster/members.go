@@ -64,9 +64,22 @@ func (c *Cluster) hasOtherVoters() bool {
 }
 
 // AddNonvoter makes a replica a member that follows; the leader promotes it
-// when it has caught up. Only the leader can. A known member's address is
-// changed and its vote kept.
+// when it has caught up. Only the leader can. A member whose address has changed
+// leaves and comes back as a non-voter: hashicorp/raft v1.8.0 changes the address
+// of a peer to which it replicates without the lock that its reader needs.
 func (c *Cluster) AddNonvoter(ctx context.Context, id, addr string) error {
+	old, known, err := c.member(id)
+	if err != nil {
+		return err
+	}
+	if known && old.Address == addr {
+		return nil
+	}
+	if known {
+		if err := c.Remove(ctx, id); err != nil {
+			return err
+		}
+	}
 	return c.change(ctx, "add "+id, func(r *raft.Raft) raft.IndexFuture {
 		return r.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), 0, timeLeft(ctx))
 	})

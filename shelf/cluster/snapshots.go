@@ -11,7 +11,14 @@ import (
 // Snapshot writes the state to disk now and shortens the log. With nothing new
 // it does nothing.
 func (c *Cluster) Snapshot(ctx context.Context) error {
-	_, err := call(ctx, c, func(r *raft.Raft) raft.SnapshotFuture { return r.Snapshot() })
+	metas, err := c.snaps.List()
+	if err != nil {
+		return fmt.Errorf("cluster: list snapshots: %w", err)
+	}
+	if len(metas) > 0 && metas[0].Index >= c.Stats().Applied {
+		return nil
+	}
+	_, err = call(ctx, c, func(r *raft.Raft) raft.SnapshotFuture { return r.Snapshot() })
 	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return nil
 	}

@@ -39,31 +39,25 @@ func (c *Cluster) failure() error {
 	return ErrStopped
 }
 
-// stopWhenBroken ends raft after a failure.
-func (c *Cluster) stopWhenBroken() {
+// runUntilEnd owns raft's end: it comes after a failure or at the shutdown.
+func (c *Cluster) runUntilEnd() {
+	defer close(c.stopped)
 	select {
 	case <-c.broken:
-		c.endRaft()
 	case <-c.ctx.Done():
 	}
-}
-
-// endRaft stops raft and its connections, and waits for its goroutines.
-func (c *Cluster) endRaft() {
 	c.mu.Lock()
 	c.closing = true
+	r := c.raft
 	c.mu.Unlock()
-	c.stopRaft.Do(func() {
-		defer close(c.stopped)
-		if c.raft != nil {
-			f := c.raft.Shutdown()
-			c.conns.cut()
-			if err := f.Error(); err != nil {
-				c.cfg.Logger.Warn("raft did not stop in order", "error", err)
-			}
-		}
-	})
-	<-c.stopped
+	if r == nil {
+		return
+	}
+	f := r.Shutdown()
+	c.conns.cut()
+	if err := f.Error(); err != nil {
+		c.cfg.Logger.Warn("raft did not stop in order", "error", err)
+	}
 }
 
 // Shutdown stops the replica and waits for everything it started. A leader
@@ -81,8 +75,10 @@ func (c *Cluster) close(ctx context.Context) error {
 		c.drain(ctx)
 	}
 	c.cancel()
-	c.endRaft()
 	c.wg.Wait()
+	if c.raft == nil {
+		close(c.changes) // nobody watched
+	}
 	return errors.Join(c.closeTransport(), c.closeStore())
 }
 
