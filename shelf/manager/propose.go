@@ -77,9 +77,9 @@ func (m *Manager) answered(req *ipmb.Request) (ipmb.Response, bool) {
 	if !ok {
 		return ipmb.Response{}, false
 	}
-	r := ipmb.Response{Code: ipmb.CompletionCode(a.GetCompletionCode()), Data: a.GetData()}
-	if isPlatformEvent(row) {
-		r.Data = nil // the record id is the state's answer, not the command's
+	r := ipmb.Response{Code: ipmb.CompletionCode(a.GetCompletionCode()), Data: ipmb.AppendBody(nil, row.NetFn, row.Body)}
+	if !isPlatformEvent(row) { // whose record id is the state's answer, not the command's
+		r.Data = append(r.Data, a.GetData()...)
 	}
 	return r, true
 }
