@@ -220,3 +220,11 @@ func (b *Brain) HasAttached(shelf string, hw uint8) bool {
 	defer b.mu.Unlock()
 	return b.attached[slotKey{shelf, hw}] != 0
 }
+
+// Forget loses the log and what it knows of outboxes, but no claims.
+func (s *State) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.log = nil
+	clear(s.last)
+}

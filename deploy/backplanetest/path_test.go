@@ -13,7 +13,7 @@ import (
 // settle lets hellos and presence tables arrive; in a synctest bubble it takes
 // no time.
 func settle() {
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(time.Second)
 	synctest.Wait()
 }
 
