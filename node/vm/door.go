@@ -179,8 +179,8 @@ func (d *Door) SetPaused(paused bool) {
 }
 
 // Hardware does something to the VM: CommandPowerOff, CommandReset, CommandNMI
-// or CommandGracefulPower. It returns when the command has left, which is
-// before the answer to a request that is just being served; whether the VM
+// or CommandGracefulPower. It returns when the command has left, or stands
+// before the answer to a request that is just being served. Whether the VM
 // obeyed is for QMP to tell. ErrNotConnected, ErrCapability.
 func (d *Door) Hardware(c Command) error {
 	d.mu.Lock()

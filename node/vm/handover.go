@@ -131,7 +131,6 @@ func (d *Door) Resume(ctx context.Context, st State, file *os.File) error {
 		_ = conn.Close()
 		return err
 	}
-	defer d.conns.Done()
 	l.announce()
 	d.run(ctx, l)
 	return nil

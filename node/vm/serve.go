@@ -40,7 +40,12 @@ func (d *Door) Serve(ctx context.Context, ln net.Listener) error {
 			cancel()
 			return fmt.Errorf("vm: accept: %w", err)
 		}
-		conns.Go(func() { _ = d.ServeConn(ctx, conn) })
+		l, err := d.open(conn) // in order of arrival: see admit
+		if err != nil {
+			d.log.Warn("connection refused", "err", err)
+			continue
+		}
+		conns.Go(func() { d.run(ctx, l) })
 	}
 }
 
@@ -81,18 +86,29 @@ func (d *Door) Dial(ctx context.Context, network, addr string) error {
 // guest: the request under way is answered, then our half is closed, and what
 // the VM still sends is read until it closes too. The door owns conn.
 func (d *Door) ServeConn(ctx context.Context, conn net.Conn) error {
-	l := newLink(d, conn)
-	if err := d.add(l); err != nil {
-		_ = conn.Close()
+	l, err := d.open(conn)
+	if err != nil {
 		return err
 	}
-	defer d.conns.Done()
 	d.run(ctx, l)
 	return nil
 }
 
-// run reads an added link until its end.
+// open takes a connection in, or closes it.
+func (d *Door) open(conn net.Conn) (*link, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := newLink(d, conn)
+	if err := d.admit(l); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// run reads an admitted link until its end.
 func (d *Door) run(ctx context.Context, l *link) {
+	defer d.conns.Done()
 	d.wg.Go(l.read)
 	select {
 	case <-l.done:
@@ -103,12 +119,6 @@ func (d *Door) run(ctx context.Context, l *link) {
 	}
 	<-l.done
 	d.remove(l)
-}
-
-func (d *Door) add(l *link) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.admit(l)
 }
 
 // admit takes a link in. When there are too many, the oldest that has not

@@ -253,3 +253,47 @@ func TestAnswerFollowsTheVMToItsNewLink(t *testing.T) {
 		source.Close()
 	})
 }
+
+// TestPeersThatDoNotRead are given up, and hold up nobody for long.
+func TestPeersThatDoNotRead(t *testing.T) {
+	bubble(t, vm.Config{Handler: echo}, func(t *testing.T, d *vm.Door) {
+		node, qemu := net.Pipe()
+		served := make(chan error)
+		go func() { served <- d.ServeConn(context.Background(), node) }()
+		if _, err := qemu.Write([]byte("\xff\x01\xa1\x08\x3f\xa1")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // the door is about to write its state
+		began := time.Now()
+		for i := range 1000 {
+			d.SetAttention(i%2 == 0)
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("attention waited %v for the peer", took)
+		}
+		<-served
+		if took := time.Since(began); took > 11*time.Second {
+			t.Errorf("given up after %v", took)
+		}
+	})
+}
+
+func TestQueueForASilentPeerIsBounded(t *testing.T) {
+	bubble(t, vm.Config{Handler: echo}, func(t *testing.T, d *vm.Door) {
+		node, qemu := net.Pipe()
+		served := make(chan error)
+		go func() { served <- d.ServeConn(context.Background(), node) }()
+		if _, err := qemu.Write([]byte("\xff\x01\xa1\x08\x3f\xa1")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		began := time.Now()
+		for i := range 50_000 {
+			d.SetAttention(i%2 == 0)
+		}
+		<-served
+		if took := time.Since(began); took != 0 {
+			t.Errorf("given up after %v, not at once", took)
+		}
+	})
+}
