@@ -31,3 +31,22 @@ func (a *app) completeTargets(_ *cobra.Command, args []string, _ string) ([]stri
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
+
+// completeProcesses offers what kill, stop, resume and start may act on.
+func (a *app) completeProcesses(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	l, err := a.lab()
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names := []string{"leader"}
+	for _, e := range l.ReplicaAPIs() {
+		names = append(names, e.Name)
+	}
+	for _, n := range l.Topology.Nodes {
+		names = append(names, "node/"+n.Name)
+		if !n.QEMU.None {
+			names = append(names, "vm/"+n.Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

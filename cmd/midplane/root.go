@@ -89,7 +89,10 @@ func add(root *cobra.Command, group string, verbs []*cobra.Command) {
 
 // lifeVerbs start, stop and describe shelves.
 func (a *app) lifeVerbs() []*cobra.Command {
-	return []*cobra.Command{}
+	return []*cobra.Command{
+		a.initVerb(), a.validateVerb(), a.upVerb(), a.downVerb(), a.lsVerb(),
+		a.killVerb(), a.stopVerb(), a.resumeVerb(), a.startVerb(), a.supervisorVerb(),
+	}
 }
 
 // execute runs the command line and gives its exit code.

@@ -103,3 +103,6 @@ func refuseDir(dir, why string) error {
 	return problem.Refusedf("look at it, remove it, or set MIDPLANE_HOME and XDG_RUNTIME_DIR",
 		"the directory %s is not safe to use: %s", dir, why)
 }
+
+// guestCache has the lab guests.
+func (h Home) guestCache() string { return filepath.Join(h.Cache, "guest") }

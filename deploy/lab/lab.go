@@ -39,6 +39,18 @@ type Choices struct {
 	Ports   []int  `json:"ports"`   // of the replicas
 	Compact bool   `json:"compact"` // one process has all
 	Source  string `json:"source"`  // the shelf file, or empty for the built-in shelf
+
+	// Accels and Images are kept while anything of the shelf runs, so that new
+	// package lists or a new probe restart no VM.
+	Accels map[string]string `json:"accels,omitempty"` // by QEMU binary
+	Images map[string]Image  `json:"images,omitempty"` // lab guests, by kernel and modules
+}
+
+// Image is a lab guest.
+type Image struct {
+	Kernel  string `json:"kernel"`
+	Initrd  string `json:"initrd"`
+	Version string `json:"version"`
 }
 
 // Open reads the shelf called name.

@@ -49,6 +49,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		return err
 	}
 	defer lock.Close()
+	defer os.Remove(s.dir.idPath()) // before the lock goes, so that it is never a successor's
 	nudge := make(chan os.Signal, 1)
 	signal.Notify(nudge, syscall.SIGHUP)
 	defer signal.Stop(nudge)
