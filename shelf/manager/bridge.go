@@ -14,7 +14,7 @@ const forwardPatience = 5 * time.Second
 
 // bridgeCommands gives Send Message: 0x20 as the controller in the middle of a
 // double bridge (ipmitool -T 0x20 -t 0x84). The response carries the whole
-// frame that answered, which is what ipmitool decodes (lib/ipmi_lanplus.c).
+// frame that answered: on the inner leg ipmitool reads nothing else.
 func (m *Manager) bridgeCommands() []ipmb.Command {
 	return []ipmb.Command{{
 		Name: "Send Message", NetFn: ipmb.NetFnApp, Cmd: ipmb.CmdSendMessage, Privilege: ipmb.PrivilegeUser,

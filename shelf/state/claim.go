@@ -8,7 +8,10 @@ import (
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
 
-const instanceLen = 16
+const (
+	instanceLen  = 16
+	maxClaimText = 255 // bytes of a name, an API address and the like
+)
 
 // Slot is a position of a shelf and the instance that claimed it last.
 type Slot struct {
@@ -43,8 +46,8 @@ func (s *Slot) LeaseEnd(lease time.Duration) int64 { return s.Since + int64(leas
 //	other instance, holder present → HELD
 //	other instance, holder lost    → HELD until its lease has ended, then new epoch
 func (s *shelf) claim(now int64, lease time.Duration, c *v1.Claim) *v1.Answer {
-	if len(c.GetInstance()) != instanceLen {
-		return invalid("an instance id has %d bytes, not %d", instanceLen, len(c.GetInstance()))
+	if a := checkClaim(c); a != nil {
+		return a
 	}
 	sl, refusal := s.openSlot(c.GetHardwareAddress())
 	if refusal != nil {
@@ -64,6 +67,19 @@ func (s *shelf) claim(now int64, lease time.Duration, c *v1.Claim) *v1.Answer {
 	}
 	sl.describe(c)
 	return &v1.Answer{Value: sl.Epoch}
+}
+
+// checkClaim gives the answer to a claim that makes no sense, or says more of
+// itself than the shelf will keep; nil if it is well formed.
+func checkClaim(c *v1.Claim) *v1.Answer {
+	longest := max(len(c.GetName()), len(c.GetProfile()), len(c.GetApi()), len(c.GetDeviceId()))
+	switch {
+	case len(c.GetInstance()) != instanceLen:
+		return invalid("an instance id has %d bytes, not %d", instanceLen, len(c.GetInstance()))
+	case longest > maxClaimText:
+		return invalid("a claim with a text of %d bytes, more than %d", longest, maxClaimText)
+	}
+	return nil
 }
 
 // describe notes what the instance says of itself.

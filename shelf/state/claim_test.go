@@ -1,6 +1,7 @@
 package state
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -64,6 +65,7 @@ func TestClaims(t *testing.T) {
 		{"the shelf manager's own address", 57 * second, claimBy(0x10, 'a', 1), refused(wantNoSlot, 0)},
 		{"an address that does not fit", 57 * second, claimBy(0x141, 'a', 1), refused(wantNoSlot, 0)},
 		{"unknown shelf", 58 * second, &v1.Claim{Shelf: "attic", HardwareAddress: 0x41, Instance: id16('a')}, refused(wantNoShelf, 0)},
+		{"a long name", 59 * second, &v1.Claim{Shelf: "lab", HardwareAddress: 0x41, Instance: id16('a'), Name: strings.Repeat("x", 256)}, &v1.Answer{CompletionCode: fieldRefusal}},
 		{"a short instance id", 59 * second, &v1.Claim{Shelf: "lab", HardwareAddress: 0x41, Instance: []byte("a")}, &v1.Answer{CompletionCode: fieldRefusal}},
 	}
 	s := lab(t, Config{Lease: time.Duration(lease)})
