@@ -97,8 +97,6 @@ type Brain struct {
 	Replica string
 	// Believes is who leads to the replica's knowledge; a stopped leader may be wrong.
 	Believes func() (term uint64, leader string)
-	// Answer serves requests to 0x20; nil answers Get Device ID alone.
-	Answer func(shelf string, m ipmb.Message) (ipmb.Response, bool)
 
 	mu       sync.Mutex
 	attached map[slotKey]uint64
@@ -178,26 +176,17 @@ func (b *Brain) Events(_ context.Context, run *v1.RelayEvents) *v1.EventAck {
 	return &v1.EventAck{Last: s.last[box]}
 }
 
-// Serve implements [backplane.Brain].
-func (b *Brain) Serve(_ context.Context, shelf string, m ipmb.Message) (ipmb.Message, bool) {
+// Serve implements [backplane.Brain]: it answers every request with its address
+// and the request's data.
+func (b *Brain) Serve(_ context.Context, _ string, m ipmb.Message) (ipmb.Message, bool) {
 	if m.Frame.IsResponse() {
 		return ipmb.Message{}, false
 	}
 	if !b.commits() {
 		return ipmb.Message{}, false // the real one fails to verify its leadership
 	}
-	r, ok := b.answer(shelf, m)
-	return ipmb.Message{Frame: m.Frame.Reply(r)}, ok
-}
-
-func (b *Brain) answer(shelf string, m ipmb.Message) (ipmb.Response, bool) {
-	if b.Answer != nil {
-		return b.Answer(shelf, m)
-	}
-	if m.Frame.NetFn == ipmb.NetFnApp && m.Frame.Cmd == ipmb.CmdGetDeviceID {
-		return ipmb.Response{Data: []byte{0x20}}, true
-	}
-	return ipmb.Response{Code: ipmb.ErrInvalidCommand}, true
+	echo := append([]byte{byte(ipmb.AddrShelfManager)}, m.Frame.Data...)
+	return ipmb.Message{Frame: m.Frame.Reply(ipmb.Response{Data: echo})}, true
 }
 
 // Attached implements [backplane.Brain].

@@ -1,7 +1,10 @@
 package backplanetest
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -142,19 +145,19 @@ func (b *Bus) everybody() []string {
 	return out
 }
 
-// Node is a controller at an uplink. It answers Get Device ID with its address.
+// Node is a controller at an uplink. It answers every request with its
+// address and the request's data.
 type Node struct {
 	Name      string
 	Addr      ipmb.Addr
 	Uplink    *uplink.Uplink
 	Requester *ipmb.Requester
-	// Seen are the requests that arrived.
-	mu   sync.Mutex
-	seen []ipmb.Message
 
-	instance string
-	cancel   context.CancelFunc
-	done     chan error
+	cancel context.CancelFunc
+	done   chan error
+
+	mu   sync.Mutex
+	seen []ipmb.Message // requests that arrived
 }
 
 // Node attaches a node to all replicas. Change, if not nil, may alter its config.
@@ -169,9 +172,8 @@ func (b *Bus) Node(shelf, name string, hw uint8, change func(*uplink.Config)) *N
 	if change != nil {
 		change(&cfg)
 	}
-	n.instance = string(cfg.Instance[:])
 	n.Uplink = uplink.New(cfg)
-	n.Requester = ipmb.NewRequester(n.Uplink, n.Addr, n.instance, cfg.Boot<<32)
+	n.Requester = ipmb.NewRequester(n.Uplink, n.Addr, string(cfg.Instance[:]), cfg.Boot<<32)
 	var ctx context.Context
 	ctx, n.cancel = context.WithCancel(context.Background())
 	go func() { n.done <- n.Uplink.Run(ctx) }()
@@ -194,7 +196,8 @@ func (n *Node) Ended() error {
 	return err
 }
 
-// deliver answers requests as a controller would, and hands responses to who waits.
+// deliver answers requests with the own address and the request's data, and
+// hands responses to who waits.
 func (n *Node) deliver(ctx context.Context, m ipmb.Message) {
 	if m.Frame.IsResponse() {
 		n.Requester.Deliver(m)
@@ -203,7 +206,7 @@ func (n *Node) deliver(ctx context.Context, m ipmb.Message) {
 	n.mu.Lock()
 	n.seen = append(n.seen, m)
 	n.mu.Unlock()
-	answer := ipmb.Response{Data: []byte{byte(n.Addr)}}
+	answer := ipmb.Response{Data: append([]byte{byte(n.Addr)}, m.Frame.Data...)}
 	_ = n.Uplink.Send(ctx, ipmb.Message{ID: m.ID, Instance: m.Instance, Frame: m.Frame.Reply(answer)})
 }
 
@@ -218,6 +221,24 @@ func (n *Node) Seen() []ipmb.Message {
 func (n *Node) DeviceID(ctx context.Context, to ipmb.Addr) (ipmb.Response, error) {
 	return n.Requester.Do(ctx, to, GetDeviceID(ipmb.SpeakerController), ipmb.LinuxRhythm)
 }
+
+// Echo sends data to the controller at an address, which must send it back
+// behind its own address.
+func (n *Node) Echo(ctx context.Context, to ipmb.Addr, data []byte) error {
+	req := GetDeviceID(ipmb.SpeakerController)
+	req.Data = data
+	r, err := n.Requester.Do(ctx, to, req, ipmb.LinuxRhythm)
+	if err != nil {
+		return err
+	}
+	if want := append([]byte{byte(to)}, data...); !bytes.Equal(r.Data, want) {
+		return fmt.Errorf("%w: %x, want %x", ErrForeign, r.Data, want)
+	}
+	return nil
+}
+
+// ErrForeign says that a request got the answer of another one.
+var ErrForeign = errors.New("backplanetest: foreign answer")
 
 // GetDeviceID is a request that everybody may make.
 func GetDeviceID(by ipmb.Speaker) *ipmb.Request {
