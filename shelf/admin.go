@@ -7,8 +7,6 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/midplane-project/midplane/internal/port"
-	"github.com/midplane-project/midplane/internal/trust"
 	"github.com/midplane-project/midplane/ipmb"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 	"github.com/midplane-project/midplane/shelf/state"
@@ -65,8 +63,10 @@ func (r *Replica) DialLeader() (*grpc.ClientConn, error) {
 }
 
 func (r *Replica) dialAPI(addr string) (*grpc.ClientConn, error) {
-	return grpc.NewClient("passthrough:///"+addr,
-		grpc.WithTransportCredentials(port.DialCredentials(r.creds, trust.ProtoH2, trust.Identity{Role: trust.Replica})))
+	if r.wires.api == nil {
+		return nil, ErrNoLeader
+	}
+	return r.wires.api(addr)
 }
 
 // DialMember connects to the API of another replica.

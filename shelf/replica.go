@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 
-	"github.com/midplane-project/midplane/internal/port"
 	"github.com/midplane-project/midplane/internal/tap"
-	"github.com/midplane-project/midplane/internal/trust"
 	"github.com/midplane-project/midplane/ipmb"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 	"github.com/midplane-project/midplane/shelf/backplane"
@@ -30,20 +27,21 @@ type Options struct {
 	// Serve adds the services for people and programs to the API's server,
 	// and gives the rules for them; nil for none.
 	Serve func(r *Replica) (opts []grpc.ServerOption, register func(*grpc.Server))
+	// Memory, when set, is used in place of a port and certificates.
+	Memory *Memory
 }
 
 // Replica is one shelf manager process.
 type Replica struct {
 	cfg     Config
 	log     *slog.Logger
-	creds   *trust.Credentials
-	port    *port.Port
+	wires   *wires
 	fsm     *state.FSM
 	cluster *cluster.Cluster
 	sw      *backplane.Switch
 	brain   *brain
 	hub     tap.Hub
-	servers []*grpc.Server
+	stops   []func() // end what serves
 	group   sync.WaitGroup
 	ended   chan error    // one slot: a server that failed
 	woken   chan struct{} // one slot: the cluster's leader may have changed
@@ -64,48 +62,39 @@ func Open(cfg Config, opt Options) (r *Replica, err error) {
 			r.Close()
 		}
 	}()
-	if r.creds, err = trust.LoadCredentials(cfg.PKI, "replica/"+cfg.Name); err != nil {
-		return nil, fmt.Errorf("replica %s: %w", cfg.Name, err)
+	if err := r.openWires(opt); err != nil {
+		return nil, err
 	}
-	if r.cfg.Cluster == "" {
-		r.cfg.Cluster = r.creds.Identity().Cluster
-	}
-	if r.port, err = port.Listen(cfg.Listen, r.creds, port.WithLogger(r.log)); err != nil {
-		return nil, fmt.Errorf("replica %s: %w", cfg.Name, err)
-	}
-	raftListener, busListener, apiListener := r.port.Protocol(trust.ProtoRaft), r.port.Protocol(trust.ProtoBus), r.port.Protocol(trust.ProtoH2)
-	if err := r.openCluster(raftListener); err != nil {
+	if err := r.openCluster(); err != nil {
 		return nil, err
 	}
 	r.openSwitch()
-	r.serveBus(busListener)
-	if err := r.serveAPI(apiListener, opt); err != nil {
+	r.stops = append(r.stops, r.wires.serveBus(&bus{r.sw, r.cluster}))
+	if err := r.serveAPI(opt); err != nil {
 		return nil, err
 	}
 	r.group.Go(r.followLeadership)
 	return r, nil
 }
 
-func (r *Replica) openCluster(ln net.Listener) error {
+func (r *Replica) openCluster() error {
 	profile, err := cluster.ProfileByName(r.cfg.Timing)
 	if err != nil {
 		return err
 	}
-	r.fsm = state.NewFSM(state.New(state.Config{}), func(err error) { r.cluster.Halt(err) })
-	r.cluster, err = cluster.Open(cluster.Config{
+	r.fsm = state.NewFSM(state.New(state.Config{}), nil) // the cluster sets its halt
+	c := cluster.Config{
 		NodeID: r.cfg.Name, Address: r.cfg.Advertise, DataDir: r.cfg.Dir, Profile: profile,
-		Expect: r.cfg.Expect, Seeds: r.cfg.Seeds, Seeder: seeder{r.creds}, ClusterID: r.cfg.Cluster,
-		FSM: r.fsm, Listener: ln, Logger: r.log,
-		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
-			return port.Dial(ctx, addr, r.creds, trust.ProtoRaft, trust.Identity{Role: trust.Replica})
-		},
+		Expect: r.cfg.Expect, Seeds: r.cfg.Seeds, Seeder: seeder{r.wires.bus}, ClusterID: r.cfg.Cluster,
+		FSM: r.fsm, Logger: r.log,
 		Observer: func(e cluster.Event) {
 			if e.Kind == cluster.LeaderKnown {
 				r.wake()
 			}
 		},
-	})
-	if err != nil {
+	}
+	r.wires.raft(&c)
+	if r.cluster, err = cluster.Open(c); err != nil {
 		return fmt.Errorf("replica %s: %w", r.cfg.Name, err)
 	}
 	return nil
@@ -135,11 +124,11 @@ func (r *Replica) Close() error {
 	if r.sw != nil {
 		r.sw.Close()
 	}
-	for _, s := range r.servers {
-		s.Stop()
+	for _, stop := range r.stops {
+		stop()
 	}
-	if r.port != nil {
-		err = errors.Join(err, r.port.Close())
+	if r.wires != nil {
+		err = errors.Join(err, r.wires.close())
 	}
 	r.group.Wait()
 	return err

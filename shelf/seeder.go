@@ -4,27 +4,18 @@ import (
 	"context"
 	"fmt"
 
-	"google.golang.org/grpc"
-
-	"github.com/midplane-project/midplane/internal/port"
-	"github.com/midplane-project/midplane/internal/trust"
+	"github.com/midplane-project/midplane/internal/link"
 	"github.com/midplane-project/midplane/internal/version"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 	"github.com/midplane-project/midplane/shelf/backplane"
 	"github.com/midplane-project/midplane/shelf/cluster"
 )
 
-// dialBus connects to another replica's bus.
-func dialBus(creds *trust.Credentials, addr string) (*grpc.ClientConn, error) {
-	return grpc.NewClient("passthrough:///"+addr,
-		grpc.WithTransportCredentials(port.DialCredentials(creds, trust.ProtoBus, trust.Identity{Role: trust.Replica})))
-}
-
 // seeder asks other replicas over the bus; it is what the cluster forms by.
-type seeder struct{ creds *trust.Credentials }
+type seeder struct{ dial link.Dialer }
 
 func (s seeder) Status(ctx context.Context, addr string) (out cluster.Status, err error) {
-	err = s.ask(addr, func(c v1.BackplaneClient) error {
+	err = s.ask(ctx, addr, func(c v1.BackplaneClient) error {
 		r, err := c.Status(ctx, &v1.StatusRequest{})
 		if err != nil {
 			return err
@@ -39,7 +30,7 @@ func (s seeder) Status(ctx context.Context, addr string) (out cluster.Status, er
 }
 
 func (s seeder) Join(ctx context.Context, addr string, req cluster.JoinRequest) (out cluster.JoinResponse, err error) {
-	err = s.ask(addr, func(c v1.BackplaneClient) error {
+	err = s.ask(ctx, addr, func(c v1.BackplaneClient) error {
 		r, err := c.Join(ctx, &v1.JoinRequest{Replica: req.NodeID, Address: req.Address, Cluster: req.ClusterID, Fresh: req.Fresh})
 		if err != nil {
 			return err
@@ -60,13 +51,13 @@ func (s seeder) Join(ctx context.Context, addr string, req cluster.JoinRequest) 
 	return out, err
 }
 
-func (s seeder) ask(addr string, f func(v1.BackplaneClient) error) error {
-	cc, err := dialBus(s.creds, addr)
+func (s seeder) ask(ctx context.Context, addr string, f func(v1.BackplaneClient) error) error {
+	conn, err := s.dial(ctx, addr)
 	if err != nil {
 		return fmt.Errorf("ask the replica at %s: %w", addr, err)
 	}
-	defer cc.Close()
-	return f(v1.NewBackplaneClient(cc))
+	defer conn.Close()
+	return f(conn)
 }
 
 func leaderFrom(l *v1.LeaderAddress) cluster.Leader {

@@ -1,7 +1,6 @@
 package shelf
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -12,7 +11,6 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/midplane-project/midplane/internal/authz"
-	"github.com/midplane-project/midplane/internal/link"
 	"github.com/midplane-project/midplane/internal/port"
 	"github.com/midplane-project/midplane/internal/trust"
 	"github.com/midplane-project/midplane/internal/version"
@@ -39,14 +37,8 @@ func (r *Replica) openSwitch() {
 	r.sw = backplane.New(backplane.Config{
 		Replica: r.cfg.Name, Cluster: r.cluster.ClusterID, Version: version.Get(),
 		Replicas: r.replicas,
-		Dial: func(_ context.Context, addr string) (link.Conn, error) {
-			cc, err := dialBus(r.creds, addr)
-			if err != nil {
-				return nil, err
-			}
-			return link.OverGRPC(cc), nil
-		},
-		Identity: trust.FromContext, Leader: r.leader, Brain: r.brain, Slot: r.slot,
+		Dial:     r.wires.bus,
+		Identity: r.wires.identity, Leader: r.leader, Brain: r.brain, Slot: r.slot,
 		Logger: r.log, Tap: r.tap,
 	})
 }
@@ -77,17 +69,17 @@ func (r *Replica) slot(shelf string, hw uint8) backplane.Slot {
 	return out
 }
 
-func (r *Replica) serveBus(ln net.Listener) {
+func (r *Replica) serveBus(b v1.BackplaneServer, ln net.Listener) (stop func()) {
 	s := grpc.NewServer(append(busPolicy.ServerOptions(),
 		grpc.Creds(port.Credentials()), grpc.ConnectionTimeout(handshakePatience), grpc.MaxRecvMsgSize(maxMessage),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Second, Timeout: 2 * time.Second}))...)
-	v1.RegisterBackplaneServer(s, &bus{r.sw, r.cluster})
-	r.serve(s, ln)
+	v1.RegisterBackplaneServer(s, b)
+	return r.serve(s, ln)
 }
 
 // serveAPI serves people and programs on the shared port, and on a Unix socket
 // where the kernel says who calls.
-func (r *Replica) serveAPI(ln net.Listener, opt Options) error {
+func (r *Replica) serveAPI(opt Options) error {
 	if opt.Serve == nil {
 		return nil
 	}
@@ -95,7 +87,9 @@ func (r *Replica) serveAPI(ln net.Listener, opt Options) error {
 	s := grpc.NewServer(append(opts,
 		grpc.Creds(port.Credentials()), grpc.ConnectionTimeout(handshakePatience), grpc.MaxRecvMsgSize(maxMessage))...)
 	register(s)
-	r.serve(s, ln)
+	if ln := r.wires.apiPort; ln != nil {
+		r.stops = append(r.stops, r.serve(s, ln))
+	}
 	if r.cfg.API == "" {
 		return nil
 	}
@@ -107,17 +101,18 @@ func (r *Replica) serveAPI(ln net.Listener, opt Options) error {
 	if err != nil {
 		return err
 	}
-	r.serve(s, unix)
+	r.stops = append(r.stops, r.serve(s, unix))
 	return nil
 }
 
-func (r *Replica) serve(s *grpc.Server, ln net.Listener) {
-	r.servers = append(r.servers, s)
+// serve answers on ln; stop ends the server, wherever it serves.
+func (r *Replica) serve(s *grpc.Server, ln net.Listener) (stop func()) {
 	r.group.Go(func() {
 		if err := s.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, grpc.ErrServerStopped) {
 			r.fail(fmt.Errorf("serve on %s: %w", ln.Addr(), err))
 		}
 	})
+	return s.Stop
 }
 
 func (r *Replica) fail(err error) {

@@ -30,8 +30,12 @@ var _ raft.BatchingFSM = (*FSM)(nil)
 
 // NewFSM wraps a state. halt is called once, from raft's goroutine, with the
 // [*UnknownCommandError] or decoding error at which the replica must stop; it
-// must not wait for raft.
+// must not wait for raft. It may be nil when SetHalt follows.
 func NewFSM(s *State, halt func(error)) *FSM { return &FSM{state: s, halt: halt} }
+
+// SetHalt says what to call in place of NewFSM's halt. It must come before the
+// first command.
+func (f *FSM) SetHalt(halt func(error)) { f.halt = halt }
 
 // Apply applies one log entry. The result is a *v1.Answer, or an error.
 func (f *FSM) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
