@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 
@@ -36,6 +37,12 @@ type Options struct {
 	Log *slog.Logger
 	// Dial connects to a replica's backplane. Nil on a standalone node.
 	Dial link.Dialer
+	// VM accepts connections of the VM, beside those that the configuration
+	// names; nil for none.
+	VM net.Listener
+	// Tap sees each frame that leaves for the bus, and each that came from it
+	// and was not fenced off; nil: nobody looks. It must not block.
+	Tap func(m ipmb.Message, arrives bool)
 }
 
 // Node is a controller with its doors and its VM.
@@ -54,6 +61,7 @@ type Node struct {
 	outbox     *uplink.Outbox // likewise
 	out        wire
 	hub        tap.Hub
+	opt        Options
 }
 
 // New opens a node's state and builds it; Run gives it life.
@@ -67,7 +75,7 @@ func New(cfg Config, opt Options) (n *Node, err error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	n = &Node{cfg: cfg, log: opt.Log.With("node", cfg.Name)}
+	n = &Node{cfg: cfg, log: opt.Log.With("node", cfg.Name), opt: opt}
 	defer func() {
 		if err != nil {
 			n.Close()
@@ -82,7 +90,7 @@ func New(cfg Config, opt Options) (n *Node, err error) {
 	if err := n.openVM(); err != nil {
 		return nil, err
 	}
-	return n, n.connect(opt)
+	return n, n.connect()
 }
 
 // openVM takes hold of the VM that the node starts, if it does.
@@ -114,7 +122,7 @@ func (n *Node) openVM() (err error) {
 func (n *Node) saveWanted(on bool) error { return store{n.db}.saveWanted(on) }
 
 // connect builds the controller between its doors.
-func (n *Node) connect(opt Options) (err error) {
+func (n *Node) connect() (err error) {
 	p := parts{db: n.db, settings: n.settings, out: &n.out, vm: n.host, log: n.log}
 	if !n.cfg.Standalone() {
 		if n.outbox, err = uplink.OpenOutbox(n.db); err != nil {
@@ -139,16 +147,16 @@ func (n *Node) connect(opt Options) (err error) {
 	if n.cfg.Standalone() {
 		return nil
 	}
-	n.uplink = uplink.New(n.uplinkConfig(opt))
+	n.uplink = uplink.New(n.uplinkConfig())
 	n.out.up.Store(n.uplink)
 	return nil
 }
 
-func (n *Node) uplinkConfig(opt Options) uplink.Config {
+func (n *Node) uplinkConfig() uplink.Config {
 	c := uplink.Config{
 		Shelf: n.cfg.Shelf, HW: n.cfg.Addr().HW(), Instance: n.settings.instance, Boot: n.settings.boot,
 		Name: n.cfg.Name, Profile: n.cfg.Profile, API: n.cfg.API, Version: version.Get(), DeviceID: n.controller.DeviceID(),
-		Dial: opt.Dial, Outbox: n.outbox, Logger: n.log,
+		Dial: n.opt.Dial, Outbox: n.outbox, Logger: n.log,
 		Deliver: func(ctx context.Context, m ipmb.Message) {
 			n.tapBus(m, true)
 			n.controller.Deliver(ctx, m)
@@ -188,6 +196,9 @@ func (n *Node) Run(ctx context.Context) error {
 			return fmt.Errorf("listen for the VM: %w", err)
 		}
 		g.Go(func() error { return n.door.Serve(ctx, ln) })
+	}
+	if n.opt.VM != nil {
+		g.Go(func() error { return n.door.Serve(ctx, n.opt.VM) })
 	}
 	if n.cfg.VM != nil {
 		g.Go(func() error { return n.door.Dial(ctx, "unix", n.cfg.VM.VMSocket.Path) })

@@ -36,6 +36,9 @@ func (w *wire) Absent(a ipmb.Addr) bool {
 
 // tapBus shows a frame between this node and the bus to onlookers.
 func (n *Node) tapBus(m ipmb.Message, arrives bool) {
+	if n.opt.Tap != nil {
+		n.opt.Tap(m, arrives)
+	}
 	if !n.hub.Watched() {
 		return
 	}
