@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/midplane-project/midplane/internal/link"
 	"github.com/midplane-project/midplane/ipmb"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
@@ -146,4 +147,9 @@ func TestLeaderNotices(t *testing.T) {
 	if len(told) != 3 || told[0] != "r2" || told[1] != "r2" || told[2] != "r3" || u.term.Load() != 4 {
 		t.Errorf("told %v, term %d", told, u.term.Load())
 	}
+}
+
+// newDeadLink is a link that nobody runs.
+func newDeadLink() *link.Link[v1.AttachRequest, v1.AttachResponse] {
+	return link.New[v1.AttachRequest, v1.AttachResponse](nil, link.Node, func(func()) {})
 }
