@@ -120,14 +120,20 @@ func overlay(cmd *cobra.Command, file, flags node.Config) node.Config {
 	return file
 }
 
-// runNode serves until ctx ends: API first, so that the node can be asked
-// while it attaches; the doors last to go, so that the guest notices least.
-func runNode(ctx context.Context, cfg node.Config, log *slog.Logger) (err error) {
+// runNode is a daemon with one node.
+func runNode(ctx context.Context, cfg node.Config, log *slog.Logger) error {
 	dial, err := nodeDialer(cfg)
 	if err != nil {
 		return err
 	}
-	n, err := node.New(cfg, node.Options{Log: log, Dial: dial})
+	defer notify("STOPPING=1")
+	return serveNode(ctx, cfg, node.Options{Log: log, Dial: dial}, func() { notify("READY=1") })
+}
+
+// serveNode serves until ctx ends: API first, so that the node can be asked
+// while it attaches; the doors last to go, so that the guest notices least.
+func serveNode(ctx context.Context, cfg node.Config, opt node.Options, ready func()) (err error) {
+	n, err := node.New(cfg, opt)
 	if err != nil {
 		return err
 	}
@@ -142,10 +148,8 @@ func runNode(ctx context.Context, cfg node.Config, log *slog.Logger) (err error)
 		g.Go(func() error { <-ctx.Done(); s.Stop(); return nil })
 	}
 	g.Go(func() error { return n.Run(ctx) })
-	notify("READY=1")
-	err = g.Wait()
-	notify("STOPPING=1")
-	return err
+	ready()
+	return g.Wait()
 }
 
 func nodeDialer(cfg node.Config) (link.Dialer, error) {
