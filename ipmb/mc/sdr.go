@@ -24,13 +24,13 @@ type SDRSource interface {
 
 // Values of the SDR repository commands (IPMI 2.0 §33).
 const (
-	sdrVersion   = 0x51
-	sdrSupports  = 0x20 | 0x02 | 0x01 // non-modal update, reserve, allocation info
-	sdrUnit      = 16                 // bytes of an allocation unit
-	sdrFirst     = 0x0000
-	sdrLast      = 0xFFFF
-	sdrWhole     = 0xFF
-	sdrNoneFree  = 0
+	sdrVersion  = 0x51
+	sdrSupports = 0x20 | 0x02 | 0x01 // non-modal update, reserve, allocation info
+	sdrUnit     = 16                 // bytes of an allocation unit
+	sdrFirst    = 0x0000
+	sdrLast     = 0xFFFF
+	sdrWhole    = 0xFF
+	sdrNoneFree = 0
 )
 
 // SDRCommands gives the rows of a read-only SDR repository.
