@@ -91,6 +91,7 @@ func add(root *cobra.Command, group string, verbs []*cobra.Command) {
 func (a *app) lifeVerbs() []*cobra.Command {
 	return []*cobra.Command{
 		a.initVerb(), a.validateVerb(), a.upVerb(), a.downVerb(), a.lsVerb(),
+		a.waitVerb(), a.logsVerb(), a.certVerb(), a.qemuArgsVerb(), a.guestVerb(),
 		a.killVerb(), a.stopVerb(), a.resumeVerb(), a.startVerb(), a.supervisorVerb(),
 	}
 }

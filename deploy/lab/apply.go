@@ -116,10 +116,19 @@ func (l *Lab) apply(ctx context.Context, d *draft, o UpOptions) (own func() erro
 	if err != nil {
 		return nil, err
 	}
+	l.tell(changes, o)
+	return own, l.roll(ctx, plan, late, o.Say)
+}
+
+// tell says what happens to processes of which the wait for readiness will say
+// nothing.
+func (l *Lab) tell(changes []change, o UpOptions) {
 	for _, c := range changes {
 		switch c.what {
 		case isLeft:
-			o.Say("✓ %s runs already", c.name)
+			if o.Timeout == 0 {
+				o.Say("✓ %s runs already", c.name)
+			}
 		case isHeld:
 			o.Say("○ %s stays down, it was killed on purpose: midplane start %s", c.name, c.name)
 		case isPaused:
@@ -128,7 +137,11 @@ func (l *Lab) apply(ctx context.Context, d *draft, o UpOptions) (own func() erro
 			o.Say("✓ %s is no longer wanted and stops", c.name)
 		}
 	}
-	return own, l.roll(ctx, plan, late, o.Say)
+	for _, n := range l.Topology.Nodes {
+		if l.vmHeld(n.Name) {
+			o.Say("○ %s stays down, it was killed on purpose: midplane start %s", vmPrefix+n.Name, vmPrefix+n.Name)
+		}
+	}
 }
 
 // holdBack leaves changed replicas as they are for now.

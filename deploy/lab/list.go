@@ -49,6 +49,9 @@ func (l *Lab) Summary() Summary {
 			s.Running++
 		}
 	}
+	if s.Processes == 0 {
+		s.Processes = len(l.replicaNames()) + len(l.nodeNames())
+	}
 	switch s.Running {
 	case 0:
 		s.State = "down"

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,7 +30,7 @@ const manyStarts = 4
 
 // awaitReady waits until every replica knows a leader, every node is attached
 // and every guest answers, and says so line by line.
-func (l *Lab) awaitReady(ctx context.Context, limit time.Duration, say Say) error {
+func (l *Lab) awaitReady(ctx context.Context, limit time.Duration, powerOn bool, say Say) error {
 	plan, err := l.dir().Plan()
 	if err != nil {
 		return err
@@ -62,7 +63,7 @@ func (l *Lab) awaitReady(ctx context.Context, limit time.Duration, say Say) erro
 	for _, n := range l.Topology.Nodes {
 		p := l.processOf(plan, nodePrefix+n.Name)
 		watch(nodePrefix+n.Name, p == nil || l.restsOnPurpose(p.Name) || l.vmHeld(n.Name), func(ctx context.Context) (string, error) {
-			return l.nodeReady(ctx, p, n)
+			return l.nodeReady(ctx, p, n, powerOn)
 		})
 	}
 	go func() { _ = g.Wait(); close(lines) }()
@@ -127,8 +128,8 @@ func (l *Lab) replicaReady(ctx context.Context, name string, p *supervise.Proces
 }
 
 // nodeReady reports what a node lacks: a process, an answer, a replica, a VM, a
-// guest. A VM that is off is switched on: up means that.
-func (l *Lab) nodeReady(ctx context.Context, p *supervise.Process, n topology.Node) (string, error) {
+// guest. With powerOn a VM that is off is switched on.
+func (l *Lab) nodeReady(ctx context.Context, p *supervise.Process, n topology.Node, powerOn bool) (string, error) {
 	if err := l.starts(p); err != nil {
 		return "", err
 	}
@@ -143,7 +144,7 @@ func (l *Lab) nodeReady(ctx context.Context, p *supervise.Process, n topology.No
 	if n.QEMU.None {
 		return text, nil
 	}
-	if err := l.vmReady(ctx, n, s); err != nil {
+	if err := l.vmReady(ctx, n, s, powerOn); err != nil {
 		return "", err
 	}
 	return text + ", its guest answers", nil
@@ -158,10 +159,10 @@ func attached(s *v1.NodeStatusResponse) bool {
 	return false
 }
 
-func (l *Lab) vmReady(ctx context.Context, n topology.Node, s *v1.NodeStatusResponse) error {
-	switch s.GetVmState() {
-	case "running":
-	case "off", "crashed", "shutdown", "paused":
+func (l *Lab) vmReady(ctx context.Context, n topology.Node, s *v1.NodeStatusResponse, powerOn bool) error {
+	switch state := s.GetVmState(); {
+	case state == vmRunning:
+	case powerOn && slices.Contains(vmAtRest, state):
 		if err := l.PowerOn(ctx, n.Name); err != nil {
 			return fmt.Errorf("its VM is %s: %w", s.GetVmState(), err)
 		}
@@ -177,6 +178,11 @@ func (l *Lab) vmReady(ctx context.Context, n topology.Node, s *v1.NodeStatusResp
 	}
 	return l.guestReady(ctx, n.Name)
 }
+
+// VM states that a node tells: see power.State.
+const vmRunning = "running"
+
+var vmAtRest = []string{"off", "crashed", "shutdown", "paused"}
 
 // guestReady asks the lab guest's agent whether the guest has booted and found
 // its BMC.

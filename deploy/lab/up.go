@@ -60,7 +60,7 @@ func Up(ctx context.Context, o UpOptions) (*Lab, error) {
 		return l, err
 	}
 	if o.Timeout > 0 {
-		err = l.awaitReady(ctx, o.Timeout, o.Say)
+		err = l.awaitReady(ctx, o.Timeout, true, o.Say)
 	}
 	if own == nil {
 		return l, err
