@@ -22,10 +22,8 @@ type faults struct {
 	cuts    map[pair]chan struct{} // closed when the cut heals
 }
 
-type pair struct{ a, b string }
-
-// between gives the same pair for both directions.
-func between(a, b string) pair { return pair{min(a, b), max(a, b)} }
+// pair is one direction between two addresses.
+type pair struct{ from, to string }
 
 // change replaces the faults by a copy that f has changed.
 func (n *Network) change(f func(*faults)) {
@@ -48,15 +46,23 @@ func (n *Network) Disturb(f func(from, to string, m proto.Message) Disturbance) 
 // stream has ended meanwhile, never.
 func (n *Network) Cut(a, b string) {
 	n.change(func(fs *faults) {
-		if k := between(a, b); fs.cuts[k] == nil {
-			fs.cuts[k] = make(chan struct{})
-		}
+		fs.cut(pair{a, b})
+		fs.cut(pair{b, a})
 	})
 }
 
-// Heal ends a cut.
+// CutOneWay holds back what goes from one address to another, and nothing that
+// comes from there.
+func (n *Network) CutOneWay(from, to string) {
+	n.change(func(fs *faults) { fs.cut(pair{from, to}) })
+}
+
+// Heal ends a cut, in both directions.
 func (n *Network) Heal(a, b string) {
-	n.change(func(fs *faults) { fs.heal(between(a, b)) })
+	n.change(func(fs *faults) {
+		fs.heal(pair{a, b})
+		fs.heal(pair{b, a})
+	})
 }
 
 // HealAll ends all cuts.
@@ -66,6 +72,12 @@ func (n *Network) HealAll() {
 			fs.heal(k)
 		}
 	})
+}
+
+func (fs *faults) cut(k pair) {
+	if fs.cuts[k] == nil {
+		fs.cuts[k] = make(chan struct{})
+	}
 }
 
 func (fs *faults) heal(k pair) {
@@ -82,14 +94,15 @@ func (n *Network) disturbance(from, to string, m proto.Message) Disturbance {
 	return Disturbance{}
 }
 
-// pass waits until nothing is cut between two addresses.
-func (n *Network) pass(ctx context.Context, from, to string) error {
+// Pass waits until nothing that goes from one address to another is cut: for
+// whatever else travels on this network.
+func (n *Network) Pass(ctx context.Context, from, to string) error {
 	for {
 		cuts := n.faults.Load().cuts
 		if len(cuts) == 0 {
 			return nil
 		}
-		cut := cuts[between(from, to)]
+		cut := cuts[pair{from, to}]
 		if cut == nil {
 			return nil
 		}

@@ -90,7 +90,8 @@ func (c *conn) Status(ctx context.Context, r *v1.StatusRequest, _ ...grpc.CallOp
 	if err != nil {
 		return nil, err
 	}
-	return s.Status(ctx, r)
+	out, err := s.Status(ctx, r)
+	return answered(ctx, c, out, err)
 }
 
 func (c *conn) Join(ctx context.Context, r *v1.JoinRequest, _ ...grpc.CallOption) (*v1.JoinResponse, error) {
@@ -98,13 +99,22 @@ func (c *conn) Join(ctx context.Context, r *v1.JoinRequest, _ ...grpc.CallOption
 	if err != nil {
 		return nil, err
 	}
-	return s.Join(ctx, r)
+	out, err := s.Join(ctx, r)
+	return answered(ctx, c, out, err)
 }
 
 // reach finds the server, after a cut has healed.
 func (c *conn) reach(ctx context.Context) (v1.BackplaneServer, error) {
-	if err := c.n.pass(ctx, c.from, c.to); err != nil {
+	if err := c.n.Pass(ctx, c.from, c.to); err != nil {
 		return nil, err
 	}
 	return c.n.server(c.to)
+}
+
+// answered lets an answer travel back.
+func answered[T any](ctx context.Context, c *conn, out *T, err error) (*T, error) {
+	if lost := c.n.Pass(ctx, c.to, c.from); lost != nil {
+		return nil, lost
+	}
+	return out, err
 }

@@ -50,7 +50,7 @@ func (p pipe[T]) push(m *T, a, b <-chan struct{}) error {
 func (p pipe[T]) recv(ctx context.Context) (*T, error) {
 	select {
 	case m := <-p.ch:
-		return m, p.n.pass(ctx, p.from, p.to)
+		return m, p.n.Pass(ctx, p.from, p.to)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -68,7 +68,7 @@ func open[Req, Res any](ctx context.Context, c *conn, serve func(v1.BackplaneSer
 	ended := make(chan error, 1)
 	client := &clientStream[Req, Res]{ctx: ctx, up: up, down: down, over: serverCtx, ended: ended}
 	stop := context.AfterFunc(ctx, func() { // the other end hears of it as soon as the network lets it
-		_ = c.n.pass(serverCtx, c.from, c.to)
+		_ = c.n.Pass(serverCtx, c.from, c.to)
 		cancel()
 	})
 	c.n.wg.Go(func() {
@@ -100,21 +100,21 @@ func (s *clientStream[Req, Res]) Send(m *Req) error {
 func (s *clientStream[Req, Res]) Recv() (*Res, error) {
 	select {
 	case m := <-s.down.ch:
-		return m, s.down.n.pass(s.ctx, s.down.from, s.down.to)
+		return m, s.down.n.Pass(s.ctx, s.down.from, s.down.to)
 	case <-s.ctx.Done():
 		return nil, s.ctx.Err()
 	case <-s.over.Done():
 	}
 	select {
 	case m := <-s.down.ch:
-		return m, s.down.n.pass(s.ctx, s.down.from, s.down.to)
+		return m, s.down.n.Pass(s.ctx, s.down.from, s.down.to)
 	default:
 		return nil, s.reason()
 	}
 }
 
 func (s *clientStream[Req, Res]) reason() error {
-	if err := s.down.n.pass(s.ctx, s.down.from, s.down.to); err != nil {
+	if err := s.down.n.Pass(s.ctx, s.down.from, s.down.to); err != nil {
 		return err
 	}
 	err := <-s.ended
