@@ -24,10 +24,9 @@ type peer struct {
 	told       presenceOf                // what the peer knows of us; owned by keepPresence
 	toldOn     *relayLink                // the stream on which it was told
 
-	mu     sync.Mutex
-	next   uint64
-	claims map[uint64]chan *v1.RelayClaimAnswer
-	acks   map[slotKey]chan *v1.EventAck // a node has one run on its way at most
+	mu      sync.Mutex
+	next    uint64
+	pending map[uint64]chan *v1.RelayResponse // by request id
 }
 
 func (s *Switch) peer(name string) *peer {
@@ -64,7 +63,7 @@ func (s *Switch) newPeer(name, addr string) *peer {
 	ctx, cancel := context.WithCancel(s.ctx)
 	p := &peer{
 		s: s, name: name, addr: addr, cancel: cancel,
-		claims: make(map[uint64]chan *v1.RelayClaimAnswer), acks: make(map[slotKey]chan *v1.EventAck),
+		pending: make(map[uint64]chan *v1.RelayResponse),
 	}
 	s.wg.Go(func() { p.keepCalling(ctx) })
 	return p
@@ -129,39 +128,45 @@ func (p *peer) hangUp() {
 	p.link.Store(nil)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, c := range p.claims {
+	for _, c := range p.pending {
 		close(c)
 	}
-	for _, c := range p.acks {
-		close(c)
-	}
-	clear(p.claims)
-	clear(p.acks)
+	clear(p.pending)
 }
 
-// handle takes the peer's answers.
+// handle takes the peer's answers; one that nobody waits for any more is late.
 func (p *peer) handle(m *v1.RelayResponse) error {
+	id := m.GetClaim().GetRequest() + m.GetEventAck().GetRequest() // one of them is there
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch k := m.GetKind().(type) {
-	case *v1.RelayResponse_Claim:
-		if c := p.claims[k.Claim.GetRequest()]; c != nil {
-			c <- k.Claim
-			delete(p.claims, k.Claim.GetRequest())
-		}
-	case *v1.RelayResponse_EventAck:
-		key := slotKey{k.EventAck.GetShelf(), uint8(k.EventAck.GetHardwareAddress())}
-		if c := p.acks[key]; c != nil {
-			c <- k.EventAck.GetAck()
-			delete(p.acks, key)
-		}
+	if c := p.pending[id]; c != nil {
+		c <- m
+		delete(p.pending, id)
 	}
 	return nil
 }
 
 // claim asks the peer, as leader, for a claim or its release; nil: no answer.
 func (p *peer) claim(ctx context.Context, c *v1.RelayClaim) *v1.RelayClaimAnswer {
-	answer := make(chan *v1.RelayClaimAnswer, 1)
+	return p.ask(ctx, func(id uint64) *v1.RelayRequest {
+		c.Request = id
+		return &v1.RelayRequest{Kind: &v1.RelayRequest_Claim{Claim: c}}
+	}).GetClaim()
+}
+
+// logEvents brings a run of events to the peer as leader; nil: not committed,
+// as far as we know.
+func (p *peer) logEvents(ctx context.Context, run *v1.RelayEvents) *v1.EventAck {
+	return p.ask(ctx, func(id uint64) *v1.RelayRequest {
+		run.Request = id
+		return &v1.RelayRequest{Kind: &v1.RelayRequest_Events{Events: run}}
+	}).GetEventAck().GetAck()
+}
+
+// ask sends the request that build makes and waits for its answer; nil when
+// the stream or ctx ends first.
+func (p *peer) ask(ctx context.Context, build func(id uint64) *v1.RelayRequest) *v1.RelayResponse {
+	answer := make(chan *v1.RelayResponse, 1)
 	p.mu.Lock()
 	l := p.link.Load()
 	if l == nil {
@@ -169,47 +174,21 @@ func (p *peer) claim(ctx context.Context, c *v1.RelayClaim) *v1.RelayClaimAnswer
 		return nil
 	}
 	p.next++
-	c.Request = p.next
-	p.claims[c.Request] = answer
+	id := p.next
+	p.pending[id] = answer
 	p.mu.Unlock()
-	defer p.forget(func() { delete(p.claims, c.Request) })
-	l.Send(&v1.RelayRequest{Kind: &v1.RelayRequest_Claim{Claim: c}})
-	return await(ctx, answer)
-}
-
-// logEvents brings a run of events to the peer as leader; nil: no answer.
-func (p *peer) logEvents(ctx context.Context, run *v1.RelayEvents) *v1.EventAck {
-	answer := make(chan *v1.EventAck, 1)
-	key := slotKey{run.GetShelf(), uint8(run.GetHardwareAddress())}
-	p.mu.Lock()
-	l := p.link.Load()
-	if l == nil {
-		p.mu.Unlock()
-		return nil
-	}
-	p.acks[key] = answer
-	p.mu.Unlock()
-	defer p.forget(func() {
-		if p.acks[key] == answer {
-			delete(p.acks, key)
-		}
-	})
-	l.Send(&v1.RelayRequest{Kind: &v1.RelayRequest_Events{Events: run}})
-	return await(ctx, answer)
-}
-
-func (p *peer) forget(what func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	what()
-}
-
-// await gives nil when the channel is closed or ctx is over first.
-func await[T any](ctx context.Context, answer <-chan *T) *T {
+	defer p.forget(id)
+	l.Send(build(id))
 	select {
 	case a := <-answer:
 		return a
 	case <-ctx.Done():
 		return nil
 	}
+}
+
+func (p *peer) forget(id uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.pending, id)
 }

@@ -165,7 +165,9 @@ func (c *caller) answerClaim(s *Switch, k *v1.RelayClaim) {
 func (c *caller) answerEvents(s *Switch, run *v1.RelayEvents) {
 	ctx, cancel := context.WithTimeout(s.ctx, eventTimeout)
 	defer cancel()
-	answer := &v1.RelayEventAck{Shelf: run.GetShelf(), HardwareAddress: run.GetHardwareAddress(), Outbox: run.GetOutbox()}
+	answer := &v1.RelayEventAck{
+		Shelf: run.GetShelf(), HardwareAddress: run.GetHardwareAddress(), Outbox: run.GetOutbox(), Request: run.GetRequest(),
+	}
 	if _, ok := s.leads(); ok {
 		answer.Ack = s.cfg.Brain.Events(ctx, run)
 	}

@@ -1492,8 +1492,10 @@ type RelayEvents struct {
 	Outbox          []byte                 `protobuf:"bytes,3,opt,name=outbox,proto3" json:"outbox,omitempty"`
 	Epoch           uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Events          []*Event               `protobuf:"bytes,5,rep,name=events,proto3" json:"events,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The answer carries it back: a late one must not pass for another's.
+	Request       uint64 `protobuf:"varint,6,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RelayEvents) Reset() {
@@ -1561,12 +1563,20 @@ func (x *RelayEvents) GetEvents() []*Event {
 	return nil
 }
 
+func (x *RelayEvents) GetRequest() uint64 {
+	if x != nil {
+		return x.Request
+	}
+	return 0
+}
+
 type RelayEventAck struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Shelf           string                 `protobuf:"bytes,1,opt,name=shelf,proto3" json:"shelf,omitempty"`
 	HardwareAddress uint32                 `protobuf:"varint,2,opt,name=hardware_address,json=hardwareAddress,proto3" json:"hardware_address,omitempty"`
 	Outbox          []byte                 `protobuf:"bytes,3,opt,name=outbox,proto3" json:"outbox,omitempty"`
-	Ack             *EventAck              `protobuf:"bytes,4,opt,name=ack,proto3" json:"ack,omitempty"`
+	Ack             *EventAck              `protobuf:"bytes,4,opt,name=ack,proto3" json:"ack,omitempty"` // absent: could not be committed
+	Request         uint64                 `protobuf:"varint,5,opt,name=request,proto3" json:"request,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1627,6 +1637,13 @@ func (x *RelayEventAck) GetAck() *EventAck {
 		return x.Ack
 	}
 	return nil
+}
+
+func (x *RelayEventAck) GetRequest() uint64 {
+	if x != nil {
+		return x.Request
+	}
+	return 0
 }
 
 // RelayClaim passes a node's hello on to the leader, who alone can commit the claim.
@@ -2192,18 +2209,20 @@ const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"RelayHello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\areplica\x18\x02 \x01(\tR\areplica\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\tR\aversion\"\xa8\x01\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\"\xc2\x01\n" +
 	"\vRelayEvents\x12\x14\n" +
 	"\x05shelf\x18\x01 \x01(\tR\x05shelf\x12)\n" +
 	"\x10hardware_address\x18\x02 \x01(\rR\x0fhardwareAddress\x12\x16\n" +
 	"\x06outbox\x18\x03 \x01(\fR\x06outbox\x12\x14\n" +
 	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12*\n" +
-	"\x06events\x18\x05 \x03(\v2\x12.midplane.v1.EventR\x06events\"\x91\x01\n" +
+	"\x06events\x18\x05 \x03(\v2\x12.midplane.v1.EventR\x06events\x12\x18\n" +
+	"\arequest\x18\x06 \x01(\x04R\arequest\"\xab\x01\n" +
 	"\rRelayEventAck\x12\x14\n" +
 	"\x05shelf\x18\x01 \x01(\tR\x05shelf\x12)\n" +
 	"\x10hardware_address\x18\x02 \x01(\rR\x0fhardwareAddress\x12\x16\n" +
 	"\x06outbox\x18\x03 \x01(\fR\x06outbox\x12'\n" +
-	"\x03ack\x18\x04 \x01(\v2\x15.midplane.v1.EventAckR\x03ack\"\x98\x01\n" +
+	"\x03ack\x18\x04 \x01(\v2\x15.midplane.v1.EventAckR\x03ack\x12\x18\n" +
+	"\arequest\x18\x05 \x01(\x04R\arequest\"\x98\x01\n" +
 	"\n" +
 	"RelayClaim\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12,\n" +
