@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+)
+
+// startPatience is how long a daemon may take before it answers.
+const startPatience = 20 * time.Second
+
+// sim is ipmi_sim with a BMC at 20h, whose guest listens at a TCP port, and
+// further controllers beside it. Its guest can reach those; guests of other
+// controllers get no answers from it, so there is nothing to compare with
+// them.
+type sim struct {
+	*process
+	addr string
+}
+
+// startSim writes ipmi_sim's two files and starts it with so many controllers
+// beside the BMC, at 82h and on.
+func (b *bench) startSim(p place, others int) (*sim, error) {
+	addr, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(b.dir, "sim-")
+	if err != nil {
+		return nil, err
+	}
+	lan, emu := filepath.Join(dir, "lan.conf"), filepath.Join(dir, "sim.emu")
+	if err := os.WriteFile(lan, simLAN(addr), 0o600); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(emu, simControllers(others), 0o600); err != nil {
+		return nil, err
+	}
+	pr, err := b.start(p, "ipmi_sim", nil, "ipmi_sim", "-n", "-c", lan, "-f", emu, "-s", dir)
+	if err != nil {
+		return nil, fmt.Errorf("%w: it is in Debian's package openipmi", err)
+	}
+	return &sim{pr, "tcp:" + addr}, nil
+}
+
+func simLAN(addr string) []byte {
+	host, port, _ := net.SplitHostPort(addr)
+	return fmt.Appendf(nil, "name \"bench\"\nset_working_mc 0x20\n  serial 15 %s %s codec VM\n", host, port)
+}
+
+func simControllers(others int) []byte {
+	var s strings.Builder
+	add := func(a ipmb.Addr) {
+		fmt.Fprintf(&s, "mc_add 0x%02x 0 no-device-sdrs 0x23 9 8 0x9f 0 0\n", uint8(a))
+		if a == ipmb.AddrShelfManager {
+			fmt.Fprintf(&s, "sel_enable 0x%02x 1000 0x0a\n", uint8(a))
+		}
+		fmt.Fprintf(&s, "mc_enable 0x%02x\n", uint8(a))
+	}
+	s.WriteString("mc_setbmc 0x20\n")
+	add(ipmb.AddrShelfManager)
+	for i := range others {
+		add(ipmb.SlotAddr(i + 1))
+	}
+	return []byte(s.String())
+}
+
+// guest connects as the guest of the BMC, and is the connection's only try
+// that succeeds: ipmi_sim dies of a client that connects and goes.
+func (p *process) guest(ctx context.Context, addr string) (g *guest, err error) {
+	err = p.until(ctx, startPatience, func() (err error) {
+		g, err = connect(addr)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("guest of %s: %w", p.name, err)
+	}
+	return g, nil
+}
