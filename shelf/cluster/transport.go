@@ -132,11 +132,14 @@ func (a advertised) String() string { return string(a) }
 
 func (s *streamLayer) track(conn net.Conn) (net.Conn, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended {
+	ended := s.ended
+	if !ended {
+		s.open[conn] = struct{}{}
+	}
+	s.mu.Unlock()
+	if ended {
 		return nil, errors.Join(net.ErrClosed, conn.Close())
 	}
-	s.open[conn] = struct{}{}
 	return conn, nil
 }
 
