@@ -16,6 +16,7 @@ var (
 	Profiles   = []string{"atca", "server"}
 	Timings    = []string{"lab", "lan"}
 	Accels     = []string{"auto", "kvm", "tcg"}
+	Formats    = []string{"qcow2", "raw"}
 )
 
 // Names become directories, certificate names and host names.
@@ -130,6 +131,14 @@ func (n Node) checkRest(c *checker, at func(string) string) {
 	}
 	if n.QEMU.Initrd != "" && n.QEMU.Kernel == "" {
 		c.add(at("qemu.initrd"), "needs a kernel")
+	}
+	if n.QEMU.Disk.Format != "" {
+		c.oneOf(at("qemu.disk.format"), n.QEMU.Disk.Format, Formats)
+	}
+	for i, nic := range n.QEMU.NICs {
+		if nic.Backend == "" {
+			c.add(at(fmt.Sprintf("qemu.nics[%d].backend", i)), "is missing: what -netdev takes, such as user")
+		}
 	}
 }
 

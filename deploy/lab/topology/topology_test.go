@@ -3,6 +3,10 @@ package topology
 import (
 	"strings"
 	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 const small = `name: demo
@@ -53,7 +57,10 @@ func TestMistakesHaveTheirPlace(t *testing.T) {
 		{"slot range", strings.Replace(small, "slot: 2", "slot: 99", 1), "not within"},
 		{"interface", strings.Replace(small, "interface: bt", "interface: smic", 1), "shelf.yaml:6:16: nodes[1].interface:"},
 		{"reserved name", strings.Replace(small, "name: db", "name: leader", 1), "means something else"},
+		{"name of a replica", strings.Replace(small, "name: db", "name: shm2", 1), "means something else"},
 		{"mode", strings.Replace(small, `"0660"`, `"9"`, 1), "no file mode"},
+		{"disk format", "name: d\nnodes:\n- slot: 1\n  name: a\n  qemu: {disk: {base: x, format: vmdk}}\n", "nodes[0].qemu.disk.format:"},
+		{"nic", "name: d\nnodes:\n- slot: 1\n  name: a\n  qemu: {nics: [{model: e1000}]}\n", "what -netdev takes"},
 		{"replicas", small + "replicas: 2\n", "want 1, 3 or 5"},
 		{"ports", small + "ports: [1, 2]\n", "2 ports for 3 replicas"},
 		{"type", small + "id: many\n", "shelf.yaml:9:5"},
@@ -78,4 +85,25 @@ func FuzzParse(f *testing.F) {
 			t.Fatal("neither a shelf nor an error")
 		}
 	})
+}
+
+func TestWhatIsWrittenCanBeRead(t *testing.T) {
+	for _, text := range []string{small, string(Example("demo"))} {
+		s, err := Parse("shelf.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Defaults = Node{}
+		out, err := yaml.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse("written", out)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if diff := cmp.Diff(s, again, cmpopts.EquateEmpty()); diff != "" {
+			t.Error(diff)
+		}
+	}
 }
