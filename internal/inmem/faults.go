@@ -57,6 +57,11 @@ func (n *Network) CutOneWay(from, to string) {
 	n.change(func(fs *faults) { fs.cut(pair{from, to}) })
 }
 
+// HealOneWay ends the cut of one direction.
+func (n *Network) HealOneWay(from, to string) {
+	n.change(func(fs *faults) { fs.heal(pair{from, to}) })
+}
+
 // Heal ends a cut, in both directions.
 func (n *Network) Heal(a, b string) {
 	n.change(func(fs *faults) {
