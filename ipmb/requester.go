@@ -56,16 +56,55 @@ func NewRequester(bus Bus, self Addr, instance string, firstID uint64) *Requeste
 // trying as often as rhythm says. Errors: C0h when all 64 sequence numbers are
 // in flight, what the bus refused, C3h after the last try, or ctx's error.
 func (r *Requester) Do(ctx context.Context, to Addr, req *Request, rhythm Rhythm) (Response, error) {
-	p, err := r.begin(to, req)
+	c, err := r.Start(to, req)
 	if err != nil {
 		return Response{}, err
 	}
-	defer r.end(p)
+	return c.Wait(ctx, rhythm)
+}
+
+// Call is a request that has its number and id. Nothing is sent before Wait,
+// which must be called.
+type Call struct {
+	r *Requester
+	p *pendingRequest
+}
+
+// Start begins what Do does in one. C0h when all 64 numbers are in flight.
+func (r *Requester) Start(to Addr, req *Request) (*Call, error) {
+	p, err := r.begin(to, req)
+	if err != nil {
+		return nil, err
+	}
+	return &Call{r, p}, nil
+}
+
+// Continue goes on with the request of a Call that an earlier process of the
+// same instance left, under the same id, so that it is not done twice. C0h
+// when its number is in flight again already.
+func (r *Requester) Continue(m Message) (*Call, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.allocator(m.Frame.To)
+	if a.used[m.Frame.Seq&seqMask] || r.pending[m.ID] != nil {
+		return nil, ErrBusy
+	}
+	a.used[m.Frame.Seq&seqMask] = true
+	r.nextID = max(r.nextID, m.ID+1)
+	return &Call{r, r.enter(m)}, nil
+}
+
+// Message is the request as it stands on the bus.
+func (c *Call) Message() Message { return c.p.msg }
+
+// Wait sends the request and waits for its answer, as Do does.
+func (c *Call) Wait(ctx context.Context, rhythm Rhythm) (Response, error) {
+	defer c.r.end(c.p)
 	for _, wait := range rhythm {
-		if err := r.bus.Send(ctx, p.msg); err != nil {
+		if err := c.r.bus.Send(ctx, c.p.msg); err != nil {
 			return Response{}, err
 		}
-		if answer, ok, err := r.await(ctx, p, wait); ok || err != nil {
+		if answer, ok, err := c.r.await(ctx, c.p, wait); ok || err != nil {
 			return answer, err
 		}
 	}
@@ -96,12 +135,7 @@ func (r *Requester) await(ctx context.Context, p *pendingRequest, wait time.Dura
 func (r *Requester) begin(to Addr, req *Request) (*pendingRequest, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t := r.targets[to]
-	if t == nil {
-		t = &seqAllocator{}
-		r.targets[to] = t
-	}
-	seq, ok := t.take()
+	seq, ok := r.allocator(to).take()
 	if !ok {
 		return nil, ErrBusy
 	}
@@ -111,15 +145,27 @@ func (r *Requester) begin(to Addr, req *Request) (*pendingRequest, error) {
 	o.Source, o.ID, o.Instance = r.self, id, r.instance
 	own := *req
 	own.Data = bytes.Clone(req.Data) // the bus may hold the message longer than the caller his buffer
-	p := &pendingRequest{
-		msg: Message{
-			ID: id, Instance: r.instance, Origin: o,
-			Frame: RequestFrame(to, r.self, o.SourceLUN, seq, &own),
-		},
-		answer: make(chan Response, 1), again: make(chan struct{}, 1),
+	return r.enter(Message{
+		ID: id, Instance: r.instance, Origin: o,
+		Frame: RequestFrame(to, r.self, o.SourceLUN, seq, &own),
+	}), nil
+}
+
+// allocator gives the sequence numbers of a target. The caller has r.mu.
+func (r *Requester) allocator(to Addr) *seqAllocator {
+	t := r.targets[to]
+	if t == nil {
+		t = &seqAllocator{}
+		r.targets[to] = t
 	}
-	r.pending[id] = p
-	return p, nil
+	return t
+}
+
+// enter makes m pending. The caller has r.mu.
+func (r *Requester) enter(m Message) *pendingRequest {
+	p := &pendingRequest{msg: m, answer: make(chan Response, 1), again: make(chan struct{}, 1)}
+	r.pending[m.ID] = p
+	return p
 }
 
 func (r *Requester) end(p *pendingRequest) {

@@ -82,6 +82,19 @@ func (r *RetryFilter) Done(who Requestor, seq uint8, now time.Time) {
 	}
 }
 
+// Forget takes back what Seen noted, because the request will get no answer:
+// its next retry is a new request. It does nothing when the number has been
+// used for other bytes since.
+func (r *RetryFilter) Forget(who Requestor, seq uint8, key []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := seqKey{who.Target, seq & seqMask}
+	who.Target = 0
+	if w := r.requesters[who]; w != nil && w.slots[k] != nil && bytes.Equal(w.slots[k].bytes, key) {
+		delete(w.slots, k)
+	}
+}
+
 // window finds the numbers of a requester. When one comes new, those that
 // have been silent are forgotten.
 func (r *RetryFilter) window(who Requestor, now time.Time) *seqWindow {

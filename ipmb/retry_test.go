@@ -35,7 +35,7 @@ func TestRetryFilterTellsEqualRequestsApart(t *testing.T) {
 
 func TestRetryFilter(t *testing.T) {
 	type step struct {
-		do    string // "new", "retry" or "done"
+		do    string // "new", "retry", "done" or "forget"
 		who   ipmb.Requestor
 		seq   uint8
 		key   []byte
@@ -79,6 +79,17 @@ func TestRetryFilter(t *testing.T) {
 		{"a number that Linux skipped is no retry of the next", []step{
 			{"new", linux, 6, addSEL, 0}, {"done", linux, 6, nil, 0}, {"new", linux, 4, getID, 0}, {"new", linux, 6, addSEL, 0},
 		}},
+		{"a request that failed is forgotten", []step{
+			{"new", linux, 5, addSEL, 0}, {"forget", linux, 5, addSEL, time.Second}, {"new", linux, 5, addSEL, time.Second},
+			{"retry", linux, 5, addSEL, 2 * time.Second},
+		}},
+		{"but not the one that came after it", []step{
+			{"new", linux, 5, addSEL, 0}, {"new", linux, 5, getID, time.Second}, {"forget", linux, 5, addSEL, time.Second},
+			{"retry", linux, 5, getID, time.Second},
+		}},
+		{"nor what is not known", []step{
+			{"forget", linux, 5, addSEL, 0}, {"new", linux, 6, addSEL, 0}, {"forget", linux, 5, addSEL, 0}, {"retry", linux, 6, addSEL, 0},
+		}},
 		{"done for an unknown number", []step{
 			{"done", linux, 9, nil, 0}, {"new", linux, 9, addSEL, 0}, {"done", linux, 10, nil, 0}, {"retry", linux, 9, addSEL, 0},
 		}},
@@ -88,6 +99,8 @@ func TestRetryFilter(t *testing.T) {
 			for i, s := range c.steps {
 				if s.do == "done" {
 					f.Done(s.who, s.seq, at(s.after))
+				} else if s.do == "forget" {
+					f.Forget(s.who, s.seq, s.key)
 				} else if retry := f.Seen(s.who, s.seq, s.key, at(s.after)); retry != (s.do == "retry") {
 					t.Fatalf("step %d: retry is %v", i, retry)
 				}
