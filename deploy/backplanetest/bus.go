@@ -231,6 +231,9 @@ func (n *Node) Echo(ctx context.Context, to ipmb.Addr, data []byte) error {
 	if err != nil {
 		return err
 	}
+	if err := r.Err(); err != nil {
+		return fmt.Errorf("%s asks %s: %w", n.Name, to, err)
+	}
 	if want := append([]byte{byte(to)}, data...); !bytes.Equal(r.Data, want) {
 		return fmt.Errorf("%w: %x, want %x", ErrForeign, r.Data, want)
 	}

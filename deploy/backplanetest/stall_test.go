@@ -8,6 +8,7 @@ import (
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/node/uplink"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
+	"github.com/midplane-project/midplane/shelf/backplane"
 )
 
 // A node that has stopped reading, as a stopped process does, fills its own
@@ -23,8 +24,10 @@ func TestStalledNodeHoldsUpNobody(t *testing.T) {
 	present(t, flooder, 0x86)
 	flood := ipmb.Message{Instance: "0123456789abcdef", Frame: ipmb.RequestFrame(0x86, 0, 0, 1, GetDeviceID(0))}
 	flood.Frame.Data = make([]byte, ipmb.MaxFramePayload)
-	for range 5000 { // more than windows and queue hold
-		_ = flooder.Uplink.Send(t.Context(), flood) // C0h once its own queue is full
+	for b.Replicas[0].Switch.Stats()[backplane.Busy] == 0 { // until windows and queue are full
+		if flooder.Uplink.Send(t.Context(), flood) != nil {
+			time.Sleep(time.Millisecond) // its own queue is full too
+		}
 	}
 	wantID(t, one, two.Addr)
 	for one.Uplink.Presence(0x86) == v1.PresenceState_PRESENCE_STATE_PRESENT {
