@@ -126,21 +126,22 @@ func (g *guest) send(to ipmb.Addr, seq uint8, netFn ipmb.NetFn, cmd ipmb.Cmd, da
 
 // attend waits until the attention line is up.
 func (g *guest) attend() error {
-	for !g.waiting {
-		for len(g.in) > 0 && !g.waiting {
-			var f vm.Frame
-			if f, g.in = g.decoder.Next(g.in); f.Kind == vm.FrameCommand {
-				g.line(vm.Command(f.Body[0]))
-			}
-		}
-		if g.waiting {
-			return nil
-		}
+	for g.drain(); !g.waiting; g.drain() {
 		if err := g.receive(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// drain takes in what was received while no response is expected.
+func (g *guest) drain() {
+	for len(g.in) > 0 {
+		var f vm.Frame
+		if f, g.in = g.decoder.Next(g.in); f.Kind == vm.FrameCommand {
+			g.line(vm.Command(f.Body[0]))
+		}
+	}
 }
 
 // fetched is a message out of the receive queue.
