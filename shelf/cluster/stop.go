@@ -89,10 +89,20 @@ func (c *Cluster) handOver(ctx context.Context) {
 	if l, ok := c.Leader(); !ok || l.ID != c.cfg.NodeID || !c.hasOtherVoters() {
 		return
 	}
-	if err := c.TransferLeadership(ctx, ""); err != nil {
-		c.cfg.Logger.Warn("stopping without handing the leadership over", "error", err)
+	var err error
+	for range handOverTries {
+		if err = c.TransferLeadership(ctx, ""); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	if err != nil {
+		c.cfg.Logger.Info("stopping without handing the leadership over", "error", err)
 	}
 }
+
+// handOverTries is for idle connections to a peer that has restarted since:
+// raft finds that out by failing once on each.
+const handOverTries = 1 + poolSize
 
 // drain refuses new calls and waits for raft's answers to those in progress.
 // Raft forgets commands that are queued when it stops, so it stops after them.
