@@ -151,6 +151,7 @@ func (c call) restarts() int { return c.g.w.wit.startsOf(c.g.name) - c.starts }
 
 // judge notes a failure that had no excuse, and reports success.
 func (c call) judge(r ipmb.Response, err error) bool {
+	c.g.w.Ledger.count(err == nil && r.Code == ipmb.OK)
 	if err == nil && r.Code == ipmb.OK {
 		return true
 	}

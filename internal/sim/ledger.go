@@ -15,6 +15,8 @@ type Ledger struct {
 	next   uint32
 	sent   map[token]*sending
 	failed []string
+	done   int // requests that succeeded
+	lost   int // requests that failed, all with an excuse unless in failed
 }
 
 // token marks an event for ever: it is the last bytes of its record.
@@ -45,6 +47,25 @@ func (l *Ledger) end(k token, acked bool, id uint16, restarts int) {
 	defer l.mu.Unlock()
 	s := l.sent[k]
 	s.acked, s.id, s.most = acked, id, 1+restarts
+}
+
+// count counts a request.
+func (l *Ledger) count(ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ok {
+		l.done++
+	} else {
+		l.lost++
+	}
+}
+
+// Requests tells how many of the guests' requests succeeded, and how many
+// failed while the shelf could not serve them.
+func (l *Ledger) Requests() (done, lost int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.done, l.lost
 }
 
 // Failf notes something that must not be.

@@ -86,6 +86,8 @@ func simulate(t *testing.T, seed uint64) {
 	for _, g := range guests {
 		g.Probe(t.Context())
 	}
+	done, lost := w.Ledger.Requests()
+	t.Logf("%d requests done, %d failed with an excuse", done, lost)
 	for _, wrong := range w.Ledger.Check(w.Leader().State().Log(sim.Shelf, 0, 0)) {
 		t.Error(wrong)
 	}

@@ -77,7 +77,7 @@ func NewWorld(t testing.TB, seed uint64, nodes int) *World {
 		replicas: make(map[string]*replicaRun), nodes: make(map[string]*nodeRun),
 	}
 	if os.Getenv("MIDPLANE_SIM_LOG") != "" {
-		w.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+		w.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	}
 	w.raft, w.health = newRaftNet(w.Net), newHealth(w.Net)
 	w.wit = newWitness(w)
