@@ -22,7 +22,7 @@ type Config struct {
 	Expect int `json:"expect"`
 	// Seeds are the other replicas, HOST:PORT.
 	Seeds []string `json:"seeds,omitempty"`
-	// Timing is lab (100 ms elections) or lan (300 ms).
+	// Timing is lab (200 ms elections) or lan (300 ms).
 	Timing string `json:"timing"`
 	// PKI is the directory with the replica's certificate, replica-NAME.
 	PKI     string `json:"pki"`

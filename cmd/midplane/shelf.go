@@ -56,7 +56,7 @@ other at their --seed addresses and form a cluster once; later ones join it.`,
 	fl.StringVar(&c.Advertise, "advertise", "", "how others reach it, `HOST:PORT` (default: --listen)")
 	fl.IntVar(&c.Expect, "expect", 1, "how many replicas form the cluster, this one included")
 	fl.StringArrayVar(&c.Seeds, "seed", nil, "another replica, `HOST:PORT` (may be repeated)")
-	fl.StringVar(&c.Timing, "timing", "lan", "lab (100 ms elections) or lan (300 ms)")
+	fl.StringVar(&c.Timing, "timing", "lan", "lab (200 ms elections) or lan (300 ms)")
 	fl.StringVar(&c.PKI, "pki", "", "directory with the replica's certificate")
 	fl.StringVar(&c.Cluster, "cluster", "", "cluster ID (default: that of the certificate)")
 	fl.StringVar(&c.API, "api", "", "serve the API at `unix:PATH` as well")

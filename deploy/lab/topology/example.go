@@ -9,7 +9,7 @@ const example = `# A Midplane shelf. Check it with: midplane validate
 name: NAME              # directories, certificates and --shelf use it
 # id: 1                 # 1 to 254, tells shelves on one machine apart; default: the first free one
 replicas: 3             # shelf managers: 1, 3 or 5
-timing: lab             # lab: elections within 0.1 s; lan: 0.3 s, for replicas on several hosts
+timing: lab             # lab: elections after 0.2 s of silence; lan: 0.3 s, for replicas on several hosts
 # listen: 127.0.0.1     # where the replicas listen
 # ports: [7001, 7002, 7003]   # default: free ones, kept
 

@@ -19,7 +19,7 @@ type Shelf struct {
 	ID int `yaml:"id"`
 	// Replicas is how many shelf managers run: 1, 3 or 5.
 	Replicas int `yaml:"replicas"`
-	// Timing is the raft profile: lab (100 ms elections) or lan (300 ms).
+	// Timing is the raft profile: lab (200 ms elections) or lan (300 ms).
 	Timing string `yaml:"timing"`
 	// Listen is the IP address on which the replicas listen.
 	Listen string `yaml:"listen"`
