@@ -40,7 +40,7 @@ decodes. Passwords and keys are masked. Without -w Wireshark is started.`,
 			if err != nil {
 				return err
 			}
-			ctx, cancel := limits.context(cmd.Context())
+			ctx, cancel := limited(cmd.Context(), limits.during)
 			defer cancel()
 			out, finish, err := a.captureOutput(ctx, file)
 			if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -53,7 +54,7 @@ func (d daemon) explain(err error) error {
 	s := status.Convert(err)
 	if s.Code() == codes.Unavailable && d.conn.GetState() != connectivity.Ready {
 		return &problem.Error{
-			Code: problem.Unavailable, What: d.Name + " does not answer", Where: d.Unix, Why: errors.New(s.Message()),
+			Code: problem.Unavailable, What: d.Name + " does not answer", Where: d.Unix, Why: errors.New(brief(s.Message())),
 			Do: "midplane ps shows what runs; midplane up starts what is missing",
 		}
 	}
@@ -120,7 +121,8 @@ func (rs replicas) slots(ctx context.Context, shelf string) []answer[*v1.ListSlo
 }
 
 // newest picks the view of the shelf with the highest term, and of equal ones
-// the leader's own; nil when nobody answered.
+// the leader's own; nil when nobody answered. When it is not the leader's own,
+// the leader that it names is gone or stands still.
 func newest(all []answer[*v1.ListSlotsResponse]) *answer[*v1.ListSlotsResponse] {
 	var best *answer[*v1.ListSlotsResponse]
 	for i := range all {
@@ -144,10 +146,8 @@ func (rs replicas) leader(ctx context.Context, shelf string) (daemon, error) {
 		if best == nil {
 			return daemon{}, rs.silent(all)
 		}
-		for _, r := range rs {
-			if r.Name == best.value.Leader {
-				return r, nil
-			}
+		if best.value.Leader == best.from.Name {
+			return best.from, nil
 		}
 		if time.Now().After(until) || ctx.Err() != nil {
 			return daemon{}, &problem.Error{
@@ -175,7 +175,7 @@ func (rs replicas) silent(all []answer[*v1.ListSlotsResponse]) error {
 		Do: "midplane ps shows what runs; midplane up starts what is missing",
 	}
 	for _, a := range all {
-		e.Where, e.Why = a.from.Unix, errors.New(status.Convert(a.err).Message())
+		e.Where, e.Why = a.from.Unix, errors.New(brief(status.Convert(a.err).Message()))
 	}
 	return e
 }
@@ -214,6 +214,14 @@ func (a *app) withNode(target string, f func(daemon) error) error {
 	}
 	defer d.conn.Close()
 	return f(d)
+}
+
+// brief is the last and most telling part of a chain of causes.
+func brief(text string) string {
+	if i := strings.LastIndex(text, ": "); i >= 0 {
+		text = text[i+2:]
+	}
+	return strings.Trim(text, `"`)
 }
 
 // ago tells how long ago a moment was, in a word; "" when it is not known.

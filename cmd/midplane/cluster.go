@@ -93,7 +93,7 @@ func informed(a, b *v1.ClusterStatusResponse) bool {
 
 func role(m *v1.Member) string {
 	switch {
-	case m.Leader:
+	case m.Leader && m.Reachable: // otherwise it was, and no other has been elected yet
 		return "leader"
 	case m.Voter:
 		return "follower"

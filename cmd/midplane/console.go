@@ -30,10 +30,7 @@ in is typed, and the console is shown until interrupted or for --for.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := context.WithCancel(cmd.Context())
-			if during > 0 {
-				ctx, cancel = context.WithTimeout(cmd.Context(), during)
-			}
+			ctx, cancel := limited(cmd.Context(), during)
 			defer cancel()
 			return a.withNode(args[0], func(d daemon) error {
 				return a.console(ctx, d, &v1.ConsoleRequest{Write: !readOnly, Replay: uint32(max(replay, 0))})

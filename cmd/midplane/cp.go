@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -67,8 +68,12 @@ func (a *app) download(ctx context.Context, d daemon, src, dst string) error {
 // replaceFile writes a file as a whole or not at all; nobody else can read it.
 func replaceFile(dst string, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(dst), "."+filepath.Base(dst)+"-*")
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err // its path is a name that nobody chose
+	}
 	if err != nil {
-		return fmt.Errorf("write %s: %w", dst, err)
+		return &problem.Error{Code: problem.Failed, What: "cannot write " + dst, Why: err}
 	}
 	err = errors.Join(write(f), f.Close())
 	if err == nil {

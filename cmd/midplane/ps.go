@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/midplane-project/midplane/deploy/lab"
@@ -27,7 +28,7 @@ type shelfView struct {
 // replicaView says whether a replica answers.
 type replicaView struct {
 	Name  string `json:"name"`
-	State string `json:"state"` // leader, follower, or no answer
+	State string `json:"state"` // leader, follower, catching up, or no answer
 }
 
 // slotView is one slot, as the shelf and its node see it.
@@ -50,6 +51,7 @@ type slotView struct {
 const (
 	replicaLeads   = "leader"
 	replicaFollows = "follower"
+	replicaBehind  = "catching up" // it runs, and has not learnt of the shelf yet
 	replicaSilent  = "no answer"
 )
 
@@ -109,7 +111,10 @@ func lookAt(ctx context.Context, l *lab.Lab) (*shelfView, error) {
 func (v *shelfView) replicas(all []answer[*v1.ListSlotsResponse]) {
 	best := newest(all)
 	if best != nil {
-		v.Leader, v.Term = best.value.Leader, best.value.Term
+		v.Term = best.value.Term
+		if best.value.Leader == best.from.Name {
+			v.Leader = best.from.Name
+		}
 		for _, s := range best.value.Slots {
 			v.Slots = append(v.Slots, slotOf(s))
 		}
@@ -117,6 +122,8 @@ func (v *shelfView) replicas(all []answer[*v1.ListSlotsResponse]) {
 	for _, a := range all {
 		r := replicaView{Name: a.from.Name, State: replicaFollows}
 		switch {
+		case status.Code(a.err) == codes.NotFound:
+			r.State = replicaBehind
 		case a.err != nil:
 			r.State = replicaSilent
 		case r.Name == v.Leader:
@@ -205,14 +212,6 @@ func linkTrouble(on bool, st *v1.NodeStatusResponse) (out []string) {
 	return out
 }
 
-// brief is the last and most telling part of a chain of causes.
-func brief(text string) string {
-	if i := strings.LastIndex(text, ": "); i >= 0 {
-		text = text[i+2:]
-	}
-	return strings.Trim(text, `"`)
-}
-
 func (v *shelfView) table(t *table) {
 	t.header = []string{"SLOT", "NAME", "ADDRESS", "STATE", "IF", "POWER", "VM", "SINCE", "HEALTH"}
 	state, health := v.manager()
@@ -231,8 +230,11 @@ func (v *shelfView) table(t *table) {
 func (v *shelfView) manager() (state, health string) {
 	var trouble []string
 	for _, r := range v.Replicas {
-		if r.State == replicaSilent {
+		switch r.State {
+		case replicaSilent:
 			trouble = append(trouble, r.Name+" does not answer")
+		case replicaBehind:
+			trouble = append(trouble, r.Name+" is catching up")
 		}
 	}
 	if v.Leader == "" {

@@ -28,7 +28,7 @@ fails if a command does, or if the loss of the leader costs a single request.
 It leaves the shelf running.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			t := &tour{app: a, shelf: a.shelf, step: step, enter: bufio.NewReader(a.in), start: time.Now()}
+			t := &tour{app: a, step: step, enter: bufio.NewReader(a.in), start: time.Now(), do: runApp}
 			return t.take(cmd.Context())
 		},
 	}
@@ -36,15 +36,17 @@ It leaves the shelf running.`,
 	return cmd
 }
 
+func runApp(ctx context.Context, a *app, args []string) int { return a.execute(ctx, args) }
+
 // tour is one walk through a shelf.
 type tour struct {
 	*app
-	shelf string
 	step  bool
 	enter *bufio.Reader
 	start time.Time
 	lab   *lab.Lab
-	one   topology.Node // the two nodes that it shows
+	do    func(context.Context, *app, []string) int // runs a command line
+	one   topology.Node                             // the two nodes that it shows
 	two   topology.Node
 }
 
@@ -109,7 +111,7 @@ func (t *tour) prompt(args []string) { fmt.Fprintf(t.out, "$ midplane %s\n", quo
 func (t *tour) runQuietly(ctx context.Context, out io.Writer, args ...string) (string, error) {
 	var text, mistake bytes.Buffer
 	sub := &app{in: strings.NewReader(""), out: io.MultiWriter(out, &text), err: io.MultiWriter(t.err, &mistake), shelf: t.shelf}
-	if code := sub.execute(ctx, t.withShelf(args)); code != 0 {
+	if code := t.do(ctx, sub, t.withShelf(args)); code != 0 {
 		return text.String(), fmt.Errorf("midplane %s: exit code %d", quoteAll(args), code)
 	}
 	return text.String(), ctx.Err()

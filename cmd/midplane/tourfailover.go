@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/midplane-project/midplane/internal/problem"
+	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
 
 const (
@@ -62,8 +63,28 @@ func showFailover(t *tour, ctx context.Context) error {
 	if _, err := t.run(ctx, "start", killed); err != nil {
 		return err
 	}
+	if err := log.open.caughtUp(ctx, t.lab.Name); err != nil {
+		return err
+	}
 	_, err = t.run(ctx, "cluster")
 	return err
+}
+
+// caughtUp waits until every replica knows of the shelf.
+func (rs replicas) caughtUp(ctx context.Context, shelf string) error {
+	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
+	for {
+		behind := slices.IndexFunc(rs.slots(ctx, shelf), func(a answer[*v1.ListSlotsResponse]) bool { return a.err != nil })
+		if behind < 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s has not caught up: %w", rs[behind].Name, ctx.Err())
+		case <-time.After(leaderPause):
+		}
+	}
 }
 
 // killUnderLoad runs the loop in a guest and kills the leader in the middle.

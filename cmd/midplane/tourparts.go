@@ -28,7 +28,39 @@ func showShelf(t *tour, ctx context.Context) error {
 	if err := t.open(); err != nil {
 		return err
 	}
+	if err := t.startKilled(ctx); err != nil {
+		return err
+	}
 	_, err := t.run(ctx, "ps")
+	return err
+}
+
+// startKilled starts what up leaves down because somebody killed it.
+func (t *tour) startKilled(ctx context.Context) error {
+	seen, err := lookAt(ctx, t.lab)
+	if err != nil {
+		return err
+	}
+	var down []string
+	for _, r := range seen.Replicas {
+		if r.State == replicaSilent {
+			down = append(down, r.Name)
+		}
+	}
+	for _, s := range seen.Slots {
+		if s.status == nil && (s.Name == t.one.Name || s.Name == t.two.Name) {
+			down = append(down, "node/"+s.Name)
+		}
+	}
+	for _, name := range down {
+		if _, err := t.run(ctx, "start", name); err != nil {
+			return err
+		}
+	}
+	if len(down) == 0 {
+		return nil
+	}
+	_, err = t.run(ctx, "up")
 	return err
 }
 

@@ -38,12 +38,15 @@ func (w *watchLimits) add(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&w.count, "count", 0, "stop after so many messages")
 }
 
-// context ends with the time limit.
-func (w *watchLimits) context(ctx context.Context) (context.Context, context.CancelFunc) {
-	if w.during > 0 {
-		return context.WithTimeout(ctx, w.during)
+// limited gives a context that ends after a time, unless that is 0. It has no
+// deadline, which gRPC would tell the other side to end the stream at, too: who
+// ends it would be left to chance.
+func limited(ctx context.Context, during time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if during > 0 {
+		time.AfterFunc(during, cancel)
 	}
-	return context.WithCancel(ctx)
+	return ctx, cancel
 }
 
 func (a *app) traceVerb() *cobra.Command {
@@ -62,7 +65,7 @@ once. Passwords and keys are masked.`,
 			if err != nil {
 				return err
 			}
-			ctx, cancel := limits.context(cmd.Context())
+			ctx, cancel := limited(cmd.Context(), limits.during)
 			defer cancel()
 			w, err := startWatch(ctx, l, args)
 			if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -32,6 +33,7 @@ type seen struct {
 type watcher struct {
 	entries chan seen
 	lost    chan error // a stream that ended, or entries that were missed
+	unseen  []error    // daemons that are not watched
 	held    []seen
 	doors   map[uint32]bool // controllers whose own doors are watched
 }
@@ -45,25 +47,22 @@ func startWatch(ctx context.Context, l *lab.Lab, targets []string) (*watcher, er
 		return nil, err
 	}
 	w := &watcher{entries: make(chan seen), lost: make(chan error, 1), doors: make(map[uint32]bool)}
-	opened := 0
-	var failed error
 	for _, p := range points {
 		stream, err := p.open(ctx)
 		if err != nil {
-			failed = p.explain(err)
+			w.unseen = append(w.unseen, p.explain(err))
 			if len(targets) == 0 || p.replica { // the others are worth watching
 				continue
 			}
-			return nil, failed
+			return nil, w.unseen[0]
 		}
-		opened++
 		if !p.replica {
 			w.doors[p.addr] = true
 		}
 		go w.pump(ctx, p, stream)
 	}
-	if opened == 0 {
-		return nil, failed
+	if len(w.unseen) == len(points) {
+		return nil, errors.Join(w.unseen...)
 	}
 	return w, nil
 }
@@ -131,6 +130,9 @@ func (p watchPoint) open(ctx context.Context) (traceStream, error) {
 func (w *watcher) pump(ctx context.Context, p watchPoint, stream traceStream) {
 	for {
 		m, err := stream.Recv()
+		if ctx.Err() != nil {
+			return
+		}
 		if err != nil {
 			w.report(ctx, fmt.Errorf("%s is no longer watched: %w", p.Name, p.explain(err)))
 			return
@@ -158,6 +160,9 @@ func (w *watcher) report(ctx context.Context, err error) {
 // run calls show for every entry in the order of time and warn for what went
 // wrong, until ctx ends or count entries were shown; a count of 0 is no limit.
 func (w *watcher) run(ctx context.Context, count int, show func(seen) error, warn func(error)) error {
+	for _, err := range w.unseen {
+		warn(err)
+	}
 	tick := time.NewTicker(mergeTick)
 	defer tick.Stop()
 	left := count
