@@ -131,7 +131,8 @@ func FuzzMux(f *testing.F) {
 	m := testMux()
 	f.Fuzz(func(t *testing.T, netFn, lun, cmd, privilege, door, speaker uint8, data []byte) {
 		req := &ipmb.Request{NetFn: ipmb.NetFn(netFn), LUN: ipmb.LUN(lun), Cmd: ipmb.Cmd(cmd), Data: data, Origin: ipmb.Origin{
-			Privilege: ipmb.Privilege(privilege), Door: ipmb.Door(door), Speaker: ipmb.Speaker(speaker)}}
+			Privilege: ipmb.Privilege(privilege), Door: ipmb.Door(door), Speaker: ipmb.Speaker(speaker),
+		}}
 		got := m.ServeIPMI(t.Context(), req)
 		row := m.Lookup(req.NetFn, req.Cmd, data)
 		if got.Code != ipmb.OK {

@@ -51,8 +51,12 @@ func TestRetryFilter(t *testing.T) {
 			{"new", linux, 5, addSEL, 0}, {"retry", linux, 5, addSEL, time.Second}, {"retry", linux, 5, addSEL, 9 * time.Second},
 		}},
 		{"though all the others were used", []step{
-			{"new", linux, 5, addSEL, 0}, {"new", linux, 6, addSEL, 0}, {"done", linux, 6, nil, 0},
-			{"new", linux, 37, addSEL, 0}, {"new", linux, 4, addSEL, 0}, {"retry", linux, 5, addSEL, time.Second},
+			{"new", linux, 5, addSEL, 0},
+			{"new", linux, 6, addSEL, 0},
+			{"done", linux, 6, nil, 0},
+			{"new", linux, 37, addSEL, 0},
+			{"new", linux, 4, addSEL, 0},
+			{"retry", linux, 5, addSEL, time.Second},
 		}},
 		{"not for ever", []step{
 			{"new", linux, 5, addSEL, 0}, {"new", linux, 5, addSEL, ipmb.RetryWindow},
@@ -70,8 +74,13 @@ func TestRetryFilter(t *testing.T) {
 			{"new", linux, 5, addSEL, 0}, {"done", linux, 5, nil, time.Second}, {"retry", linux, 5, addSEL, time.Second},
 		}},
 		{"and newer requests", []step{
-			{"new", linux, 5, addSEL, 0}, {"new", linux, 6, addSEL, 0}, {"new", linux, 7, getID, 0}, {"done", linux, 5, nil, time.Second},
-			{"done", linux, 7, nil, time.Second}, {"new", linux, 8, addSEL, time.Second}, {"retry", linux, 5, addSEL, time.Second},
+			{"new", linux, 5, addSEL, 0},
+			{"new", linux, 6, addSEL, 0},
+			{"new", linux, 7, getID, 0},
+			{"done", linux, 5, nil, time.Second},
+			{"done", linux, 7, nil, time.Second},
+			{"new", linux, 8, addSEL, time.Second},
+			{"retry", linux, 5, addSEL, time.Second},
 		}},
 		{"long after the answer it is new", []step{
 			{"new", linux, 5, addSEL, 0}, {"done", linux, 5, nil, 0}, {"new", linux, 5, addSEL, ipmb.CrossingWindow},
@@ -80,11 +89,15 @@ func TestRetryFilter(t *testing.T) {
 			{"new", linux, 6, addSEL, 0}, {"done", linux, 6, nil, 0}, {"new", linux, 4, getID, 0}, {"new", linux, 6, addSEL, 0},
 		}},
 		{"a request that failed is forgotten", []step{
-			{"new", linux, 5, addSEL, 0}, {"forget", linux, 5, addSEL, time.Second}, {"new", linux, 5, addSEL, time.Second},
+			{"new", linux, 5, addSEL, 0},
+			{"forget", linux, 5, addSEL, time.Second},
+			{"new", linux, 5, addSEL, time.Second},
 			{"retry", linux, 5, addSEL, 2 * time.Second},
 		}},
 		{"but not the one that came after it", []step{
-			{"new", linux, 5, addSEL, 0}, {"new", linux, 5, getID, time.Second}, {"forget", linux, 5, addSEL, time.Second},
+			{"new", linux, 5, addSEL, 0},
+			{"new", linux, 5, getID, time.Second},
+			{"forget", linux, 5, addSEL, time.Second},
 			{"retry", linux, 5, getID, time.Second},
 		}},
 		{"nor what is not known", []step{

@@ -19,7 +19,8 @@ func TestSendMessageGolden(t *testing.T) {
 		{"ipmitool over LAN, tracked", "40 84 18 64 20 02 01 dd", ipmb.SendMessage{Tracking: ipmb.TrackRequest, Message: deviceID}},
 		{"broadcast", "00 00 84 18 64 20 02 01 dd", ipmb.SendMessage{Broadcast: true, Message: deviceID}},
 		{"every bit", "77 84 18 64 20 02 01 dd", ipmb.SendMessage{
-			Tracking: ipmb.TrackRequest, Encrypted: true, Authenticated: true, Channel: 7, Message: deviceID}},
+			Tracking: ipmb.TrackRequest, Encrypted: true, Authenticated: true, Channel: 7, Message: deviceID,
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			raw := unhex(t, c.hex)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // crcLen is the length in bytes of the checksum in front of each value:
@@ -43,7 +44,7 @@ func Open(path string) (*DB, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout: openTimeout, NoFreelistSync: true, FreelistType: bolt.FreelistMapType,
 	})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		err = ErrLocked
 	}
 	if err != nil {
@@ -97,7 +98,7 @@ func (t *Tx) Bucket(name string) (*Bucket, error) {
 // Drop removes a bucket with all its records.
 func (t *Tx) Drop(name string) error {
 	err := t.tx.DeleteBucket([]byte(name))
-	if errors.Is(err, bolt.ErrBucketNotFound) {
+	if errors.Is(err, bolterrors.ErrBucketNotFound) {
 		return nil
 	}
 	return err

@@ -16,7 +16,7 @@ import (
 var errWrongSide = errors.New("these credentials are for the other side of a connection")
 
 // info says what grpc shows about connections.
-var info = credentials.ProtocolInfo{SecurityProtocol: "tls", SecurityVersion: "1.3"}
+var info = credentials.ProtocolInfo{SecurityProtocol: "tls"}
 
 // Credentials are for gRPC servers on the listeners of this package, whose
 // connections have been made secure already. They tell handlers who calls

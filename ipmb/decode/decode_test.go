@@ -47,10 +47,14 @@ func TestSystem(t *testing.T) {
 		{false, "1c 33 00 00 c2 1e 84 24 01 11 22 24", "← Get Message: ok ← [0x84 software 30/01 11 22]"},
 		{true, "18 34 00 84 c4 b8 82 26 01 00 ca fe 8f", "→ Send Message → [0x84 software 30/01: ok ca fe]"},
 		{true, "10 02 41 04 01 30 01 09 ff ff", "→ Platform Event (Temperature #0x30 Upper Critical going high asserted from software 0x41)"},
-		{false, "1c 35 00 01 00 02 00 d0 00 68 84 00 04 f0 01 6f a4 03 00",
-			"← Read Event Message Buffer: ok (Hot Swap #0x01 FRU 0 to M4 (active), was M3: normal state change, asserted from 0x84)"},
-		{false, "2c 43 00 ff ff 01 00 02 00 d0 00 68 82 00 04 01 30 01 59 ff ff",
-			"← Get SEL Entry: ok #1 (Temperature #0x30 Upper Critical going high (reading 0xff, threshold 0xff) asserted from 0x82)"},
+		{
+			false, "1c 35 00 01 00 02 00 d0 00 68 84 00 04 f0 01 6f a4 03 00",
+			"← Read Event Message Buffer: ok (Hot Swap #0x01 FRU 0 to M4 (active), was M3: normal state change, asserted from 0x84)",
+		},
+		{
+			false, "2c 43 00 ff ff 01 00 02 00 d0 00 68 82 00 04 01 30 01 59 ff ff",
+			"← Get SEL Entry: ok #1 (Temperature #0x30 Upper Critical going high (reading 0xff, threshold 0xff) asserted from 0x82)",
+		},
 		{true, "b0 11 00 00 00 00", "→ Set Power Level 00 00 00"},
 		{false, "b4 11 d4 00", "← Set Power Level: 0xd4 insufficient privilege level"},
 		{true, "b0 02 dc 01", "→ Group dc/02 01"},

@@ -109,9 +109,13 @@ func TestHotSwapEvent(t *testing.T) {
 
 func TestStrings(t *testing.T) {
 	for _, c := range [][2]string{
-		{picmg.M4.String(), "M4"}, {picmg.M4.Name(), "active"}, {picmg.State(9).Name(), "unknown"},
-		{picmg.CauseOperator.String(), "operator"}, {picmg.Cause(0xC).String(), "cause 0xc"},
-		{picmg.SiteFanTray.String(), "fan tray"}, {picmg.SiteType(0xC0).String(), "site type 0xc0"},
+		{picmg.M4.String(), "M4"},
+		{picmg.M4.Name(), "active"},
+		{picmg.State(9).Name(), "unknown"},
+		{picmg.CauseOperator.String(), "operator"},
+		{picmg.Cause(0xC).String(), "cause 0xc"},
+		{picmg.SiteFanTray.String(), "fan tray"},
+		{picmg.SiteType(0xC0).String(), "site type 0xc0"},
 		{fmt.Sprintf("%d.%d", picmg.VersionATCA3.Major(), picmg.VersionATCA3.Minor()), "2.3"},
 	} {
 		if c[0] != c[1] {

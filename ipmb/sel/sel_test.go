@@ -41,25 +41,29 @@ func TestRecord(t *testing.T) {
 			"ipmitool event 1, which says nothing of data 2 and 3", "01 00 02 00 d0 00 68 41 00 04 01 30 01 09 ff ff",
 			"Temperature #0x30 Upper Critical going high asserted from software 0x41",
 			sel.Record{ID: 1, Type: sel.TypeSystem, Time: 0x6800D000, Generator: 0x41, Event: sel.Event{
-				Revision: 4, Sensor: 1, Number: 0x30, Type: 1, Data: [3]byte{9, 0xFF, 0xFF}}},
+				Revision: 4, Sensor: 1, Number: 0x30, Type: 1, Data: [3]byte{9, 0xFF, 0xFF},
+			}},
 		},
 		{
 			"hot swap", "02 00 02 00 d0 00 68 84 00 04 f0 01 6f a4 03 00",
 			"Hot Swap #0x01 FRU 0 to M4 (active), was M3: normal state change, asserted from 0x84",
 			sel.Record{ID: 2, Type: sel.TypeSystem, Time: 0x6800D000, Generator: 0x84, Event: sel.Event{
-				Revision: 4, Sensor: sel.SensorHotSwap, Number: 1, Type: sel.EventSensor, Data: hotSwap.Data()}},
+				Revision: 4, Sensor: sel.SensorHotSwap, Number: 1, Type: sel.EventSensor, Data: hotSwap.Data(),
+			}},
 		},
 		{
 			"deassertion, LUN and channel", "ff 7f 02 ff ff ff ff 84 72 04 12 83 ef 05 ff ff",
 			"System Event #0x83 Timestamp Clock Sync deasserted from 0x84 LUN 2 channel 7",
 			sel.Record{ID: 0x7FFF, Type: sel.TypeSystem, Time: sel.Unspecified, Generator: sel.ControllerGenerator(0x84, 2, 7), Event: sel.Event{
-				Revision: 4, Sensor: 0x12, Number: 0x83, Deassert: true, Type: sel.EventSensor, Data: [3]byte{5, 0xFF, 0xFF}}},
+				Revision: 4, Sensor: 0x12, Number: 0x83, Deassert: true, Type: sel.EventSensor, Data: [3]byte{5, 0xFF, 0xFF},
+			}},
 		},
 		{
 			"Linux panic event", "03 00 02 00 00 00 00 41 00 03 20 73 6f a1 79 73",
 			"OS Stop #0x73 Run-time critical stop (OEM 0x79, OEM 0x73) asserted from software 0x41",
 			sel.Record{ID: 3, Type: sel.TypeSystem, Generator: sel.SoftwareGenerator(0x41, 0), Event: sel.Event{
-				Revision: 3, Sensor: sel.SensorOSStop, Number: 0x73, Type: sel.EventSensor, Data: [3]byte{0xA1, 0x79, 0x73}}},
+				Revision: 3, Sensor: sel.SensorOSStop, Number: 0x73, Type: sel.EventSensor, Data: [3]byte{0xA1, 0x79, 0x73},
+			}},
 		},
 		{
 			"OEM timed", "04 00 c5 00 d0 00 68 0a 40 00 01 02 03 04 05 06",
@@ -162,8 +166,10 @@ func TestTimestamp(t *testing.T) {
 
 func TestInfo(t *testing.T) {
 	raw := unhex(t, "51 02 00 f0 ff 04 03 02 01 08 07 06 05 8b")
-	want := sel.Info{Entries: 2, Free: 0xFFF0, Added: 0x01020304, Erased: 0x05060708,
-		Operations: sel.OpOverflow | sel.OpDelete | sel.OpReserve | sel.OpAllocInfo}
+	want := sel.Info{
+		Entries: 2, Free: 0xFFF0, Added: 0x01020304, Erased: 0x05060708,
+		Operations: sel.OpOverflow | sel.OpDelete | sel.OpReserve | sel.OpAllocInfo,
+	}
 	if got, err := sel.ParseInfo(raw); err != nil || got != want {
 		t.Errorf("ParseInfo = %+v, %v", got, err)
 	}

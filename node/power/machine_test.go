@@ -165,11 +165,15 @@ func TestStartErrorsAreClear(t *testing.T) {
 		change          func(*testing.T, *Spec)
 	}{
 		{"QEMU refuses", "-kernel: bad image", "-kernel: bad image", func(*testing.T, *Spec) {}},
-		{"no kernel", "run", "kernel of VM \"blade1\" cannot be read: open /none/vmlinuz: no such file",
-			func(_ *testing.T, s *Spec) { s.Kernel = "/none/vmlinuz" }},
+		{
+			"no kernel", "run", "kernel of VM \"blade1\" cannot be read: open /none/vmlinuz: no such file",
+			func(_ *testing.T, s *Spec) { s.Kernel = "/none/vmlinuz" },
+		},
 		{"no QEMU", "run", "cannot run /none/qemu", func(_ *testing.T, s *Spec) { s.Binary = "/none/qemu" }},
-		{"no package", "run", "qemu-system-x86_64 is not installed: apt install qemu-system-x86",
-			func(t *testing.T, s *Spec) { t.Setenv("PATH", "/none"); s.Binary = "" }},
+		{
+			"no package", "run", "qemu-system-x86_64 is not installed: apt install qemu-system-x86",
+			func(t *testing.T, s *Spec) { t.Setenv("PATH", "/none"); s.Binary = "" },
+		},
 		{"no qemu-img", "run", "qemu-img is not installed: apt install qemu-utils", func(t *testing.T, s *Spec) {
 			t.Setenv("PATH", "/none")
 			s.Disk = Disk{Base: os.Args[0], Overlay: "/none/overlay", Format: "raw"}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // The buckets of the database file.
@@ -42,7 +43,7 @@ func openStore(path string, openFile openFileFunc) (*store, error) {
 		FreelistType:   bolt.FreelistMapType,
 		OpenFile:       openFile,
 	})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("cluster: %s is in use by another process: is this replica already running?", path)
 	}
 	if err != nil {

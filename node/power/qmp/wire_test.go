@@ -50,7 +50,7 @@ func FuzzLineReader(f *testing.F) {
 			if err != nil {
 				break
 			}
-			m.Timestamp.time()
+			_ = m.Timestamp.time()
 			n++
 		}
 		if n > strings.Count(in, "\n") {
