@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -271,4 +270,3 @@ func (s *stand) bridges(ctx context.Context, slot int, to ipmb.Addr) (g *guest, 
 	}
 	return g, nil
 }
-
