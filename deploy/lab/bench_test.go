@@ -38,6 +38,9 @@ nodes:
     qemu: none
 `
 
+// small is the same with one replica, for tests that need no more.
+var small = strings.Replace(twoNodes, "replicas: 3", "replicas: 1", 1)
+
 // newBench gives the test a home; sockets need short paths.
 func newBench(t *testing.T, text string) *bench {
 	t.Helper()

@@ -106,10 +106,18 @@ func (f *nodeFake) startVM() error {
 	return err
 }
 
+// A node of this profile ends with errFake.
+const profileOfFailure = "server"
+
+var errFake = errors.New("this node was told to fail")
+
 func fakeNode(ctx context.Context, args []string) error {
 	c, err := node.ReadConfig(args[1])
 	if err != nil {
 		return err
+	}
+	if c.Profile == profileOfFailure {
+		return errFake
 	}
 	f := &nodeFake{c: c}
 	if err := f.startVM(); err != nil {

@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Setenv(fakeEnv, "1")
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // or every child takes a second to end
 	goleak.VerifyTestMain(m)
 }
 

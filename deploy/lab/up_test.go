@@ -118,7 +118,7 @@ func TestUpConverges(t *testing.T) {
 }
 
 func TestUpAdoptsWhatADeadSupervisorLeft(t *testing.T) {
-	b := newBench(t, twoNodes)
+	b := newBench(t, small)
 	l, first := b.up()
 	b.endSupervisor(l)
 	if now := b.pids(l); !maps.Equal(first, now) {
@@ -133,7 +133,7 @@ func TestUpAdoptsWhatADeadSupervisorLeft(t *testing.T) {
 }
 
 func TestDryRunTouchesNothing(t *testing.T) {
-	b := newBench(t, twoNodes)
+	b := newBench(t, small)
 	o := b.options()
 	o.Dry = true
 	l, err := Up(t.Context(), o)
@@ -144,15 +144,15 @@ func TestDryRunTouchesNothing(t *testing.T) {
 		t.Errorf("state %v, sockets %v", exists(l.StateDir), exists(l.RunDir))
 	}
 	b.up()
-	b.write(strings.Replace(twoNodes, "slot: 1", "slot: 1\n    product: 7", 1))
+	b.write(strings.Replace(small, "slot: 1", "slot: 1\n    product: 7", 1))
 	b.heard("")
-	if _, err := Up(t.Context(), o); err != nil || !b.heard("shm1           leave\nshm2           leave\nshm3           leave\nnode/a         restart\nnode/b         leave") {
+	if _, err := Up(t.Context(), o); err != nil || !b.heard("shm1           leave\nnode/a         restart\nnode/b         leave") {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestForeground(t *testing.T) {
-	b := newBench(t, twoNodes)
+	b := newBench(t, small)
 	l, first := b.up()
 	ctx, cancel := context.WithCancel(t.Context())
 	o := b.options()
@@ -184,27 +184,33 @@ func TestForeground(t *testing.T) {
 }
 
 func TestATakenPort(t *testing.T) {
-	b := newBench(t, twoNodes)
+	b := newBench(t, small)
 	l, _ := b.up()
 	if _, err := l.Down(t.Context(), b.say); err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", l.address(1))
+	ln, err := net.Listen("tcp", l.address(0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
 	_, err = Up(t.Context(), b.options())
 	var p *problem.Error
-	if !errors.As(err, &p) || !strings.Contains(p.What, "replica shm2 cannot have port") || !strings.Contains(p.Do, "ports") || p.Where != l.address(1) {
+	if !errors.As(err, &p) || !strings.Contains(p.What, "replica shm1 cannot have port") || !strings.Contains(p.Do, "ports") || p.Where != l.address(0) {
 		t.Errorf("%+v", err)
 	}
 }
 
 func TestADaemonThatCannotRun(t *testing.T) {
-	b := newBench(t, strings.Replace(twoNodes, "name: b\n    qemu: none", "name: b\n    qemu: none\n    vm_socket: {group: no-such-group}", 1))
-	// The fake does not look at groups: break its directory instead.
-	b.up()
+	b := newBench(t, strings.Replace(small, "slot: 2", "slot: 2\n    profile: "+profileOfFailure, 1))
+	_, err := Up(t.Context(), b.options())
+	if err == nil || !strings.Contains(err.Error(), "node/b is not ready: it ends each time it starts (exit status 1): "+errFake.Error()) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAStateDirectoryThatIsBroken(t *testing.T) {
+	b := newBench(t, small)
 	l, _ := b.up()
 	if _, err := l.Down(t.Context(), b.say); err != nil {
 		t.Fatal(err)
@@ -221,7 +227,7 @@ func TestADaemonThatCannotRun(t *testing.T) {
 }
 
 func TestPurge(t *testing.T) {
-	b := newBench(t, twoNodes)
+	b := newBench(t, small)
 	l, _ := b.up()
 	asked := 0
 	ask := func(answer bool) func([]string) (bool, error) {

@@ -18,6 +18,7 @@ func TestMain(m *testing.M) {
 		fakeDaemon(os.Args[1])
 	}
 	os.Setenv(childEnv, "1")
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // or every child takes a second to end
 	goleak.VerifyTestMain(m)
 }
 
