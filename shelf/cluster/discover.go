@@ -176,8 +176,8 @@ func (c *Cluster) join(seed string, s Status) (done bool, err error) {
 		return false, &ErrWrongCluster{Ours: want, Theirs: s.ClusterID, Peer: "the seed " + seed}
 	}
 	addr := seed
-	if s.Leader.Address != "" {
-		addr = s.Leader.Address
+	if l := s.Leader.Address; l != "" && l != c.cfg.Address { // the seed may not have noticed yet that we led and fell
+		addr = l
 	}
 	resp, err := c.askJoin(c.ctx, addr, JoinRequest{
 		NodeID: c.cfg.NodeID, Address: c.cfg.Address, ClusterID: s.ClusterID, Fresh: true,

@@ -151,6 +151,28 @@ func TestWipedReplicaRejoins(t *testing.T) {
 	}
 }
 
+// TestWipedLeaderAsksBeforeItIsMissed: the others still name the leader that
+// fell as the one to ask, which by then is the empty replica that asks.
+func TestWipedLeaderAsksBeforeItIsMissed(t *testing.T) {
+	bubble(t, func(l *lab) {
+		leader := l.form()
+		l.apply("a")
+		id := leader.NodeID()
+		l.kill(id)
+		if err := cluster.Wipe(l.dirs[id]); err != nil {
+			l.t.Fatal(err)
+		}
+		r := l.start(id)
+		l.eventually("three voters again", func() bool { return l.voters() == 3 })
+		l.agree("a")
+		select {
+		case err := <-r.Failed():
+			l.t.Error(err)
+		default:
+		}
+	})
+}
+
 // TestWipedReplicaDoesNotVote: of three replicas one is down and one is wiped.
 // The one left must not become the leader with the vote of the wiped one, which
 // has forgotten what it acknowledged.

@@ -11,6 +11,9 @@ import (
 // leader can; another answers *[ErrNotLeader] with the leader's address.
 func (c *Cluster) HandleJoin(ctx context.Context, req JoinRequest) (JoinResponse, error) {
 	ours := c.ClusterID()
+	if ours == "" { // a replica without a cluster, where one with the leader is believed to be
+		return JoinResponse{}, ErrNotReady
+	}
 	if req.ClusterID != "" && req.ClusterID != ours {
 		return JoinResponse{}, &ErrWrongCluster{Ours: ours, Theirs: req.ClusterID, Peer: req.NodeID}
 	}
