@@ -70,7 +70,7 @@ func (r *Replica) slot(shelf string, hw uint8) backplane.Slot {
 }
 
 func (r *Replica) serveBus(b v1.BackplaneServer, ln net.Listener) (stop func()) {
-	s := grpc.NewServer(append(busPolicy.ServerOptions(),
+	s := grpc.NewServer(append(append(busPolicy.ServerOptions(), port.BusServer()...),
 		grpc.Creds(port.Credentials()), grpc.ConnectionTimeout(handshakePatience), grpc.MaxRecvMsgSize(maxMessage),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Second, Timeout: 2 * time.Second}))...)
 	v1.RegisterBackplaneServer(s, b)

@@ -70,8 +70,8 @@ func (r *Replica) openPort() (*wires, error) {
 	}
 	raftPort, busPort, apiPort := p.Protocol(trust.ProtoRaft), p.Protocol(trust.ProtoBus), p.Protocol(trust.ProtoH2)
 	dial := func(addr, proto string) (*grpc.ClientConn, error) {
-		return grpc.NewClient("passthrough:///"+addr,
-			grpc.WithTransportCredentials(port.DialCredentials(creds, proto, trust.Identity{Role: trust.Replica})))
+		return grpc.NewClient("passthrough:///"+addr, append(port.BusDial(),
+			grpc.WithTransportCredentials(port.DialCredentials(creds, proto, trust.Identity{Role: trust.Replica})))...)
 	}
 	return &wires{
 		raft: func(c *cluster.Config) {

@@ -161,8 +161,8 @@ func nodeDialer(cfg node.Config) (link.Dialer, error) {
 		return nil, fmt.Errorf("node %s: %w", cfg.Name, err)
 	}
 	return func(_ context.Context, addr string) (link.Conn, error) {
-		cc, err := grpc.NewClient("passthrough:///"+addr,
-			grpc.WithTransportCredentials(port.DialCredentials(creds, trust.ProtoBus, trust.Identity{Role: trust.Replica})))
+		cc, err := grpc.NewClient("passthrough:///"+addr, append(port.BusDial(),
+			grpc.WithTransportCredentials(port.DialCredentials(creds, trust.ProtoBus, trust.Identity{Role: trust.Replica})))...)
 		if err != nil {
 			return nil, err
 		}

@@ -72,8 +72,8 @@ func (s *stand) addresses() (list []uplink.Replica) {
 
 func dialer(creds *trust.Credentials) link.Dialer {
 	return func(_ context.Context, addr string) (link.Conn, error) {
-		cc, err := grpc.NewClient("passthrough:///"+addr,
-			grpc.WithTransportCredentials(port.DialCredentials(creds, trust.ProtoBus, trust.Identity{Role: trust.Replica})))
+		cc, err := grpc.NewClient("passthrough:///"+addr, append(port.BusDial(),
+			grpc.WithTransportCredentials(port.DialCredentials(creds, trust.ProtoBus, trust.Identity{Role: trust.Replica})))...)
 		if err != nil {
 			return nil, err
 		}
