@@ -37,6 +37,7 @@ what is no longer in the file is stopped.`,
 				return err
 			}
 			o.Exe, o.Shelf, o.Say = exe, a.shelf, a.say
+			o.KeepForm = !cmd.Flags().Changed("compact")
 			l, err := lab.Up(cmd.Context(), o)
 			if err != nil || o.Dry {
 				return err

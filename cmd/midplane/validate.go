@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/midplane-project/midplane/deploy/lab"
 	"github.com/midplane-project/midplane/deploy/lab/topology"
 )
 
@@ -13,7 +14,7 @@ func (a *app) validateVerb() *cobra.Command {
 		Short: "Check a shelf.yaml",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			s, err := topology.Load(file)
+			s, err := lab.LoadFile(file)
 			if err != nil {
 				return err
 			}

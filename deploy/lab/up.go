@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/midplane-project/midplane/deploy/lab/topology"
 	"github.com/midplane-project/midplane/internal/jsonfile"
+	"github.com/midplane-project/midplane/internal/problem"
 	"github.com/midplane-project/midplane/node/power"
 )
 
@@ -23,10 +25,12 @@ type UpOptions struct {
 	File    string // a shelf file; empty: see [Up]
 	Shelf   string // a shelf that has state, by name
 	Compact bool   // replicas and nodes in one process
-	Kernel  string // for every lab guest
-	Modules string // of that kernel
-	Exe     string // the midplane program
-	Dry     bool   // say what would be done
+	// KeepForm lets a shelf that is up be as compact as it is.
+	KeepForm bool
+	Kernel   string // for every lab guest
+	Modules  string // of that kernel
+	Exe      string // the midplane program
+	Dry      bool   // say what would be done
 	// Foreground runs the supervisor in this process, until its context ends.
 	Foreground bool
 	// Timeout bounds the wait for replicas and guests; 0 does not wait.
@@ -73,7 +77,7 @@ func (o UpOptions) topology(h Home) (t *topology.Shelf, source string, err error
 	name := first(o.Shelf, os.Getenv(EnvShelf))
 	switch {
 	case o.File != "":
-		t, err = topology.Load(o.File)
+		t, err = LoadFile(o.File)
 		source = o.File
 	case name != "" && name != builtIn:
 		l, err := h.Open(name)
@@ -82,7 +86,7 @@ func (o UpOptions) topology(h Home) (t *topology.Shelf, source string, err error
 		}
 		return l.Topology, l.Source, nil
 	case name == "" && exists(topology.FileName):
-		t, err = topology.Load(topology.FileName)
+		t, err = LoadFile(topology.FileName)
 		source = topology.FileName
 	default:
 		return topology.BuiltIn(), "", nil
@@ -92,6 +96,15 @@ func (o UpOptions) topology(h Home) (t *topology.Shelf, source string, err error
 	}
 	source, err = filepath.Abs(source)
 	return t, source, err
+}
+
+// LoadFile reads a shelf file, relative to the working directory.
+func LoadFile(path string) (*topology.Shelf, error) {
+	t, err := topology.Load(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, problem.NotFoundf("midplane init writes one to start from", "there is no shelf file %s", path)
+	}
+	return t, err
 }
 
 // builtIn is the name of the shelf that needs no file.
@@ -159,11 +172,12 @@ func (l *Lab) settle(o UpOptions, source string) error {
 	if err := l.choose(); err != nil {
 		return err
 	}
-	l.Compact, l.Source = o.Compact, source
-	for _, path := range l.sockets() {
-		if err := power.CheckSocketPath(path); err != nil {
-			return err
-		}
+	if plan, err := l.dir().Plan(); err != nil || len(plan.Processes) == 0 || !o.KeepForm {
+		l.Compact = o.Compact
+	}
+	l.Source = source
+	if err := l.checkSockets(); err != nil {
+		return err
 	}
 	if o.Dry {
 		return nil
@@ -181,6 +195,19 @@ func (l *Lab) settle(o UpOptions, source string) error {
 		return err
 	}
 	return jsonfile.Write(l.choicesPath(), l.Choices)
+}
+
+// checkSockets makes sure that the kernel can take the paths of all sockets.
+func (l *Lab) checkSockets() error {
+	for _, path := range l.sockets() {
+		if err := power.CheckSocketPath(path); err != nil {
+			return &problem.Error{
+				Code: problem.Failed, What: "the path of a socket is too long", Where: path, Why: err,
+				Do: "set XDG_RUNTIME_DIR to a shorter directory, or choose shorter names",
+			}
+		}
+	}
+	return nil
 }
 
 // writeTopology keeps the shelf as it was brought up: defaults filled in, paths

@@ -90,8 +90,9 @@ func (s *Supervisor) look(ctx context.Context, now time.Time) {
 			s.children[p.Name] = s.adopt(p.Name, p)
 		}
 	}
+	leaving := s.leaving(wanted)
 	for _, c := range slices.SortedFunc(maps.Values(s.children), func(a, b *child) int { return cmp.Compare(a.name, b.name) }) {
-		s.step(ctx, c, wanted[c.name], now)
+		s.step(ctx, c, wanted[c.name], leaving, now)
 		s.bound(c.name)
 	}
 	s.bound(selfName)
@@ -116,7 +117,17 @@ func (s *Supervisor) readPlan() {
 	}
 }
 
-func (s *Supervisor) step(ctx context.Context, c *child, want *Process, now time.Time) {
+// leaving reports whether something that is no longer planned has not ended.
+func (s *Supervisor) leaving(wanted map[string]*Process) bool {
+	for name, c := range s.children {
+		if wanted[name] == nil && c.p != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Supervisor) step(ctx context.Context, c *child, want *Process, leaving bool, now time.Time) {
 	if c.ended() {
 		s.lost(c, now)
 	}
@@ -131,6 +142,7 @@ func (s *Supervisor) step(ctx context.Context, c *child, want *Process, now time
 	case c.p != nil:
 	case want == nil:
 		s.forget(ctx, c)
+	case leaving: // what goes may still have the files, ports and VMs of what comes
 	case s.dir.Held(c.name):
 		c.next, c.pause = time.Time{}, 0
 	case !now.Before(c.next):
@@ -179,7 +191,11 @@ func (s *Supervisor) hold(c *child, p *proc.Process) {
 }
 
 func (s *Supervisor) forget(ctx context.Context, c *child) {
-	s.endVMs(ctx, c, nil)
+	var keep []VM
+	for _, p := range s.plan.Processes {
+		keep = append(keep, p.VMs...) // another process takes them over
+	}
+	s.endVMs(ctx, c, keep)
 	if err := os.Remove(s.dir.recordPath(c.name)); err != nil && !os.IsNotExist(err) {
 		s.log.Error("record stays", "process", c.name, "err", err)
 	}

@@ -195,6 +195,26 @@ func TestAVMEndsOnlyWhenItsCommandLineNoLongerHolds(t *testing.T) {
 	<-keeps.Done()
 }
 
+func TestAnotherProcessTakesTheVMOver(t *testing.T) {
+	b := newBench(t)
+	vm := VM{"7d1f7d2c-0000-4000-8000-000000000003", "1"}
+	machine := b.startVM(vm.UUID)
+	compact, node := b.process("compact", "daemon", "1"), b.process("node/a", "daemon", "1")
+	compact.VMs, node.VMs = []VM{vm}, []VM{vm}
+	b.plan(compact)
+	b.begin()
+	first := b.runs("compact", proc.ID{})
+	b.plan(node)
+	second := b.runs("node/a", proc.ID{})
+	if alive(first.ID) {
+		t.Error("both ran at the same time")
+	}
+	b.until("compact is forgotten", func() bool { _, ok := b.dir.Record("compact"); return !ok })
+	if !alive(machine.ID) || !alive(second.ID) {
+		t.Error("the VM ended with the process that had it first")
+	}
+}
+
 func TestAStopEndsInSIGKILL(t *testing.T) {
 	b := newBench(t)
 	log := b.dir.LogPath("x")

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestTranscripts runs the commands in testdata/transcripts/NAME.txt and
+// compares what they print: a line that begins with $ is a command for sh, what
+// follows is its output, both streams together, and [N] is an exit code that is
+// not 0. Other lines before the first command, and those with #, are comments.
+// Commands run in a directory, $WORK, with the files of transcripts/NAME.
+// No root, no QEMU, no network. With -update the files are written anew.
+func TestTranscripts(t *testing.T) {
+	paths, err := filepath.Glob("testdata/transcripts/*.txt")
+	if err != nil || len(paths) == 0 {
+		t.Fatal("no transcripts", err)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		name := strings.TrimSuffix(filepath.Base(path), ".txt")
+		t.Run(name, func(t *testing.T) {
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := newStage(t, exe, strings.TrimSuffix(path, ".txt"))
+			got := s.replay(string(want))
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" && !*update {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// stage is where a transcript's commands run.
+type stage struct {
+	t    *testing.T
+	work string
+	env  []string
+}
+
+func newStage(t *testing.T, exe, files string) *stage {
+	t.Helper()
+	s := &stage{t: t, work: filepath.Join(t.TempDir(), "work")}
+	for _, dir := range []string{"", "bin", "run", "here"} {
+		if err := os.MkdirAll(filepath.Join(s.work, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(exe, filepath.Join(s.work, "bin", "midplane")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(files); err == nil {
+		if err := os.CopyFS(filepath.Join(s.work, "here"), os.DirFS(files)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.env = []string{
+		"PATH=" + filepath.Join(s.work, "bin") + ":/usr/bin:/bin", "WORK=" + s.work, "HOME=" + s.work,
+		"MIDPLANE_HOME=" + filepath.Join(s.work, "home"), "XDG_RUNTIME_DIR=" + filepath.Join(s.work, "run"),
+	}
+	return s
+}
+
+// replay gives the transcript as it is now.
+func (s *stage) replay(text string) string {
+	var out strings.Builder
+	begun := false
+	for line := range strings.Lines(text) {
+		command, ok := strings.CutPrefix(line, "$ ")
+		switch {
+		case ok:
+			begun = true
+			out.WriteString(line)
+			out.WriteString(s.sh(command))
+		case !begun, strings.HasPrefix(line, "#"), line == "\n":
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}
+
+func (s *stage) sh(command string) string {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), "sh", "-c", command)
+	cmd.Dir, cmd.Env = filepath.Join(s.work, "here"), s.env
+	text, err := cmd.CombinedOutput()
+	if len(text) > 0 && !bytes.HasSuffix(text, []byte("\n")) {
+		text = append(text, '\n')
+	}
+	out := strings.ReplaceAll(string(text), s.work, "$WORK")
+	if exit := (*exec.ExitError)(nil); err != nil {
+		if !errors.As(err, &exit) {
+			s.t.Fatal(err)
+		}
+		out += fmt.Sprintf("[%d]\n", exit.ExitCode())
+	}
+	return out
+}
