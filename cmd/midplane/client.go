@@ -120,6 +120,22 @@ func (rs replicas) slots(ctx context.Context, shelf string) []answer[*v1.ListSlo
 	})
 }
 
+// settled is slots, but asks again those who answered if the leader did not:
+// while it was waited for, they may have elected another.
+func (rs replicas) settled(ctx context.Context, shelf string) []answer[*v1.ListSlotsResponse] {
+	all := rs.slots(ctx, shelf)
+	best := newest(all)
+	if best == nil || best.value.Leader == best.from.Name {
+		return all
+	}
+	for i, a := range all {
+		if a.err == nil {
+			all[i] = rs[i:i+1].slots(ctx, shelf)[0]
+		}
+	}
+	return all
+}
+
 // newest picks the view of the shelf with the highest term, and of equal ones
 // the leader's own; nil when nobody answered. When it is not the leader's own,
 // the leader that it names is gone or stands still.
@@ -144,7 +160,7 @@ func (rs replicas) leader(ctx context.Context, shelf string) (daemon, error) {
 		all := rs.slots(ctx, shelf)
 		best := newest(all)
 		if best == nil {
-			return daemon{}, rs.silent(all)
+			return daemon{}, silent(all)
 		}
 		if best.value.Leader == best.from.Name {
 			return best.from, nil
@@ -163,10 +179,10 @@ func (rs replicas) leader(ctx context.Context, shelf string) (daemon, error) {
 	}
 }
 
-// silent is the error when no replica gave the slots.
-func (rs replicas) silent(all []answer[*v1.ListSlotsResponse]) error {
+// silent is the error when no replica answered as it should.
+func silent[T any](all []answer[T]) error {
 	for _, a := range all {
-		if a.err != nil && status.Code(a.err) != codes.Unavailable && status.Code(a.err) != codes.DeadlineExceeded {
+		if code := status.Code(a.err); code != codes.Unavailable && code != codes.DeadlineExceeded {
 			return a.from.explain(a.err)
 		}
 	}

@@ -65,7 +65,7 @@ func (rs replicas) members(ctx context.Context) (*clusterView, error) {
 		}
 	}
 	if best == nil {
-		return nil, all[0].from.explain(all[0].err)
+		return nil, silent(all)
 	}
 	v := &clusterView{
 		Cluster: best.Cluster, Told: best.Replica, Leader: best.Leader, Term: best.Term,
@@ -91,10 +91,12 @@ func informed(a, b *v1.ClusterStatusResponse) bool {
 	return a.CommitIndex > b.CommitIndex
 }
 
+const roleLeader = "leader"
+
 func role(m *v1.Member) string {
 	switch {
 	case m.Leader && m.Reachable: // otherwise it was, and no other has been elected yet
-		return "leader"
+		return roleLeader
 	case m.Voter:
 		return "follower"
 	}

@@ -25,7 +25,7 @@ const stampLayout = "2006-01-02 15:04:05"
 type eventView struct {
 	ID        uint64    `json:"id"`
 	Committed time.Time `json:"committed"`
-	Seen      time.Time `json:"seen"` // by the controller that told
+	Seen      time.Time `json:"seen,omitzero"` // by the controller that told
 	Source    string    `json:"source"`
 	Speaker   string    `json:"speaker"` // controller, guest, session, api
 	Text      string    `json:"text"`
@@ -103,7 +103,7 @@ func (rs replicas) eventsAfter(ctx context.Context, r *v1.ListEventsRequest) ([]
 	all := rs.slots(ctx, r.Shelf)
 	best := newest(all)
 	if best == nil {
-		return nil, rs.silent(all)
+		return nil, silent(all)
 	}
 	out := []eventView{}
 	err := best.from.readEvents(ctx, r, func(e eventView) error {

@@ -155,11 +155,11 @@ func (d *shelfDetail) rows(t *table) {
 	if d.Cluster != nil {
 		t.row("cluster", d.Cluster.Cluster)
 		for _, m := range d.Cluster.Members {
-			reach := "reachable"
+			reach := fmt.Sprintf("applied %d of %d", m.Applied, m.Last)
 			if !m.Reachable {
 				reach = "not reachable"
 			}
-			t.row("replica "+m.Name, fmt.Sprintf("%s, %s, %s, applied %d of %d", m.Address, m.Role, reach, m.Applied, m.Last))
+			t.row("replica "+m.Name, fmt.Sprintf("%s, %s, %s", m.Address, m.Role, reach))
 		}
 	}
 	for _, e := range d.APIs {

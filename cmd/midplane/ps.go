@@ -99,7 +99,7 @@ func lookAt(ctx context.Context, l *lab.Lab) (*shelfView, error) {
 		})
 	}()
 	v := &shelfView{Shelf: l.Name}
-	v.replicas(rs.slots(ctx, l.Name))
+	v.replicas(rs.settled(ctx, l.Name))
 	v.declared(l)
 	for _, s := range <-said {
 		v.node(s)
@@ -182,14 +182,23 @@ func (v *shelfView) node(a answer[*v1.NodeStatusResponse]) {
 	}
 	st := a.value
 	s.status, s.VM, s.Interface = st, st.VmState, st.SystemInterface
-	s.Power = "off"
-	switch st.VmState {
-	case "running", "paused", "prelaunch":
-		s.Power = "on"
-	case "crashed":
+	s.Power = powerOf(st.VmState)
+	if st.VmState == "crashed" {
 		s.Health = append(s.Health, "the VM has crashed")
 	}
 	s.Health = append(s.Health, linkTrouble(s.Power == "on", st)...)
+}
+
+// powerOf says whether a VM in this state has power; "" for one that nobody here
+// knows of.
+func powerOf(state string) string {
+	switch state {
+	case "running", "paused", "prelaunch":
+		return "on"
+	case "none":
+		return ""
+	}
+	return "off"
 }
 
 // linkTrouble says what is wrong with a node's connections.

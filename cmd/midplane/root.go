@@ -83,7 +83,24 @@ func (a *app) root() *cobra.Command {
 func add(root *cobra.Command, group string, verbs []*cobra.Command) {
 	for _, v := range verbs {
 		v.GroupID = group
+		mindArgs(v)
 		root.AddCommand(v)
+	}
+}
+
+// mindArgs makes a wrong number of arguments the mistake in the command line
+// that it is.
+func mindArgs(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return &problem.Error{Code: problem.Usage, What: err.Error(), Do: cmd.CommandPath() + " --help"}
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		mindArgs(sub)
 	}
 }
 

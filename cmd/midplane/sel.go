@@ -17,7 +17,7 @@ const selPoll = 500 * time.Millisecond
 // selView is one record of a SEL.
 type selView struct {
 	ID        uint16 `json:"id"`
-	Time      string `json:"time"` // as the log's clock had it
+	Time      string `json:"time,omitempty"` // as the log's clock had it
 	Type      uint8  `json:"type"`
 	Generator string `json:"generator,omitempty"`
 	Sensor    string `json:"sensor,omitempty"`

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/midplane-project/midplane/internal/problem"
-	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
 
 const (
@@ -63,28 +62,42 @@ func showFailover(t *tour, ctx context.Context) error {
 	if _, err := t.run(ctx, "start", killed); err != nil {
 		return err
 	}
-	if err := log.open.caughtUp(ctx, t.lab.Name); err != nil {
+	if err := log.open.caughtUp(ctx); err != nil {
 		return err
 	}
 	_, err = t.run(ctx, "cluster")
 	return err
 }
 
-// caughtUp waits until every replica knows of the shelf.
-func (rs replicas) caughtUp(ctx context.Context, shelf string) error {
+// caughtUp waits until every replica has what the leader had committed.
+func (rs replicas) caughtUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
+	var committed uint64
 	for {
-		behind := slices.IndexFunc(rs.slots(ctx, shelf), func(a answer[*v1.ListSlotsResponse]) bool { return a.err != nil })
-		if behind < 0 {
-			return nil
+		v, err := rs.members(ctx)
+		if err == nil {
+			committed = max(committed, v.committed())
+			if committed > 0 && !slices.ContainsFunc(v.Members, func(m memberView) bool { return m.Applied < committed }) {
+				return nil
+			}
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s has not caught up: %w", rs[behind].Name, ctx.Err())
+			return errors.New("the replica that was killed has not caught up")
 		case <-time.After(leaderPause):
 		}
 	}
+}
+
+// committed is how far the leader is, 0 without one.
+func (v *clusterView) committed() uint64 {
+	for _, m := range v.Members {
+		if m.Role == roleLeader {
+			return m.Commit
+		}
+	}
+	return 0
 }
 
 // killUnderLoad runs the loop in a guest and kills the leader in the middle.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ const (
 type seen struct {
 	*v1.TraceEntry
 	where string // the daemon
+	came  time.Time
 }
 
 // watcher merges the traces of several daemons in the order of time.
@@ -142,7 +144,7 @@ func (w *watcher) pump(ctx context.Context, p watchPoint, stream traceStream) {
 		}
 		for _, e := range m.Entries {
 			select {
-			case w.entries <- seen{e, p.Name}:
+			case w.entries <- seen{e, p.Name, time.Now()}:
 			case <-ctx.Done():
 				return
 			}
@@ -177,11 +179,11 @@ func (w *watcher) run(ctx context.Context, count int, show func(seen) error, war
 			warn(err)
 		case <-tick.C:
 		}
-		before := time.Now().Add(-mergeWindow)
+		ripe := time.Now().Add(-mergeWindow)
 		if done {
-			before = time.Now()
+			ripe = time.Now()
 		}
-		for _, e := range w.release(before) {
+		for _, e := range w.release(ripe) {
 			if err := show(e); err != nil {
 				return err
 			}
@@ -206,10 +208,11 @@ func (w *watcher) hold(e seen) {
 	w.held = append(w.held, e)
 }
 
-// release takes the entries of before a moment, in the order of time.
-func (w *watcher) release(before time.Time) (out []seen) {
-	slices.SortStableFunc(w.held, func(a, b seen) int { return int(a.Time - b.Time) })
-	i := slices.IndexFunc(w.held, func(e seen) bool { return e.Time > before.UnixNano() })
+// release takes entries in the order of time, up to the first that came after
+// ripe: older ones may still come.
+func (w *watcher) release(ripe time.Time) (out []seen) {
+	slices.SortStableFunc(w.held, func(a, b seen) int { return cmp.Compare(a.Time, b.Time) })
+	i := slices.IndexFunc(w.held, func(e seen) bool { return e.came.After(ripe) })
 	if i < 0 {
 		i = len(w.held)
 	}
