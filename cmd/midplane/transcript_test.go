@@ -14,10 +14,9 @@ import (
 )
 
 // TestTranscripts runs the commands in testdata/transcripts/NAME.txt and
-// compares what they print: a line that begins with $ is a command for sh, what
-// follows is its output, both streams together, and [N] is an exit code that is
-// not 0. Other lines before the first command, and those with #, are comments.
-// Commands run in a directory, $WORK, with the files of transcripts/NAME.
+// compares what they print: a line that begins with $ is a command for sh, those
+// with > are its output, both streams together, and [N] is an exit code that is
+// not 0. All else is for the reader. Commands run in a directory, $WORK, with the files of transcripts/NAME.
 // No root, no QEMU, no network. With -update the files are written anew.
 func TestTranscripts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/transcripts/*.txt")
@@ -82,15 +81,13 @@ func newStage(t *testing.T, exe, files string) *stage {
 // replay gives the transcript as it is now.
 func (s *stage) replay(text string) string {
 	var out strings.Builder
-	begun := false
 	for line := range strings.Lines(text) {
 		command, ok := strings.CutPrefix(line, "$ ")
 		switch {
 		case ok:
-			begun = true
 			out.WriteString(line)
 			out.WriteString(s.sh(command))
-		case !begun, strings.HasPrefix(line, "#"), line == "\n":
+		case !strings.HasPrefix(line, ">"):
 			out.WriteString(line)
 		}
 	}
@@ -102,15 +99,15 @@ func (s *stage) sh(command string) string {
 	cmd := exec.CommandContext(s.t.Context(), "sh", "-c", command)
 	cmd.Dir, cmd.Env = filepath.Join(s.work, "here"), s.env
 	text, err := cmd.CombinedOutput()
-	if len(text) > 0 && !bytes.HasSuffix(text, []byte("\n")) {
-		text = append(text, '\n')
+	var out strings.Builder
+	for line := range bytes.Lines(text) {
+		line := strings.ReplaceAll(strings.TrimRight(string(line), " \n"), s.work, "$WORK")
+		out.WriteString(strings.TrimSpace("> "+line) + "\n")
 	}
-	out := strings.ReplaceAll(string(text), s.work, "$WORK")
-	if exit := (*exec.ExitError)(nil); err != nil {
-		if !errors.As(err, &exit) {
-			s.t.Fatal(err)
-		}
-		out += fmt.Sprintf("[%d]\n", exit.ExitCode())
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		fmt.Fprintf(&out, "> [%d]\n", exit.ExitCode())
+	} else if err != nil {
+		s.t.Fatal(err)
 	}
-	return out
+	return out.String()
 }
