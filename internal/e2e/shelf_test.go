@@ -80,7 +80,13 @@ func (s *shelf) do(t *testing.T, args ...string) string {
 func (s *shelf) kill(t *testing.T, process string) {
 	t.Helper()
 	s.do(t, "kill", process)
-	t.Cleanup(func() { _, _ = commandOutput("--shelf", s.Name, "start", process) })
+	t.Cleanup(func() { s.atEnd("start", process) })
+}
+
+// atEnd runs a verb on this shelf for a test that has ended; it may have run
+// already.
+func (s *shelf) atEnd(args ...string) {
+	_, _ = commandOutput(append([]string{"--shelf", s.Name}, args...)...)
 }
 
 // healthy waits until every replica follows one leader and every node and

@@ -1,0 +1,117 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// inFlight is how long the guests keep requests in flight around a fault. A
+// guest gives up on a request after five tries, within ten seconds.
+const inFlight = 6 * time.Second
+
+// TestFailover does to the replicas what may happen to them, with requests of
+// both guests in flight. No request may fail, and no write be lost or doubled.
+func TestFailover(t *testing.T) {
+	s := blades.up(t)
+	for _, tt := range []struct {
+		name  string
+		fault func(t *testing.T) (undo []string)
+	}{
+		{"leader killed", func(t *testing.T) []string {
+			old := s.leader(t)
+			s.do(t, "kill", "leader")
+			s.otherLeader(t, old)
+			return []string{"start", old}
+		}},
+		{"leader stopped and continued", func(t *testing.T) []string {
+			old := s.leader(t)
+			s.do(t, "stop", old)
+			s.otherLeader(t, old)
+			return []string{"resume", old}
+		}},
+		{"follower killed", func(t *testing.T) []string {
+			f := s.follower(t)
+			s.do(t, "kill", f)
+			return []string{"start", f}
+		}},
+		{"follower stopped and continued", func(t *testing.T) []string {
+			f := s.follower(t)
+			s.do(t, "stop", f)
+			return []string{"resume", f}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			loops := []*loop{s.loop(t, "blade1", inFlight), s.loop(t, "blade2", inFlight)}
+			undo := tt.fault(t)
+			t.Cleanup(func() { s.atEnd(undo...) })
+			for _, l := range loops {
+				l.more(t, 10)
+			}
+			s.do(t, undo...)
+			for _, l := range loops {
+				l.exact(t)
+			}
+			s.healthy(t)
+		})
+	}
+	for _, b := range sides {
+		s.kernelLog(t, b.name)
+	}
+}
+
+// otherLeader waits until somebody else leads.
+func (s *shelf) otherLeader(t *testing.T, old string) {
+	t.Helper()
+	eventually(t, 20*time.Second, "another replica leads", func() error {
+		now, err := s.Leader(t.Context())
+		if err == nil && now == old {
+			err = errors.New("still " + old)
+		}
+		return err
+	})
+}
+
+// TestAllReplicasKilled takes the whole shelf manager away. What it had
+// acknowledged is there when it is back, and so is what happened meanwhile.
+func TestAllReplicasKilled(t *testing.T) {
+	s := blades.up(t)
+	s.one(t, "blade1", "midplane-guest loop --target 0x20 --mix write --count 200")
+	before := s.log(t, 0)
+	for _, e := range s.ReplicaAPIs() {
+		s.kill(t, e.Name)
+	}
+	s.expect(t, "blade1", []says{
+		{"ipmitool mc info", 0, `IPMI Version`}, // a node without a shelf is still a BMC
+		{"ipmitool event 1", 0, ``},
+	})
+	if st := s.node(t, "blade1"); st.OutboxPending != 1 {
+		t.Errorf("%d events wait for the shelf, want 1", st.OutboxPending)
+	}
+	for _, e := range s.ReplicaAPIs() {
+		s.do(t, "start", e.Name)
+	}
+	s.healthy(t)
+	s.expect(t, "blade1", []says{{"ipmitool -b 0 -t 0x20 mc info", 0, `SDR Repository`}})
+	eventually(t, 10*time.Second, "the event that waited is told", func() error {
+		if st := s.node(t, "blade1"); st.OutboxPending > 0 {
+			return fmt.Errorf("%d wait", st.OutboxPending)
+		}
+		return nil
+	})
+	after := s.log(t, 0)
+	if len(after) != len(before)+1 {
+		t.Fatalf("the log has %d entries after %d and one event", len(after), len(before))
+	}
+	for i := range before {
+		before[i].SelRecord, after[i].SelRecord = 0, 0 // the SEL is a window that moves on
+		if !proto.Equal(before[i], after[i]) {
+			t.Fatalf("entry %v has become %v", before[i], after[i])
+		}
+	}
+}
