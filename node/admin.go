@@ -2,10 +2,8 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/midplane-project/midplane/internal/tap"
 	"github.com/midplane-project/midplane/internal/version"
@@ -16,12 +14,6 @@ import (
 	"github.com/midplane-project/midplane/node/vm"
 	midplanev1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
-
-// ErrNoVM says that somebody else starts this node's VM, or that it has none.
-var ErrNoVM = errors.New("this node does not start a VM")
-
-// cyclePause is how long a power cycle leaves the VM without power.
-const cyclePause = time.Second
 
 // ServeIPMI asks the node's controller on behalf of its daemon's API.
 func (n *Node) ServeIPMI(ctx context.Context, req *ipmb.Request) ipmb.Response {
@@ -51,7 +43,7 @@ func (n *Node) Agent() (*agent.Client, error) {
 	return n.agent, nil
 }
 
-// Power acts on the VM, whatever state it is in.
+// Power acts on the VM, whatever the shelf grants.
 func (n *Node) Power(ctx context.Context, a midplanev1.PowerAction) error {
 	switch a {
 	case midplanev1.PowerAction_POWER_ACTION_ON:
@@ -59,30 +51,15 @@ func (n *Node) Power(ctx context.Context, a midplanev1.PowerAction) error {
 	case midplanev1.PowerAction_POWER_ACTION_OFF:
 		return n.host.PowerOff(ctx)
 	case midplanev1.PowerAction_POWER_ACTION_SOFT_OFF:
-		return n.door.Hardware(vm.CommandGracefulPower)
+		return n.host.Press(ctx, vm.CommandGracefulPower)
 	case midplanev1.PowerAction_POWER_ACTION_RESET:
-		return n.door.Hardware(vm.CommandReset)
+		return n.host.Press(ctx, vm.CommandReset)
 	case midplanev1.PowerAction_POWER_ACTION_NMI:
-		return n.door.Hardware(vm.CommandNMI)
+		return n.host.Press(ctx, vm.CommandNMI)
 	case midplanev1.PowerAction_POWER_ACTION_CYCLE:
-		return n.cycle(ctx)
+		return n.host.Cycle(ctx)
 	}
 	return fmt.Errorf("power action %s: %w", a, ipmb.ErrInvalidField)
-}
-
-func (n *Node) cycle(ctx context.Context) error {
-	if n.machine == nil {
-		return ErrNoVM
-	}
-	if err := n.machine.Kill(ctx); err != nil {
-		return err
-	}
-	select {
-	case <-time.After(cyclePause):
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return n.host.PowerOn(ctx)
 }
 
 // VMState is where the VM is: none for a VM of somebody else's that is not connected.

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 
@@ -17,6 +16,17 @@ const (
 	ProfileServer = "server" // a server's BMC: PICMG answers C1h
 )
 
+// Limits of a controller.
+const (
+	// inboundLimit bounds the bus's requests that are worked on at once; those
+	// above it are answered C0h, node busy.
+	inboundLimit = 64
+	// onceLimit is how many answers to requests with effect are remembered.
+	onceLimit = 1024
+	// bootShift puts the boot counter above the request counter in a request id.
+	bootShift = 40
+)
+
 // Identity is what a controller says of itself.
 type Identity struct {
 	Shelf        string
@@ -27,40 +37,56 @@ type Identity struct {
 	Manufacturer uint32 // IANA enterprise number; 0 by default, since a borrowed one wakes vendor quirks
 	Product      uint16
 	SystemGUID   mc.GUID // the VM's UUID
-	Version      [2]uint8
 }
+
+// deviceIdentity is what Get Device ID and the GUID commands say.
+func (id Identity) deviceIdentity(instance mc.GUID) mc.Identity {
+	return mc.Identity{
+		DeviceID: 0x20, Revision: 1, FirmwareMaj: firmwareMajor, FirmwareMin: firmwareMinor,
+		Manufacturer: id.Manufacturer, Product: id.Product, DeviceGUID: instance, SystemGUID: id.SystemGUID,
+	}
+}
+
+// Firmware revision 0.10. It changes when what the controller does for its
+// guest changes, not with every build: Linux registers a BMC anew when its
+// Device ID changes (ipmi_msghandler.c).
+const (
+	firmwareMajor = 0
+	firmwareMinor = 0x10 // BCD
+)
 
 // Controller is a management controller without its doors: what it knows, and
 // how it answers. The bus brings it frames through Deliver, doors ask its Handler.
 type Controller struct {
-	id       Identity
-	mux      *ipmb.Mux
-	handler  ipmb.Handler
-	identity mc.Identity
-	mail     *messages
-	bridge   *bridge
-	receiver *mc.EventReceiver
-	sel      *localSEL
-	out      bus
-	policy   *ipmb.GuestPolicy
-	log      *slog.Logger
+	id        Identity
+	mux       *ipmb.Mux
+	handler   ipmb.Handler
+	identity  mc.Identity
+	requester *ipmb.Requester
+	mail      *messages
+	asks      *asks
+	software  *software
+	bridge    *bridge
+	receiver  *mc.EventReceiver
+	sel       *localSEL
+	out       bus
+	policy    *ipmb.GuestPolicy
+	log       *slog.Logger
+	left      []record      // of an earlier process, until Resume
+	slots     chan struct{} // bounds requests from the bus that run at once
 
-	group  sync.WaitGroup
 	ctx    context.Context
 	cancel context.CancelFunc
-	slots  chan struct{} // bounds requests from the bus that run at once
+	life   sync.Mutex // no goroutine starts once closed
+	closed bool
+	group  sync.WaitGroup
 }
-
-// inboundLimit bounds the bus's requests that one controller works on at once;
-// those above it are answered C0h, node busy.
-const inboundLimit = 64
-
-// onceLimit is how many answers to requests with effect are remembered.
-const onceLimit = 1024
 
 // parts is what newController is built on.
 type parts struct {
 	db       *kv.DB
+	ledger   *ledger
+	left     []record // what was in the ledger
 	settings settings
 	out      bus
 	outbox   outbox
@@ -75,40 +101,57 @@ func newController(id Identity, p parts) (*Controller, error) {
 	}
 	st := store{p.db}
 	c := &Controller{
-		id: id, sel: sel, out: p.out, policy: ipmb.DefaultGuestPolicy, log: p.log,
-		mail:     newMessages(p.settings.enables, st.saveEnables),
+		id: id, sel: sel, out: p.out, policy: ipmb.DefaultGuestPolicy, log: p.log, left: p.left,
+		mail:     newMessages(p.settings.enables, st.saveEnables, p.ledger),
 		receiver: mc.NewEventReceiver(p.settings.receiver, st.saveReceiver),
 		slots:    make(chan struct{}, inboundLimit),
-		identity: mc.Identity{
-			DeviceID: 0x20, Revision: 1, FirmwareMaj: id.Version[0], FirmwareMin: id.Version[1],
-			Manufacturer: id.Manufacturer, Product: id.Product,
-			DeviceGUID: mc.GUID(p.settings.instance), SystemGUID: id.SystemGUID,
-		},
+		identity: id.deviceIdentity(mc.GUID(p.settings.instance)),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	requester := ipmb.NewRequester(ipmb.BusFunc(c.sendOrLoop), id.Addr, string(p.settings.instance[:]), p.settings.boot<<bootShift)
-	c.bridge = &bridge{
-		self: id.Addr, shelf: id.Shelf, out: p.out, requester: requester, mail: c.mail,
-		policy: c.policy, log: p.log, spawn: c.spawn, asked: make(map[guestAsk]ipmb.Message),
-	}
-	ev := &events{self: id.Addr, sel: sel, mail: c.mail, receiver: c.receiver, outbox: p.outbox, log: p.log, send: c.sendEvent}
-	c.mux = ipmb.NewMux(c.tables(ev, p.vm)...)
+	c.connect(p)
+	var sdrs repository
+	c.mux = ipmb.NewMux(c.tables(p, &sdrs)...)
 	c.handler = ipmb.NewOnce(c.mux, c.hasEffect, onceLimit)
+	if err := sdrs.open(id, mc.SupportBits(c.mux), st); err != nil {
+		return nil, err
+	}
+	for _, r := range p.left {
+		if r.kind == recordLetter || r.kind == recordEvent {
+			c.mail.restore(r)
+		}
+	}
 	return c, nil
 }
 
-// bootShift puts the boot counter above the request counter in a request id.
-const bootShift = 40
+// connect builds what lies between guest and bus.
+func (c *Controller) connect(p parts) {
+	instance := string(p.settings.instance[:])
+	c.requester = ipmb.NewRequester(ipmb.BusFunc(c.sendOrLoop), c.id.Addr, instance, p.settings.boot<<bootShift)
+	c.asks = &asks{
+		self: c.id.Addr, shelf: c.id.Shelf, instance: instance, out: p.out, requester: c.requester,
+		mail: c.mail, ledger: p.ledger, log: p.log, life: c.ctx, spawn: c.spawn, latest: make(map[askKey]*ask),
+	}
+	c.software = &software{
+		self: c.id.Addr, mail: c.mail, ledger: p.ledger, log: p.log, send: c.reply, asked: make(map[askedKey]*asked),
+	}
+	c.bridge = &bridge{
+		self: c.id.Addr, out: p.out, requester: c.requester, policy: c.policy,
+		asks: c.asks, software: c.software, log: p.log,
+	}
+}
 
-func (c *Controller) tables(ev *events, vm payload) [][]ipmb.Command {
+func (c *Controller) tables(p parts, sdrs mc.SDRSource) [][]ipmb.Command {
 	channels := mc.Channels{mc.IPMBChannel, mc.SystemChannel(c.id.Interface)}
+	ev := &events{
+		self: c.id.Addr, sel: c.sel, mail: c.mail, receiver: c.receiver, outbox: p.outbox, send: c.sendEvent,
+	}
 	t := [][]ipmb.Command{
 		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.selfTest),
-		channels.Commands(), c.receiver.Commands(), mc.SELCommands(c.sel),
-		c.mail.commands(), c.bridge.commands(), ev.commands(),
+		channels.Commands(), c.receiver.Commands(), mc.SELCommands(c.sel), mc.SDRCommands(sdrs),
+		c.mail.commands(), c.bridge.commands(), ev.commands(), (&chassis{self: c.id.Addr, vm: p.vm}).commands(),
 	}
 	if c.id.Profile == ProfileATCA {
-		t = append(t, (&carrier{self: c.id.Addr, vm: vm}).commands())
+		t = append(t, (&carrier{self: c.id.Addr, vm: p.vm}).commands())
 	}
 	return t
 }
@@ -132,46 +175,32 @@ func (c *Controller) DeviceID() []byte {
 // selfTest reads the log back from the disk: a record that its checksum does
 // not match is a SEL device that cannot be accessed.
 func (c *Controller) selfTest(context.Context) mc.SelfTest {
-	err := c.sel.db.View(func(tx *kv.Tx) error {
-		b, err := tx.Bucket(bucketSEL)
-		if err != nil {
-			return err
-		}
-		return b.Each(nil, func(_, _ []byte) bool { return true })
-	})
-	if err != nil {
+	if err := c.sel.verify(); err != nil {
 		c.log.Error("self test", "err", err)
 		return mc.SelfTest{Result: mc.SelfTestFailed, Detail: mc.SelfTestSEL}
 	}
 	return mc.SelfTest{Result: mc.SelfTestPassed}
 }
 
-// spawn runs f in a goroutine that Close waits for.
-func (c *Controller) spawn(f func(context.Context)) {
-	c.group.Add(1)
-	go func() {
-		defer c.group.Done()
-		f(c.ctx)
-	}()
-}
-
-// Close ends what is under way and waits for it.
-func (c *Controller) Close() {
-	c.cancel()
-	c.group.Wait()
+// Resume goes on with what an earlier process left under way. The bus must be
+// there.
+func (c *Controller) Resume() {
+	c.software.resume(c.left)
+	c.asks.resume(c.left)
+	c.left = nil
 }
 
 // LeaderChanged sends again what waits for an answer from 0x20.
-func (c *Controller) LeaderChanged() { c.bridge.requester.Resend(ipmb.AddrShelfManager) }
+func (c *Controller) LeaderChanged() { c.requester.Resend(ipmb.AddrShelfManager) }
 
 // sendEvent reports an event to a receiver that is an ordinary controller.
 func (c *Controller) sendEvent(to mc.Receiver, body []byte, speaker ipmb.Speaker) {
 	req := &ipmb.Request{
-		NetFn: ipmb.NetFnSensor, LUN: to.LUN, Cmd: 0x02, Data: append([]byte(nil), body...),
+		NetFn: ipmb.NetFnSensor, LUN: to.LUN, Cmd: cmdPlatformEvent, Data: append([]byte(nil), body...),
 		Origin: ipmb.Origin{Speaker: speaker, Door: ipmb.DoorIPMB, Privilege: ipmb.PrivilegeOperator, Shelf: c.id.Shelf},
 	}
 	c.spawn(func(ctx context.Context) {
-		answer, err := c.bridge.requester.Do(ctx, to.Addr, req, ipmb.ControllerRhythm)
+		answer, err := c.requester.Do(ctx, to.Addr, req, ipmb.ControllerRhythm)
 		if err == nil {
 			err = answer.Err()
 		}
@@ -181,16 +210,22 @@ func (c *Controller) sendEvent(to mc.Receiver, body []byte, speaker ipmb.Speaker
 	})
 }
 
-// Raw sends a request on behalf of an API client: to this controller itself, or
-// over the bus.
-func (c *Controller) Raw(ctx context.Context, to ipmb.Addr, req *ipmb.Request) (ipmb.Response, error) {
-	req.Origin.Source, req.Origin.Shelf = c.id.Addr, c.id.Shelf
-	if to == c.id.Addr {
-		return c.handler.ServeIPMI(ctx, req), nil
+// spawn runs f in a goroutine that Close waits for, unless it has been closed.
+func (c *Controller) spawn(f func(context.Context)) {
+	c.life.Lock()
+	defer c.life.Unlock()
+	if c.closed {
+		return
 	}
-	r, err := c.bridge.requester.Do(ctx, to, req, ipmb.ControllerRhythm)
-	if err != nil {
-		return r, fmt.Errorf("ask %s: %w", to, err)
-	}
-	return r, nil
+	c.group.Go(func() { f(c.ctx) })
+}
+
+// Close ends what is under way and waits for it.
+func (c *Controller) Close() {
+	c.life.Lock()
+	c.closed = true
+	c.life.Unlock()
+	c.cancel()
+	c.group.Wait()
+	c.mail.settle()
 }

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -16,7 +15,10 @@ import (
 // comes in front of it; on the bus the sender's address stands for it.
 const eventBody = 7
 
-// Generator ids (IPMI 2.0 table 32-1, bytes 8 and 9).
+// cmdPlatformEvent reports an event (IPMI 2.0 §29.3).
+const cmdPlatformEvent ipmb.Cmd = 0x02
+
+// generator gives the generator id of a controller (IPMI 2.0 table 32-1, bytes 8 and 9).
 func generator(a ipmb.Addr, l ipmb.LUN) uint16 { return uint16(a) | uint16(l)<<8 }
 
 // outbox is where events wait, on disk, until the shelf has them.
@@ -31,14 +33,13 @@ type events struct {
 	sel      *localSEL
 	mail     *messages
 	receiver *mc.EventReceiver
-	outbox   outbox // nil on a standalone node
-	log      *slog.Logger
+	outbox   outbox                                                  // nil on a standalone node
 	send     func(to mc.Receiver, body []byte, speaker ipmb.Speaker) // to a receiver other than 20h
 }
 
 func (e *events) commands() []ipmb.Command {
 	return []ipmb.Command{{
-		Name: "Platform Event", NetFn: ipmb.NetFnSensor, Cmd: 0x02, Privilege: ipmb.PrivilegeOperator,
+		Name: "Platform Event", NetFn: ipmb.NetFnSensor, Cmd: cmdPlatformEvent, Privilege: ipmb.PrivilegeOperator,
 		Data: ipmb.Between(eventBody, eventBody+1), Effect: true, Ref: "IPMI 2.0 §29.3", Do: e.platformEvent,
 	}}
 }
@@ -61,14 +62,12 @@ func (e *events) platformEvent(ctx context.Context, req *ipmb.Request) ([]byte, 
 func (e *events) report(ctx context.Context, req *ipmb.Request, gen uint16, body []byte) error {
 	record := mc.SELEntry{2: mc.SELTypeSystem, 7: byte(gen), 8: byte(gen >> 8)}
 	copy(record[9:], body)
+	record.Stamp(0, e.sel.SELTime(ctx))
 	if e.mail.logs() {
-		id, err := e.sel.SELAdd(ctx, req, record)
-		if err != nil {
+		var err error
+		if record, err = e.sel.add(record); err != nil {
 			return err
 		}
-		record.Stamp(id, e.sel.SELTime(ctx))
-	} else {
-		record.Stamp(0, e.sel.SELTime(ctx))
 	}
 	e.mail.bufferEvent(record[:])
 	if req.Origin.Door == ipmb.DoorIPMB {

@@ -3,12 +3,10 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/node/power"
@@ -19,30 +17,46 @@ import (
 // until it is started again.
 const HoldFile = "vm.hold"
 
-// Pauses before a crashed VM is started again: doubled from first to last.
-const (
-	restartFirst = time.Second
-	restartLast  = time.Minute
-	// steady is how long a VM must run for its earlier crashes to be forgotten.
-	steady = time.Minute
+// stateError says what the VM is not in the state for: D5h on the wire.
+type stateError string
+
+func (e stateError) Error() string { return string(e) }
+func (stateError) Unwrap() error   { return ipmb.ErrState }
+
+// Errors of what acts on the VM.
+var (
+	// ErrNoVM says that somebody else starts this node's VM, or that it has none.
+	ErrNoVM error = stateError("this node does not start a VM")
+	// ErrVMOff says that the VM has no power.
+	ErrVMOff error = stateError("the VM is off")
 )
 
+// door is what the host needs of the guest's door.
+type door interface {
+	Hardware(vm.Command) error
+	Connected() []vm.Link
+	SetPaused(bool)
+}
+
 // host is the VM of a node, as far as its controller acts on it. Without a
-// machine of its own it reaches the VM only by the VM protocol.
+// machine of its own it reaches the VM only by the VM protocol. What it is
+// told to do is wished at once and done by run.
 type host struct {
 	machine power.Launcher // nil: somebody else starts the VM
-	door    *vm.Door
+	door    door
 	dir     string
 	wanted  func(on bool) error // stores what the VM's power should be
 	log     *slog.Logger
+	changed chan struct{} // one slot: on or cycle changed
 
-	mu    sync.Mutex
-	on    bool // the VM should run
-	start chan struct{}
+	mu     sync.Mutex
+	on     bool // the VM should run
+	ending bool // it was told to end and has not yet
+	cycle  bool // it should be off for a while
 }
 
 func newHost(machine power.Launcher, dir string, on bool, wanted func(bool) error, log *slog.Logger) *host {
-	return &host{machine: machine, dir: dir, on: on, wanted: wanted, log: log, start: make(chan struct{}, 1)}
+	return &host{machine: machine, dir: dir, on: on, wanted: wanted, log: log, changed: make(chan struct{}, 1)}
 }
 
 // On reports whether the VM has power.
@@ -57,13 +71,14 @@ func (h *host) On() bool {
 	return true
 }
 
-// PowerOn starts the VM, which is under way when PowerOn returns.
+// PowerOn starts the VM, which is under way when PowerOn returns, or lets a
+// paused one go on.
 func (h *host) PowerOn(ctx context.Context) error {
 	if h.machine == nil {
 		if h.On() {
 			return nil
 		}
-		return fmt.Errorf("the VM is started by somebody else: %w", ipmb.ErrState)
+		return ErrNoVM
 	}
 	if err := os.Remove(filepath.Join(h.dir, HoldFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -71,12 +86,8 @@ func (h *host) PowerOn(ctx context.Context) error {
 	if err := h.want(true); err != nil {
 		return err
 	}
-	if h.On() {
+	if h.On() && !h.isEnding() {
 		return h.machine.Cont(ctx)
-	}
-	select {
-	case h.start <- struct{}{}:
-	default:
 	}
 	return nil
 }
@@ -86,17 +97,57 @@ func (h *host) PowerOff(ctx context.Context) error {
 	if err := h.want(false); err != nil {
 		return err
 	}
+	if !h.On() {
+		return nil
+	}
+	h.setEnding(h.machine != nil)
 	err := h.door.Hardware(vm.CommandPowerOff)
 	if err != nil && h.machine != nil {
 		return h.machine.Kill(ctx)
 	}
-	if errors.Is(err, vm.ErrNotConnected) && !h.On() {
-		return nil
+	return err
+}
+
+// Cycle takes the VM's power for a while. It is under way when Cycle returns.
+func (h *host) Cycle(context.Context) error {
+	switch {
+	case h.machine == nil:
+		return ErrNoVM
+	case !h.On():
+		return ErrVMOff
+	}
+	h.mu.Lock()
+	h.cycle = true
+	h.mu.Unlock()
+	h.notify()
+	return nil
+}
+
+// Press resets the VM, raises an NMI or presses its power button. The VM
+// protocol comes first: its command stands before the answer to the guest that
+// asks for it.
+func (h *host) Press(ctx context.Context, c vm.Command) error {
+	if !h.On() {
+		return ErrVMOff
+	}
+	err := h.door.Hardware(c)
+	if err == nil || h.machine == nil {
+		return err
+	}
+	switch c {
+	case vm.CommandReset:
+		return h.machine.Reset(ctx)
+	case vm.CommandNMI:
+		return h.machine.NMI(ctx)
+	case vm.CommandGracefulPower:
+		return h.machine.PowerDown(ctx)
 	}
 	return err
 }
 
+// want notes what the VM's power should be, on disk first.
 func (h *host) want(on bool) error {
+	defer h.notify()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.on == on {
@@ -109,11 +160,44 @@ func (h *host) want(on bool) error {
 	return nil
 }
 
-func (h *host) shouldRun() bool {
+func (h *host) wants() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.on
+}
+
+func (h *host) isEnding() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ending
+}
+
+func (h *host) setEnding(ending bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ending = ending
+}
+
+// shouldRun reports whether the VM should have power and is not held down.
+func (h *host) shouldRun() bool {
 	_, err := os.Stat(filepath.Join(h.dir, HoldFile))
-	return h.on && errors.Is(err, os.ErrNotExist)
+	return h.wants() && errors.Is(err, os.ErrNotExist)
+}
+
+// takeCycle reports once that a power cycle is wished.
+func (h *host) takeCycle() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	cycle := h.cycle
+	h.cycle = false
+	return cycle
+}
+
+func (h *host) notify() {
+	select {
+	case h.changed <- struct{}{}:
+	default:
+	}
 }
 
 // connected lets a VM run that waits before its first instruction: its
@@ -125,74 +209,4 @@ func (h *host) connected(ctx context.Context) {
 	if err := h.machine.Cont(ctx); err != nil {
 		h.log.Warn("VM does not go on", "err", err)
 	}
-}
-
-// run keeps the VM as it should be until ctx ends, and leaves it running then.
-func (h *host) run(ctx context.Context) error {
-	if h.machine == nil {
-		<-ctx.Done()
-		return nil
-	}
-	events := h.machine.Subscribe(64)
-	defer events.Cancel()
-	if err := h.machine.Adopt(ctx); err != nil && !errors.Is(err, power.ErrNotRunning) {
-		h.log.Warn("VM of an earlier run not adopted", "err", err)
-	}
-	h.door.SetPaused(h.machine.VMTimePaused())
-	pause, began := restartFirst, time.Now()
-	retry := time.NewTimer(0)
-	defer retry.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-h.start:
-			retry.Reset(0)
-		case <-retry.C:
-			if h.shouldRun() && !h.On() {
-				began = time.Now()
-				h.launch(ctx, retry, pause)
-			}
-		case e, ok := <-events.C():
-			if !ok {
-				return nil
-			}
-			if h.happened(ctx, e) {
-				if time.Since(began) > steady {
-					pause = restartFirst
-				}
-				retry.Reset(pause)
-				pause = min(2*pause, restartLast)
-			}
-		}
-	}
-}
-
-// launch starts the VM; one that cannot be started is tried again.
-func (h *host) launch(ctx context.Context, retry *time.Timer, pause time.Duration) {
-	if err := h.machine.Start(ctx); err != nil {
-		h.log.Error("VM not started", "err", err)
-		retry.Reset(pause)
-	}
-}
-
-// happened takes note of an event, and reports whether the VM crashed and
-// should be started again.
-func (h *host) happened(ctx context.Context, e power.Event) (crashed bool) {
-	h.log.Info("VM", "event", e.Kind, "state", e.State.String(), "guest", e.Guest, "reason", e.Reason)
-	h.door.SetPaused(h.machine.VMTimePaused())
-	switch e.Kind {
-	case power.EventShutdown:
-		// A guest that powered off stays off; it is not a crash.
-		if err := h.want(false); err != nil {
-			h.log.Error("VM's power state not stored", "err", err)
-		}
-	case power.EventStarted:
-		if len(h.door.Connected()) > 0 {
-			h.connected(ctx)
-		}
-	case power.EventExited:
-		return e.State == power.Crashed && h.shouldRun()
-	}
-	return false
 }

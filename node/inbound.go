@@ -13,9 +13,11 @@ func (c *Controller) Deliver(ctx context.Context, m ipmb.Message) {
 	case f.To != c.id.Addr:
 		c.log.Debug("frame for another", "frame", f.String())
 	case f.IsResponse():
-		c.bridge.requester.Deliver(m)
+		c.requester.Deliver(m)
 	case f.ToLUN == ipmb.LUNSMS:
-		c.bridge.forGuest(m)
+		if !c.software.ask(m) {
+			c.answer(ctx, m, ipmb.Response{Code: ipmb.ErrBusy})
+		}
 	default:
 		c.serve(ctx, m)
 	}
@@ -53,13 +55,17 @@ func (c *Controller) execute(ctx context.Context, m ipmb.Message) ipmb.Response 
 }
 
 func (c *Controller) answer(ctx context.Context, m ipmb.Message, r ipmb.Response) {
-	reply := ipmb.Message{ID: m.ID, Instance: m.Instance, Frame: m.Frame.Reply(r), Plane: m.Plane}
-	if m.Frame.From == c.id.Addr {
-		c.bridge.requester.Deliver(reply)
+	c.reply(ctx, ipmb.Message{ID: m.ID, Instance: m.Instance, Frame: m.Frame.Reply(r), Plane: m.Plane})
+}
+
+// reply sends an answer to whoever asked, which may be the own guest.
+func (c *Controller) reply(ctx context.Context, m ipmb.Message) {
+	if m.Frame.To == c.id.Addr {
+		c.requester.Deliver(m)
 		return
 	}
-	if err := c.out.Send(ctx, reply); err != nil {
-		c.log.Debug("answer not sent", "frame", reply.Frame.String(), "err", err)
+	if err := c.out.Send(ctx, m); err != nil {
+		c.log.Debug("answer not sent", "frame", m.Frame.String(), "err", err)
 	}
 }
 

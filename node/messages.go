@@ -30,6 +30,9 @@ const (
 	queueLimit = 256
 )
 
+// noLetter is no message: nothing was given to the guest that it may not have got.
+var noLetter = letter{slot: noSlot}
+
 // attention is what the message flags act on: the guest's door.
 type attention interface {
 	SetAttention(on bool)
@@ -41,17 +44,50 @@ type attention interface {
 // receive message queue and event message buffer. The attention line follows
 // the flags and the interrupts follow the enables, always.
 type messages struct {
-	save func(enables byte) error
+	save   func(enables byte) error
+	ledger *ledger
 
 	mu      sync.Mutex
 	line    attention
 	enables byte
-	queue   [][]byte // each: channel and privilege, then the message without its first address
-	event   []byte   // one SEL record, nil when the buffer is empty
+	queue   []letter
+	given   letter // the last one that the guest fetched; kept until it asks for the next
+	event   letter // one SEL record, without data when the buffer is empty
 }
 
-func newMessages(enables byte, save func(byte) error) *messages {
-	return &messages{enables: enables, save: save}
+// letter is one message for the guest: channel and privilege, then the message
+// without the address that it was sent to.
+type letter struct {
+	data []byte
+	slot int // in the ledger
+}
+
+func newMessages(enables byte, save func(byte) error, l *ledger) *messages {
+	return &messages{enables: enables, save: save, ledger: l, given: noLetter, event: noLetter}
+}
+
+// restore takes a record of an earlier process back.
+func (m *messages) restore(r record) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.kind == recordEvent {
+		m.event = letter{r.payload, r.slot}
+	} else {
+		m.queue = append(m.queue, letter{r.payload, r.slot})
+	}
+	m.signal()
+}
+
+// settle forgets the message that the guest fetched last: it has it.
+func (m *messages) settle() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.drop(&m.given)
+}
+
+func (m *messages) drop(l *letter) {
+	m.ledger.drop(l.slot)
+	*l = noLetter
 }
 
 // connect gives the mailbox its door.
@@ -75,7 +111,7 @@ func (m *messages) flags() (f byte) {
 	if len(m.queue) > 0 {
 		f |= flagQueue
 	}
-	if m.event != nil {
+	if m.event.data != nil {
 		f |= flagEventBuffer
 	}
 	return f
@@ -94,7 +130,8 @@ func (m *messages) push(f ipmb.Frame) bool {
 	if len(m.queue) >= queueLimit {
 		return false
 	}
-	m.queue = append(m.queue, append(raw[:1], raw[2:]...))
+	data := append(raw[:1], raw[2:]...)
+	m.queue = append(m.queue, letter{data, m.ledger.add(recordLetter, data)})
 	m.signal()
 	if m.line != nil && len(m.queue) > 1 {
 		m.line.Remind()
@@ -107,10 +144,10 @@ func (m *messages) push(f ipmb.Frame) bool {
 func (m *messages) bufferEvent(record []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.enables&enableEventBuffer == 0 || m.event != nil {
+	if m.enables&enableEventBuffer == 0 || m.event.data != nil {
 		return
 	}
-	m.event = bytes.Clone(record)
+	m.event = letter{bytes.Clone(record), m.ledger.add(recordEvent, record)}
 	m.signal()
 }
 
@@ -119,20 +156,6 @@ func (m *messages) logs() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.enables&enableSEL != 0
-}
-
-// pending gives a copy of the queue, and restore puts one back.
-func (m *messages) pending() [][]byte {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return append([][]byte(nil), m.queue...)
-}
-
-func (m *messages) restore(queue [][]byte) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.queue = append(queue, m.queue...)
-	m.signal()
 }
 
 func (m *messages) commands() []ipmb.Command {
@@ -181,10 +204,13 @@ func (m *messages) clearFlags(_ context.Context, req *ipmb.Request) ([]byte, err
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if req.Data[0]&flagQueue != 0 {
+		for i := range m.queue {
+			m.drop(&m.queue[i])
+		}
 		m.queue = nil
 	}
 	if req.Data[0]&flagEventBuffer != 0 {
-		m.event = nil
+		m.drop(&m.event)
 	}
 	m.signal()
 	return nil, nil
@@ -196,26 +222,29 @@ func (m *messages) getFlags(context.Context, *ipmb.Request) ([]byte, error) {
 	return []byte{m.flags()}, nil
 }
 
+// getMessage gives the oldest message. Should the node be killed before the
+// guest has it, the next process gives it again.
 func (m *messages) getMessage(context.Context, *ipmb.Request) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.drop(&m.given)
 	if len(m.queue) == 0 {
 		return nil, ipmb.ErrEmpty
 	}
-	out := m.queue[0]
+	m.given = m.queue[0]
 	m.queue = m.queue[1:]
 	m.signal()
-	return out, nil
+	return m.given.data, nil
 }
 
 func (m *messages) readEvent(context.Context, *ipmb.Request) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.event == nil {
+	if m.event.data == nil {
 		return nil, ipmb.ErrEmpty
 	}
-	out := m.event
-	m.event = nil
+	out := m.event.data
+	m.drop(&m.event)
 	m.signal()
 	return out, nil
 }

@@ -28,8 +28,8 @@ import (
 const (
 	storeFile   = "node.db"
 	consoleFile = "console.log"
+	ledgerFile  = "node.ledger"
 	vmDir       = "vm"
-	queueFile   = "queue.json"
 )
 
 // Options are what a node's surroundings give it.
@@ -43,6 +43,11 @@ type Options struct {
 	// Tap sees each frame that leaves for the bus, and each that came from it
 	// and was not fenced off; nil: nobody looks. It must not block.
 	Tap func(m ipmb.Message, arrives bool)
+	// Successor accepts the process that takes the node over; see
+	// ListenSuccessor. Nil for none. Run closes it.
+	Successor net.Listener
+	// Handover is what TakeOver gave; nil for a start of its own. Run owns it.
+	Handover *Handover
 }
 
 // Node is a controller with its doors and its VM.
@@ -50,6 +55,8 @@ type Node struct {
 	cfg        Config
 	log        *slog.Logger
 	db         *kv.DB
+	ledger     *ledger
+	left       []record // that were in the ledger
 	settings   settings
 	controller *Controller
 	door       *vm.Door
@@ -62,6 +69,7 @@ type Node struct {
 	out        wire
 	hub        tap.Hub
 	opt        Options
+	heir       *heir // nil until another process takes over
 }
 
 // New opens a node's state and builds it; Run gives it life.
@@ -85,6 +93,9 @@ func New(cfg Config, opt Options) (n *Node, err error) {
 		return nil, err
 	}
 	if n.settings, err = (store{n.db}).start(); err != nil {
+		return nil, err
+	}
+	if n.ledger, n.left, err = openLedger(filepath.Join(cfg.Dir, ledgerFile)); err != nil {
 		return nil, err
 	}
 	if err := n.openVM(); err != nil {
@@ -123,7 +134,9 @@ func (n *Node) saveWanted(on bool) error { return store{n.db}.saveWanted(on) }
 
 // connect builds the controller between its doors.
 func (n *Node) connect() (err error) {
-	p := parts{db: n.db, settings: n.settings, out: &n.out, vm: n.host, log: n.log}
+	p := parts{
+		db: n.db, ledger: n.ledger, left: n.left, settings: n.settings, out: &n.out, vm: n.host, log: n.log,
+	}
 	if !n.cfg.Standalone() {
 		if n.outbox, err = uplink.OpenOutbox(n.db); err != nil {
 			return err
@@ -184,38 +197,66 @@ func (n *Node) identity() Identity {
 	return id
 }
 
-// Run serves until ctx ends or a door fails. The VM goes on after it.
+// Run serves until ctx ends, a door fails, or another process takes over, which
+// is ErrHandedOver. The VM goes on after it.
 func (n *Node) Run(ctx context.Context) error {
-	if err := n.loadQueue(); err != nil {
-		n.log.Warn("receive queue of the last run not read", "err", err)
+	listeners, err := n.listen()
+	if err != nil {
+		return err
 	}
+	n.controller.Resume()
 	g, ctx := errgroup.WithContext(ctx)
-	for _, l := range n.cfg.Listen {
-		ln, err := l.open()
-		if err != nil {
-			return fmt.Errorf("listen for the VM: %w", err)
-		}
+	for _, ln := range listeners {
 		g.Go(func() error { return n.door.Serve(ctx, ln) })
 	}
-	if n.opt.VM != nil {
-		g.Go(func() error { return n.door.Serve(ctx, n.opt.VM) })
-	}
-	if n.cfg.VM != nil {
-		g.Go(func() error { return n.door.Dial(ctx, "unix", n.cfg.VM.VMSocket.Path) })
-	}
+	g.Go(func() error { return n.reachVM(ctx) })
 	g.Go(func() error { return n.host.run(ctx) })
+	if n.opt.Successor != nil {
+		g.Go(func() error { return n.awaitHeir(ctx, n.opt.Successor) })
+	}
 	if n.uplink != nil {
 		g.Go(func() error { return n.uplink.Run(ctx) })
 	}
-	err := g.Wait()
-	if errors.Is(err, context.Canceled) {
-		err = nil
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
 	}
-	return err
+	return nil
+}
+
+// listen opens the sockets for VMs that somebody else starts.
+func (n *Node) listen() (out []net.Listener, err error) {
+	for _, l := range n.cfg.Listen {
+		ln, err := l.open()
+		if err != nil {
+			for _, open := range out {
+				_ = open.Close()
+			}
+			return nil, fmt.Errorf("listen for the VM: %w", err)
+		}
+		out = append(out, ln)
+	}
+	if n.opt.VM != nil {
+		out = append(out, n.opt.VM)
+	}
+	return out, nil
+}
+
+// reachVM goes on with the connection that was handed over, and keeps one to
+// the VM that the node starts.
+func (n *Node) reachVM(ctx context.Context) error {
+	if h := n.opt.Handover; h != nil {
+		if err := n.door.Resume(ctx, h.state, h.file); err != nil {
+			n.log.Warn("VM's connection not taken over", "err", err)
+		}
+	}
+	if n.cfg.VM == nil {
+		return nil
+	}
+	return n.door.Dial(ctx, "unix", n.cfg.VM.VMSocket.Path)
 }
 
 // Close ends the doors so that the guest notices as little as can be, keeps
-// what waits for it, and lets go of the VM.
+// what waits for it, lets go of the VM, and hands over to who asked for that.
 func (n *Node) Close() error {
 	var all []error
 	if n.door != nil {
@@ -223,7 +264,6 @@ func (n *Node) Close() error {
 	}
 	if n.controller != nil {
 		n.controller.Close()
-		all = append(all, n.saveQueue())
 	}
 	if n.agent != nil {
 		all = append(all, n.agent.Close())
@@ -234,8 +274,15 @@ func (n *Node) Close() error {
 	if n.machine != nil {
 		all = append(all, n.machine.Close())
 	}
+	if n.ledger != nil {
+		all = append(all, n.ledger.close())
+	}
 	if n.db != nil {
 		all = append(all, n.db.Close())
+	}
+	if n.heir != nil {
+		all = append(all, n.heir.send())
+		n.heir = nil
 	}
 	return errors.Join(all...)
 }

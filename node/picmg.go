@@ -25,13 +25,6 @@ const (
 	keyPhysical   = 3
 )
 
-// payload is the power of the FRU's payload: the VM.
-type payload interface {
-	PowerOn(ctx context.Context) error
-	PowerOff(ctx context.Context) error
-	On() bool
-}
-
 // carrier is the ATCA side of a board's controller: FRU 0 and nothing more.
 type carrier struct {
 	self ipmb.Addr

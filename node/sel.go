@@ -54,7 +54,7 @@ func openSEL(db *kv.DB) (*localSEL, error) {
 		if err := b.Each(nil, s.loadRow); err != nil {
 			return err
 		}
-		return s.loadErased(tx)
+		return s.loadMeta(tx)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the SEL: %w", err)
@@ -75,20 +75,51 @@ func (s *localSEL) loadRow(key, value []byte) bool {
 	return true
 }
 
-func (s *localSEL) loadErased(tx *kv.Tx) error {
+// Of the log itself: how often something was erased, when last in Unix
+// nanoseconds (0: never), and whether a record was lost to a full log.
+const selMetaLen = 17
+
+func (s *localSEL) loadMeta(tx *kv.Tx) error {
 	b, err := tx.Bucket(bucketNode)
 	if err != nil {
 		return err
 	}
-	v, err := b.Get([]byte(keyErased))
-	if err != nil || len(v) != 16 {
+	v, err := b.Get([]byte(keySEL))
+	if err != nil || len(v) != selMetaLen {
 		return err
 	}
-	s.erased = binary.BigEndian.Uint64(v)
+	s.erased, s.overflow = binary.BigEndian.Uint64(v), v[16] != 0
 	if ns := int64(binary.BigEndian.Uint64(v[8:])); ns != 0 {
 		s.lastErase = time.Unix(0, ns)
 	}
 	return nil
+}
+
+func (s *localSEL) putMeta(tx *kv.Tx, erased uint64, at time.Time, overflow bool) error {
+	b, err := tx.Bucket(bucketNode)
+	if err != nil {
+		return err
+	}
+	v := make([]byte, selMetaLen)
+	binary.BigEndian.PutUint64(v, erased)
+	if !at.IsZero() {
+		binary.BigEndian.PutUint64(v[8:], uint64(at.UnixNano()))
+	}
+	if overflow {
+		v[16] = 1
+	}
+	return b.Put([]byte(keySEL), v)
+}
+
+// verify reads the whole log back from the disk.
+func (s *localSEL) verify() error {
+	return s.db.View(func(tx *kv.Tx) error {
+		b, err := tx.Bucket(bucketSEL)
+		if err != nil {
+			return err
+		}
+		return b.Each(nil, func(_, _ []byte) bool { return true })
+	})
 }
 
 func followingID(id uint16) uint16 {
@@ -98,6 +129,7 @@ func followingID(id uint16) uint16 {
 	return id + 1
 }
 
+// SELInfo implements mc.SELStore.
 func (s *localSEL) SELInfo(context.Context) (mc.SELInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,6 +140,7 @@ func (s *localSEL) SELInfo(context.Context) (mc.SELInfo, error) {
 	}, nil
 }
 
+// SELGet implements mc.SELStore.
 func (s *localSEL) SELGet(_ context.Context, id uint16) (e mc.SELEntry, next uint16, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,39 +177,57 @@ func (s *localSEL) find(id uint16) int {
 	return -1
 }
 
-// SELAdd stores a record under the next id; timestamped types get the SEL time.
+// SELAdd implements mc.SELStore.
 func (s *localSEL) SELAdd(_ context.Context, _ *ipmb.Request, e mc.SELEntry) (uint16, error) {
+	stored, err := s.add(e)
+	return stored.ID(), err
+}
+
+// add stores a record under the next id, and gives it as it is stored:
+// timestamped types get the SEL time.
+func (s *localSEL) add(e mc.SELEntry) (mc.SELEntry, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
+	for s.find(s.nextID) >= 0 {
+		s.nextID = followingID(s.nextID) // ids have come round, and this one was never deleted
+	}
 	e.Stamp(s.nextID, now)
 	row := selRow{s.nextKey, e}
 	full := len(s.rows) >= selCapacity
-	err := s.db.Update(func(tx *kv.Tx) error {
-		b, err := tx.Bucket(bucketSEL)
-		if err != nil {
-			return err
-		}
-		if full {
-			if err := b.Delete(selKey(s.rows[0].key)); err != nil {
-				return err
-			}
-		}
-		return b.Put(selKey(row.key), e[:])
-	})
-	if err != nil {
-		return 0, fmt.Errorf("store a SEL record: %w", err)
+	if err := s.db.Update(func(tx *kv.Tx) error { return s.insert(tx, row, full) }); err != nil {
+		return e, fmt.Errorf("store a SEL record: %w", err)
 	}
 	if full {
 		s.rows, s.overflow = s.rows[1:], true
 	}
 	s.rows = append(s.rows, row)
 	s.nextKey, s.nextID, s.lastAdd = s.nextKey+1, followingID(s.nextID), now
-	return e.ID(), nil
+	return e, nil
+}
+
+// insert puts a row into the file, in a full log instead of the oldest one.
+func (s *localSEL) insert(tx *kv.Tx, row selRow, full bool) error {
+	b, err := tx.Bucket(bucketSEL)
+	if err != nil {
+		return err
+	}
+	if full {
+		if err := b.Delete(selKey(s.rows[0].key)); err != nil {
+			return err
+		}
+	}
+	if full && !s.overflow {
+		if err := s.putMeta(tx, s.erased, s.lastErase, true); err != nil {
+			return err
+		}
+	}
+	return b.Put(selKey(row.key), row.entry[:])
 }
 
 func selKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
+// SELDelete implements mc.SELStore.
 func (s *localSEL) SELDelete(_ context.Context, _ *ipmb.Request, id uint16) (uint16, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,7 +236,7 @@ func (s *localSEL) SELDelete(_ context.Context, _ *ipmb.Request, id uint16) (uin
 		return 0, ipmb.ErrNotPresent
 	}
 	row := s.rows[i]
-	err := s.erase(func(tx *kv.Tx) error {
+	err := s.erase(s.overflow, func(tx *kv.Tx) error {
 		b, err := tx.Bucket(bucketSEL)
 		if err != nil {
 			return err
@@ -199,40 +250,37 @@ func (s *localSEL) SELDelete(_ context.Context, _ *ipmb.Request, id uint16) (uin
 	return row.entry.ID(), nil
 }
 
+// SELClear implements mc.SELStore.
 func (s *localSEL) SELClear(context.Context, *ipmb.Request) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.erase(func(tx *kv.Tx) error { return tx.Drop(bucketSEL) }); err != nil {
+	if err := s.erase(false, func(tx *kv.Tx) error { return tx.Drop(bucketSEL) }); err != nil {
 		return err
 	}
-	s.rows, s.overflow = nil, false
+	s.rows = nil
 	return nil
 }
 
 // erase runs f and notes the erasure, in one transaction.
-func (s *localSEL) erase(f func(*kv.Tx) error) error {
+func (s *localSEL) erase(overflow bool, f func(*kv.Tx) error) error {
 	at := s.now()
 	err := s.db.Update(func(tx *kv.Tx) error {
 		if err := f(tx); err != nil {
 			return err
 		}
-		b, err := tx.Bucket(bucketNode)
-		if err != nil {
-			return err
-		}
-		v := binary.BigEndian.AppendUint64(nil, s.erased+1)
-		return b.Put([]byte(keyErased), binary.BigEndian.AppendUint64(v, uint64(at.UnixNano())))
+		return s.putMeta(tx, s.erased+1, at, overflow)
 	})
 	if err != nil {
 		return fmt.Errorf("erase in the SEL: %w", err)
 	}
 	s.erased++
-	s.lastErase = at
+	s.lastErase, s.overflow = at, overflow
 	return nil
 }
 
 func (s *localSEL) now() time.Time { return time.Now().Add(s.offset) }
 
+// SELTime implements mc.SELStore.
 func (s *localSEL) SELTime(context.Context) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,8 +20,9 @@ const (
 	keyBoot     = "boot"
 	keyEnables  = "enables"
 	keyReceiver = "receiver"
-	keyErased   = "sel-erased"
+	keySEL      = "sel"
 	keyWanted   = "power"
+	keyRecord   = "sdr"
 )
 
 // store is what a node keeps on disk about itself.
@@ -85,6 +86,19 @@ func (o *settings) load(b *kv.Bucket) error {
 	}
 	o.boot++
 	return b.Put([]byte(keyBoot), binary.BigEndian.AppendUint64(nil, o.boot))
+}
+
+// get gives a setting, nil when there is none.
+func (s store) get(key string) (value []byte, err error) {
+	err = s.db.View(func(tx *kv.Tx) error {
+		b, err := tx.Bucket(bucketNode)
+		if err != nil {
+			return err
+		}
+		value, err = b.Get([]byte(key))
+		return err
+	})
+	return value, err
 }
 
 func (s store) put(key string, value []byte) error {

@@ -28,6 +28,7 @@ func (a *app) nodeVerb() *cobra.Command {
 		f          daemonFlags
 		c          node.Config
 		standalone bool
+		takeOver   bool
 		vms        []string
 		replicas   []string
 	)
@@ -52,11 +53,12 @@ With --standalone it is a plain server's BMC without a shelf or certificates.`,
 			if err != nil {
 				return problem.Usagef("%v", err)
 			}
-			return runNode(cmd.Context(), cfg, log)
+			return runNode(cmd.Context(), cfg, takeOver, log)
 		},
 	}
 	f.add(cmd)
 	fl := cmd.Flags()
+	fl.BoolVar(&takeOver, "take-over", false, "replace the node that runs with this configuration; its guest sees no interruption")
 	fl.BoolVar(&standalone, "standalone", false, "a server's BMC: no shelf, no certificates")
 	fl.IntVar(&c.Slot, "slot", 0, "the slot; its IPMB address is 0x80 + 2×slot")
 	fl.StringVar(&c.Name, "name", "", "the node's name")
@@ -120,14 +122,31 @@ func overlay(cmd *cobra.Command, file, flags node.Config) node.Config {
 	return file
 }
 
-// runNode is a daemon with one node.
-func runNode(ctx context.Context, cfg node.Config, log *slog.Logger) error {
-	dial, err := nodeDialer(cfg)
-	if err != nil {
+// runNode is a daemon with one node. With takeOver it goes on where the one
+// that runs stops, if one does.
+func runNode(ctx context.Context, cfg node.Config, takeOver bool, log *slog.Logger) error {
+	opt := node.Options{Log: log}
+	var err error
+	if opt.Dial, err = nodeDialer(cfg); err != nil {
 		return err
 	}
+	if takeOver {
+		if opt.Handover, err = node.TakeOver(ctx, cfg); err != nil {
+			log.Warn("starting without the running node's connection to its VM", "err", err)
+		}
+		defer opt.Handover.Close()
+	}
+	if opt.Successor, err = node.ListenSuccessor(cfg); err != nil {
+		return fmt.Errorf("node %s: %w", cfg.Name, err)
+	}
+	defer opt.Successor.Close()
 	defer notify("STOPPING=1")
-	return serveNode(ctx, cfg, node.Options{Log: log, Dial: dial}, func() { notify("READY=1") })
+	err = serveNode(ctx, cfg, opt, func() { notify("READY=1") })
+	if errors.Is(err, node.ErrHandedOver) {
+		log.Info("handed over")
+		return nil
+	}
+	return err
 }
 
 // serveNode serves until ctx ends: API first, so that the node can be asked

@@ -15,7 +15,7 @@ import (
 // runs the daemon and root are admins, named "uid-N" and without a cluster;
 // anybody else whom the socket's mode lets in has no identity.
 func callerOf(conn *net.UnixConn) (trust.Identity, error) {
-	uid, err := peerUID(conn)
+	uid, err := PeerUID(conn)
 	if err != nil {
 		return trust.Identity{}, fmt.Errorf("who calls on %s: %w", conn.LocalAddr(), err)
 	}
@@ -29,7 +29,9 @@ func localIdentity(caller uint32, daemon int) trust.Identity {
 	return trust.Identity{Role: trust.Admin, Name: fmt.Sprintf("uid-%d", caller)}
 }
 
-func peerUID(conn *net.UnixConn) (uint32, error) {
+// PeerUID is the user at the other end of a Unix socket, as it was when it
+// connected (SO_PEERCRED, unix(7)).
+func PeerUID(conn *net.UnixConn) (uint32, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return 0, err
