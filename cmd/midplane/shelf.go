@@ -97,6 +97,7 @@ func overlayShelf(cmd *cobra.Command, file, flags shelf.Config) shelf.Config {
 
 // runShelf serves until ctx ends; a leader hands over first.
 func runShelf(ctx context.Context, cfg shelf.Config, log *slog.Logger) error {
+	frugal()
 	r, err := shelf.Open(cfg, shelf.Options{Log: log, Serve: serveReplica})
 	if err != nil {
 		return err
