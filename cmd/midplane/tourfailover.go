@@ -54,6 +54,9 @@ func showFailover(t *tour, ctx context.Context) error {
 	}
 	acknowledged := int(said.Writes) - len(said.Unsure)
 	_ = log.await(settleLimit, nil, func() bool { return len(records.found) >= acknowledged }) // what is missing then is counted
+	if err := log.settle(ctx, settleLimit); err != nil {
+		return err
+	}
 	verdict := records.judge(said)
 	fmt.Fprintf(t.out, "\n%s\n", verdict.text(said))
 	if err := verdict.err(said); err != nil {

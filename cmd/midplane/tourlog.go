@@ -15,6 +15,8 @@ type tourLog struct {
 	stop    context.CancelFunc
 	done    chan struct{}
 	arrived chan eventView
+	shelf   string
+	last    uint64          // id of the newest event that await has taken
 	take    func(eventView) // called by await for every event
 }
 
@@ -34,7 +36,7 @@ func openTourLog(ctx context.Context, t *tour) (*tourLog, error) {
 	if len(old) > 0 {
 		r.After = old[len(old)-1].ID
 	}
-	l := &tourLog{open: rs, done: make(chan struct{}), arrived: make(chan eventView)}
+	l := &tourLog{open: rs, shelf: t.lab.Name, last: r.After, done: make(chan struct{}), arrived: make(chan eventView)}
 	ctx, l.stop = context.WithCancel(ctx)
 	go func() {
 		defer close(l.done)
@@ -65,6 +67,7 @@ func (l *tourLog) await(limit time.Duration, wake <-chan struct{}, enough func()
 	for !enough() {
 		select {
 		case e := <-l.arrived:
+			l.last = e.ID
 			l.take(e)
 		case <-wake:
 			wake = nil
@@ -75,4 +78,15 @@ func (l *tourLog) await(limit time.Duration, wake <-chan struct{}, enough func()
 		}
 	}
 	return nil
+}
+
+// settle takes all that is in the log now: what there is too much of would
+// come last.
+func (l *tourLog) settle(ctx context.Context, limit time.Duration) error {
+	rest, err := l.open.eventsAfter(ctx, &v1.ListEventsRequest{Shelf: l.shelf, After: l.last})
+	if err != nil || len(rest) == 0 {
+		return err
+	}
+	end := rest[len(rest)-1].ID
+	return l.await(limit, nil, func() bool { return l.last >= end })
 }
