@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/midplane-project/midplane/internal/tap"
 	"github.com/midplane-project/midplane/internal/version"
@@ -80,9 +81,10 @@ func (n *Node) Status() *midplanev1.NodeStatusResponse {
 		Name: n.cfg.Name, Shelf: n.cfg.Shelf, Address: uint32(n.cfg.Addr()), SystemInterface: n.cfg.Interface,
 		Profile: n.cfg.Profile, VmState: n.VMState(), VmLink: len(n.door.Connected()) > 0,
 		Instance: n.settings.instance[:], Boot: n.settings.boot, Version: version.Get(),
-		SystemGuid: guid[:],
+		SystemGuid: guid[:], Pid: int32(os.Getpid()),
 	}
 	if n.machine != nil {
+		s.VmPid = int32(n.machine.PID())
 		s.CommandLine, _ = power.Args(*n.cfg.VM) // of a spec that has started before
 	}
 	if n.uplink != nil {
