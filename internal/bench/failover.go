@@ -9,8 +9,10 @@ import (
 	"github.com/midplane-project/midplane/ipmb"
 )
 
-// failoverWindow is how many requests each guest keeps in flight at 0x20.
-const failoverWindow = 16
+const (
+	fakeCallers    = 2  // fake guests that ask 0x20
+	failoverWindow = 16 // requests that each of them keeps in flight
+)
 
 // failover kills the leader again and again while two guests ask 0x20, half of
 // it with side effects, and measures the time until the first answer to a
@@ -19,12 +21,34 @@ func (b *bench) failover(ctx context.Context) error {
 	if b.failovers == 0 {
 		return nil
 	}
-	s, err := b.stand(ctx, order{replicas: 3, nodes: 2})
+	o := order{replicas: 3, nodes: fakeCallers}
+	if b.guests {
+		vm, err := b.machines(ctx, fakeCallers)
+		if err != nil {
+			return err
+		}
+		o.vm, o.nodes = vm, fakeCallers+len(realInterfaces)
+	}
+	s, err := b.stand(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	c, err := s.callers(ctx, failoverWindow)
+	var real *crew
+	if b.guests {
+		real, err = s.crew(ctx, s.nodes[fakeCallers:])
+		defer real.close()
+		if err != nil {
+			return err
+		}
+	}
+	return b.kill(ctx, s, real)
+}
+
+// kill kills leaders while the callers, and the real guests if there are any,
+// are at work.
+func (b *bench) kill(ctx context.Context, s *stand, real *crew) error {
+	c, err := s.callers(ctx, fakeCallers, failoverWindow)
 	if err != nil {
 		return err
 	}
@@ -33,16 +57,27 @@ func (b *bench) failover(ctx context.Context) error {
 	if err = errors.Join(err, cerr); err != nil {
 		return err
 	}
-	b.addFailover(took, inFlight, t, "fake")
-	return nil
-}
-
-func (b *bench) addFailover(took sample, inFlight int, t tally, guests string) {
+	kind := "fake"
+	if real != nil {
+		kind = "fake, beside real ones"
+	}
 	b.report.add(&measurement{
-		Name: "Leader killed, until the first answer at 0x20", Unit: millis, Guests: guests, Midplane: summarise(millis, took),
+		Name: "Leader killed, until the first answer at 0x20", Unit: millis, Guests: kind, Midplane: summarise(millis, took),
 		Required: []bound{atMost("p99", 1000)}, Stretch: []bound{atMost("p99", 500)},
 		Note: fmt.Sprintf("slowest %s ms", number(in(millis, took.quantile(1)))),
 	})
+	b.addFailed(t, inFlight, kind)
+	if real == nil {
+		return nil
+	}
+	if t, err = real.end(); err != nil {
+		return err
+	}
+	b.addFailed(t, len(took)*loopInFlight*len(realInterfaces), "real")
+	return nil
+}
+
+func (b *bench) addFailed(t tally, inFlight int, guests string) {
 	b.report.add(&measurement{
 		Name: "Requests failed while leaders were killed", Unit: "requests", Guests: guests,
 		Midplane: &summary{P50: float64(t.failed), Trials: t.sent}, Required: []bound{atMost("p50", 0)},
@@ -57,9 +92,9 @@ type callers struct {
 	ended chan error
 }
 
-func (s *stand) callers(ctx context.Context, window int) (*callers, error) {
-	c := &callers{ended: make(chan error, len(s.nodes))}
-	for i := range s.nodes {
+func (s *stand) callers(ctx context.Context, n, window int) (*callers, error) {
+	c := &callers{ended: make(chan error, n)}
+	for i := range n {
 		g, err := s.bridges(ctx, i+1, ipmb.AddrShelfManager)
 		if err != nil {
 			return nil, err

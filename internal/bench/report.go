@@ -114,8 +114,8 @@ func (r *report) add(m *measurement) {
 
 func (m *measurement) title() string {
 	var notes []string
-	if m.Guests == "real" {
-		notes = append(notes, "real guests")
+	if strings.Contains(m.Guests, "real") {
+		notes = append(notes, m.Guests+" guests")
 	}
 	if m.Pinned {
 		notes = append(notes, "pinned")

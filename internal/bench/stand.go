@@ -27,8 +27,8 @@ type order struct {
 	nodes    int
 	compact  bool // all of it in one process
 	env      []string
-	spare    int // certificates for slots after the nodes'
-	vm       func(slot int) *power.Spec
+	spare    int                                  // certificates for slots after the nodes'
+	vm       func(s *stand, slot int) *power.Spec // nil, or gives nil: the slot's guest is fake
 }
 
 // stand is a shelf for measurements: replicas and nodes as processes of their
@@ -158,8 +158,9 @@ func (s *stand) node(slot int) (node.Config, error) {
 		PKI: s.path("pki"), Cluster: s.cluster, API: d.api,
 	}
 	if s.order.vm != nil {
-		c.VM = s.order.vm(slot)
-	} else {
+		c.VM = s.order.vm(s, slot)
+	}
+	if c.VM == nil {
 		c.Listen = []node.Listen{{Address: d.vm}}
 	}
 	for i, r := range s.replicas {
