@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,7 +43,7 @@ decodes. Passwords and keys are masked. Without -w Wireshark is started.`,
 			}
 			ctx, cancel := limited(cmd.Context(), limits.during)
 			defer cancel()
-			out, finish, err := a.captureOutput(ctx, file)
+			out, finish, err := a.captureOutput(file)
 			if err != nil {
 				return err
 			}
@@ -60,10 +61,10 @@ decodes. Passwords and keys are masked. Without -w Wireshark is started.`,
 }
 
 // captureOutput opens where the capture goes; finish closes it.
-func (a *app) captureOutput(ctx context.Context, file string) (out io.Writer, finish func() error, err error) {
+func (a *app) captureOutput(file string) (out io.Writer, finish func() error, err error) {
 	switch file {
 	case "":
-		return startWireshark(ctx)
+		return startWireshark()
 	case "-":
 		if f, ok := a.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 			return nil, nil, problem.Usagef("a capture is no text: send it to a file or a program, such as | wireshark -k -i -")
@@ -77,9 +78,9 @@ func (a *app) captureOutput(ctx context.Context, file string) (out io.Writer, fi
 	return f, f.Close, nil
 }
 
-// startWireshark starts Wireshark reading from a pipe. Its end is the
-// capture's end; the capture's end leaves it open for its reader.
-func startWireshark(ctx context.Context) (io.Writer, func() error, error) {
+// startWireshark starts Wireshark reading from a pipe. It stays open when the
+// capture ends: its person has not looked at everything yet.
+func startWireshark() (io.Writer, func() error, error) {
 	path, err := exec.LookPath("wireshark")
 	if err != nil {
 		return nil, nil, &problem.Error{
@@ -87,8 +88,9 @@ func startWireshark(ctx context.Context) (io.Writer, func() error, error) {
 			Do: "write a file with -w FILE, or install wireshark",
 		}
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), path, wiresharkArgs...)
+	cmd := exec.Command(path, wiresharkArgs...)
 	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt is for the capture
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, nil, err
@@ -96,7 +98,7 @@ func startWireshark(ctx context.Context) (io.Writer, func() error, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, nil, fmt.Errorf("start Wireshark: %w", err)
 	}
-	return in, func() error { return errors.Join(in.Close(), cmd.Wait()) }, nil
+	return in, func() error { return errors.Join(in.Close(), cmd.Process.Release()) }, nil
 }
 
 // capture writes until ctx ends and gives the number of messages.
@@ -113,6 +115,9 @@ func (a *app) capture(ctx context.Context, l *lab.Lab, targets []string, count i
 		n++
 		return writeEntry(file, e)
 	}, a.warn)
+	if errors.Is(err, syscall.EPIPE) {
+		return n, nil // Wireshark was closed
+	}
 	return n, err
 }
 

@@ -69,7 +69,11 @@ func (a *app) console(ctx context.Context, d daemon, first *v1.ConsoleRequest) e
 			leave()
 		}
 	}()
-	return a.showConsole(ctx, d, stream)
+	err = a.showConsole(ctx, d, stream)
+	if terminal {
+		fmt.Fprint(a.err, "\r\n")
+	}
+	return err
 }
 
 // typeKeys sends what is typed. It reports whether the person left; the end of

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,6 +45,43 @@ func TestExec(t *testing.T) {
 	}
 	if got := s.feed(strings.Repeat("x", inputLimit+1), "exec", "blade1", "-i", "--", "cat"); got.code != 125 || !strings.Contains(got.err, "midplane cp") {
 		t.Errorf("too much input: %+v", got)
+	}
+}
+
+// A followed SEL goes on where it was, also after it was cleared.
+func TestFollowSEL(t *testing.T) {
+	s := newFakeShelf(t)
+	n := s.node("blade1")
+	record := func(id byte) []byte { return append([]byte{id, 0, 0xE0, id}, make([]byte, 12)...) }
+	n.sel = [][]byte{record(1), record(2)}
+	l, err := s.lab.ResolveTarget("blade1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := openSEL(s.lab, l)
+	defer log.close()
+	for _, step := range []struct {
+		sel  [][]byte
+		want []uint16
+	}{
+		{[][]byte{record(1), record(2)}, []uint16{1, 2}},
+		{[][]byte{record(1), record(2)}, nil},
+		{[][]byte{record(1), record(2), record(3), record(4)}, []uint16{3, 4}},
+		{[][]byte{record(1)}, []uint16{1}},
+		{nil, nil},
+	} {
+		n.sel = step.sel
+		got, err := log.more(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []uint16
+		for _, r := range got {
+			ids = append(ids, r.ID)
+		}
+		if !slices.Equal(ids, step.want) {
+			t.Errorf("%d records: read %v, want %v", len(step.sel), ids, step.want)
+		}
 	}
 }
 

@@ -76,6 +76,7 @@ func (a *app) showSEL(ctx context.Context, l *lab.Lab, t lab.Target, o selOption
 	if !o.follow && a.format != formatTable {
 		return a.print(old, nil)
 	}
+	said := trouble(nil) // of what stands in the way
 	for {
 		for _, e := range old {
 			if err := a.emit(e, e.lines(o.verbose)); err != nil {
@@ -90,10 +91,19 @@ func (a *app) showSEL(ctx context.Context, l *lab.Lab, t lab.Target, o selOption
 			return nil
 		case <-time.After(selPoll):
 		}
-		if old, err = log.more(ctx); err != nil && ctx.Err() == nil {
-			fmt.Fprintln(a.err, "midplane: "+explain(err)) // it may come back: follow until interrupted
+		old, err = log.more(ctx)
+		if text := trouble(err); text != said && ctx.Err() == nil { // it may come back: follow until interrupted
+			said = text
+			fmt.Fprintln(a.err, "midplane: "+text)
 		}
 	}
+}
+
+func trouble(err error) string {
+	if err == nil {
+		return "reading goes on"
+	}
+	return explain(err)
 }
 
 func selOf(r sel.Record) selView {

@@ -28,7 +28,7 @@ fails if a command does, or if the loss of the leader costs a single request.
 It leaves the shelf running.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			t := &tour{app: a, step: step, enter: bufio.NewReader(a.in), start: time.Now(), do: runApp}
+			t := &tour{app: a, named: a.shelf != "", step: step, enter: bufio.NewReader(a.in), start: time.Now(), do: runApp}
 			return t.take(cmd.Context())
 		},
 	}
@@ -41,6 +41,7 @@ func runApp(ctx context.Context, a *app, args []string) int { return a.execute(c
 // tour is one walk through a shelf.
 type tour struct {
 	*app
+	named bool // the person said which shelf
 	step  bool
 	enter *bufio.Reader
 	start time.Time
@@ -105,12 +106,17 @@ func (t *tour) run(ctx context.Context, args ...string) (string, error) {
 }
 
 // prompt prints a command line.
-func (t *tour) prompt(args []string) { fmt.Fprintf(t.out, "$ midplane %s\n", quoteAll(args)) }
+func (t *tour) prompt(args []string) {
+	if t.named {
+		args = t.withShelf(args)
+	}
+	fmt.Fprintf(t.out, "$ midplane %s\n", quoteAll(args))
+}
 
 // runQuietly runs a command whose line has been printed.
 func (t *tour) runQuietly(ctx context.Context, out io.Writer, args ...string) (string, error) {
-	var text, mistake bytes.Buffer
-	sub := &app{in: strings.NewReader(""), out: io.MultiWriter(out, &text), err: io.MultiWriter(t.err, &mistake), shelf: t.shelf}
+	var text bytes.Buffer
+	sub := &app{in: strings.NewReader(""), out: io.MultiWriter(out, &text), err: t.err}
 	if code := t.do(ctx, sub, t.withShelf(args)); code != 0 {
 		return text.String(), fmt.Errorf("midplane %s: exit code %d", quoteAll(args), code)
 	}

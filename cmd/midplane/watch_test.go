@@ -171,6 +171,35 @@ func TestCaptureWithoutWireshark(t *testing.T) {
 	}
 }
 
+// Without -w what is seen goes to Wireshark.
+func TestCaptureStartsWireshark(t *testing.T) {
+	s := newFakeShelf(t)
+	traced(t, s)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "got")
+	writeFile(t, filepath.Join(dir, "wireshark"), "#!/bin/sh\n/bin/cat >"+file+".new\necho \"$@\" >>"+file+".new\n/bin/mv "+file+".new "+file+"\n")
+	if err := os.Chmod(filepath.Join(dir, "wireshark"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir)
+	if got := s.run("capture", "--count", "4"); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	for {
+		data, err := os.ReadFile(file)
+		if err == nil {
+			if !strings.HasPrefix(string(data), "\xd4\xc3\xb2\xa1") || !strings.HasSuffix(string(data), strings.Join(wiresharkArgs, " ")+"\n") {
+				t.Errorf("%q", data)
+			}
+			return
+		}
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
 // countingWriter ends something after so many lines.
 type countingWriter struct {
 	mu   sync.Mutex
