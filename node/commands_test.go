@@ -1,0 +1,213 @@
+package node
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/midplane-project/midplane/ipmb"
+)
+
+// row is one exchange: who asks what, and the answer with its completion code.
+// An x stands for any hex digit.
+type row struct{ by, ask, want string }
+
+const (
+	byGuest = "guest"
+	byShelf = "shelf"
+)
+
+// commandRows has at least one exchange for each command, in order: later ones
+// see what earlier ones did.
+var commandRows = []row{
+	{byGuest, "00 00", "00 04 00 82 82 82"},
+	{byGuest, "00 01", "00 20 00 00"},
+	{byGuest, "00 02 06", "cc"},
+	{byGuest, "00 02", "c7"},
+	{byShelf, "04 00 20 00", "00"},
+	{byGuest, "04 01", "00 20 00"},
+	{byShelf, "04 00 21 00", "cc"},
+	{byGuest, "04 02 41 04 02 30 01 57 ff ff", "00"}, // ipmitool event 1
+	{byGuest, "04 02 04 02 30 01 57 ff ff", "c7"},
+	{byShelf, "04 02 04 02 30 01 57 ff ff", "00"},
+	{byShelf, "04 02 41 04 02 30 01 57 ff ff", "c7"},
+	{byGuest, "06 01", "00 20 01 00 10 02 b6 00 00 00 00 00 00 00 00 00"},
+	{byGuest, "06 04", "00 55 00"},
+	{byGuest, "06 08", "00 xx xx xx xx xx xx xx xx xx xx xx xx xx xx xx xx"},
+	{byGuest, "06 37", "00 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f"},
+	{byGuest, "06 2f", "00 08"},
+	{byGuest, "06 2e 0f", "00"},
+	{byGuest, "06 2e 10", "cc"},
+	{byShelf, "06 2e 0f", "d4"},
+	{byShelf, "06 2f", "00 0f"},
+	{byGuest, "06 30 08", "00"},
+	{byGuest, "06 31", "00 00"},
+	{byGuest, "06 33", "80"},
+	{byGuest, "06 34 00 84 18 64 20 02 01 dd", "00"},    // as Linux sends it
+	{byGuest, "06 34 00 00 84 18 64 20 08 01 d7", "00"}, // broadcast
+	{byGuest, "06 34 00 84 18 64 20 02 01 de", "cc"},    // checksum
+	{byGuest, "06 34 01 84 18 64 20 02 01 dd", "cc"},    // another channel
+	{byGuest, "06 34 00 84 18", "c7"},
+	{byGuest, "06 35", "80"},
+	{byGuest, "06 41 00 40", "00 22 04"},
+	{byGuest, "06 41 00 00", "cc"},
+	{byGuest, "06 42 00", "00 00 01 01 00 f2 1b 00 00 00"},
+	{byGuest, "06 42 0e", "00 0f 0c 05 00 f2 1b 00 ff ff"},
+	{byGuest, "06 42 07", "cc"},
+	{byGuest, "0a 20", "00 51 01 00 00 00 xx xx xx xx xx xx xx xx 23"},
+	{byGuest, "0a 21", "00 02 00 10 00 00 00 00 00 0f"},
+	{byGuest, "0a 22", "00 xx xx"},
+	{byGuest, "0a 23 00 00 00 00 00 ff", "00 ff ff 01 00 51 12 11 82 00 00 b6 00 00 00 a0 60 00 c6 62 6c 61 64 65 31"},
+	{byGuest, "0a 40", "00 51 02 00 xx xx xx xx xx xx xx xx xx xx 0b"},
+	{byGuest, "0a 41", "00 00 10 10 00 fe 0f fe 0f 01"},
+	{byGuest, "0a 42", "00 01 00"},
+	{byGuest, "0a 43 00 00 00 00 00 ff", "00 02 00 01 00 02 xx xx xx xx 41 00 04 02 30 01 57 ff ff"},
+	{byGuest, "0a 43 00 00 ff ff 00 ff", "00 ff ff 02 00 02 xx xx xx xx 20 00 04 02 30 01 57 ff ff"},
+	{byGuest, "0a 44 00 00 f0 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d", "00 03 00"},
+	{byGuest, "0a 46 00 00 03 00", "00 03 00"},
+	{byGuest, "0a 46 00 00 03 00", "cb"},
+	{byGuest, "0a 47 01 00 43 4c 52 aa", "c5"}, // the deletion cancelled the reservation
+	{byGuest, "0a 47 02 00 43 4c 52 aa", "00 01"},
+	{byGuest, "0a 48", "00 xx xx xx xx"},
+	{byGuest, "0a 49 00 00 00 60", "00"},
+	{byGuest, "0a 48", "00 00 00 00 60"},
+	{byGuest, "2c 00 00", "00 00 32 00 00"},
+	{byGuest, "2c 01 00", "00 00 41 82 ff 00 01 00"},
+	{byGuest, "2c 01 00 00 01 82", "00 00 41 82 ff 00 01 00"},
+	{byGuest, "2c 01 00 00 00 41", "00 00 41 82 ff 00 01 00"},
+	{byGuest, "2c 01 00 00 03 01 00", "00 00 41 82 ff 00 01 00"},
+	{byGuest, "2c 01 00 00 01 84", "c9 00"},
+	{byGuest, "2c 01 00 01", "cb 00"},
+	{byGuest, "2c 01 00 00 01", "c7 00"},
+	{byGuest, "2c 11 00 00 00 00", "00 00"}, // Linux ipmi_poweroff
+	{byGuest, "2c 11 00 00 01 00", "d4 00"}, // raising it is the shelf's
+	{byShelf, "2c 11 00 00 01 00", "00 00"},
+	{byShelf, "2c 11 00 00 ff 00", "00 00"},
+	{byShelf, "2c 11 00 00 02 00", "c9 00"},
+	{byShelf, "2c 11 00 01 00 00", "cb 00"},
+	{byGuest, "06 99", "c1"},
+}
+
+func TestCommands(t *testing.T) {
+	for _, profile := range []string{ProfileATCA, ProfileServer} {
+		t.Run(profile, func(t *testing.T) {
+			b := newBoard(t, profile)
+			tested := make(map[ipmb.CommandID]bool)
+			for _, r := range commandRows {
+				raw := unhex(t, r.ask)
+				body, _, _ := ipmb.SplitBody(ipmb.NetFn(raw[0]), raw[2:])
+				tested[ipmb.CommandID{NetFn: ipmb.NetFn(raw[0]), Body: body, Cmd: ipmb.Cmd(raw[1])}] = true
+				ask, want := b.guest, r.want
+				if r.by == byShelf {
+					ask = b.shelf
+				}
+				if profile == ProfileServer {
+					want = asServer(r)
+				}
+				if got := ask(r.ask); !matches(got, want) {
+					t.Errorf("%s asks %s: %s, want %s", r.by, r.ask, got, want)
+				}
+			}
+			for _, c := range b.Commands() {
+				if !tested[ipmb.CommandID{NetFn: c.NetFn, Body: c.Body, Cmd: c.Cmd}] {
+					t.Errorf("%s (%02x/%02x) has no exchange in the table", c.Name, uint8(c.NetFn), uint8(c.Cmd))
+				}
+				if c.Ref == "" || c.Privilege == ipmb.PrivilegeNone && c.Name != "Get System GUID" {
+					t.Errorf("%s: reference %q, privilege %v", c.Name, c.Ref, c.Privilege)
+				}
+			}
+		})
+	}
+}
+
+// asServer gives what a server's BMC answers: no PICMG command, and another
+// entity in its locator.
+func asServer(r row) string {
+	if strings.HasPrefix(r.ask, "2c") {
+		return "c1"
+	}
+	return strings.ReplaceAll(r.want, "a0 60", "07 01")
+}
+
+func matches(got, want string) bool {
+	if len(got) != len(want) {
+		return false
+	}
+	for i := range want {
+		if want[i] != 'x' && want[i] != got[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// What a command of a guest's does to its own VM.
+func TestOwnPower(t *testing.T) {
+	for _, c := range []struct{ ask, want string }{
+		{"00 02 00", "off"},
+		{"00 02 01", "on"},
+		{"00 02 02", "cycle"},
+		{"00 02 03", "reset"},
+		{"00 02 04", "nmi"},
+		{"00 02 05", "graceful shutdown"},
+		{"2c 11 00 00 00 00", "off"},
+		{"2c 11 00 00 ff 00", ""},
+		{"2c 11 00 00 01 00", ""},
+	} {
+		b := newBoard(t, ProfileATCA)
+		b.guest(c.ask)
+		if got := strings.Join(b.vm.took(), " "); got != c.want {
+			t.Errorf("%s: did %q, want %q", c.ask, got, c.want)
+		}
+	}
+}
+
+func TestPowerThatCannotBe(t *testing.T) {
+	b := newBoard(t, ProfileServer)
+	b.vm.fail = ErrVMOff
+	if got := b.guest("00 02 03"); got != "d5" {
+		t.Errorf("reset of a VM that is off: %s", got)
+	}
+	b.vm.on = true
+	if got := b.guest("00 01"); got != "00 21 00 00" {
+		t.Errorf("status of a VM that is on: %s", got)
+	}
+}
+
+// Whoever speaks over the bus and is not the shelf is operator at most, and
+// what guests say is checked here again.
+func TestDeliveredPrivilege(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		from    ipmb.Addr
+		speaker ipmb.Speaker
+		ask     ipmb.Frame
+		want    ipmb.CompletionCode
+	}{
+		{"shelf sets the receiver", 0x20, ipmb.SpeakerController, request(self, 0, 4, 0, 0x20, 0), ipmb.OK},
+		{"a neighbour does not", other, ipmb.SpeakerController, request(self, 0, 4, 0, 0x84, 0), ipmb.ErrPrivilege},
+		{"a guest does not", other, ipmb.SpeakerGuest, request(self, 0, 4, 0, 0x84, 0), ipmb.ErrPrivilege},
+		{"not even by way of the shelf", 0x20, ipmb.SpeakerGuest, request(self, 0, 4, 0, 0x84, 0), ipmb.ErrPrivilege},
+		{"a guest reads", other, ipmb.SpeakerGuest, request(self, 0, 0x0A, 0x40), ipmb.OK},
+		{"a guest does not clear", other, ipmb.SpeakerGuest, request(self, 0, 0x0A, 0x47, 1, 0, 'C', 'L', 'R', 0xAA), ipmb.ErrPrivilege},
+		{"nor power off", other, ipmb.SpeakerGuest, request(self, 0, 0, 2, 0), ipmb.ErrPrivilege},
+		{"nor take power", other, ipmb.SpeakerGuest, request(self, 0, 0x2C, 0x11, 0, 0, 0, 0), ipmb.ErrPrivilege},
+		{"nor read its messages", other, ipmb.SpeakerController, request(self, 0, 6, 0x33), ipmb.ErrPrivilege},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBoard(t, ProfileATCA)
+			c.ask.From = c.from
+			b.Deliver(t.Context(), ipmb.Message{
+				ID: 7, Instance: "other", Frame: c.ask,
+				Origin: ipmb.Origin{Speaker: c.speaker, Privilege: ipmb.PrivilegeAdmin},
+			})
+			got := b.bus.wait(t, 1)[0]
+			r, ok := got.Frame.Response()
+			if !ok || r.Code != c.want || got.ID != 7 || got.Instance != "other" || got.Frame.To != c.from {
+				t.Errorf("answer %s (id %d of %s), want %v", got.Frame, got.ID, got.Instance, c.want)
+			}
+			if calls := b.vm.took(); len(calls) > 0 {
+				t.Errorf("did %q", calls)
+			}
+		})
+	}
+}
