@@ -77,7 +77,8 @@ func (l *Lab) vmSpec(n topology.Node) (power.Spec, error) {
 	q := n.QEMU
 	s := power.Spec{
 		Name: n.Name, UUID: l.VMUUID(n.Name), Binary: q.Binary, Machine: q.Machine, Accel: q.Accel,
-		MemoryMiB: q.Memory, SMP: q.CPUs, Kernel: q.Kernel, Initrd: q.Initrd, Append: q.Append, Extra: q.Extra,
+		MemoryMiB: q.Memory, SMP: q.CPUs, Kernel: q.Kernel, Initrd: q.Initrd, Append: q.Append,
+		Extra:           append([]string(nil), q.Extra...), // none is nil, however the file says so: it is part of the hash
 		SystemInterface: power.SystemInterface(n.Interface), SlaveAddr: uint8(n.Addr()),
 		VMSocket:  power.VMSocket{Path: l.VMSocket(n), Server: true},
 		QMPSocket: l.socket(n.Name, "qmp"), AgentSocket: l.socket(n.Name, "agent"), ConsoleSocket: l.socket(n.Name, "console"),
