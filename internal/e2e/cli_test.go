@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -102,5 +103,16 @@ func eventually(t *testing.T, limit time.Duration, what string, try func() error
 			t.Fatalf("%s: not within %v: %v", what, limit, err)
 		}
 		time.Sleep(pause) // what is waited for happens in another process
+	}
+}
+
+// signal sends a signal to a process, which must be there.
+func signal(t *testing.T, pid int, sig syscall.Signal) {
+	t.Helper()
+	if pid <= 1 {
+		t.Fatalf("%d is no process of the shelf", pid)
+	}
+	if err := syscall.Kill(pid, sig); err != nil {
+		t.Fatalf("signal %v to process %d: %v", sig, pid, err)
 	}
 }

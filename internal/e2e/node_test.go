@@ -43,8 +43,8 @@ func (s *shelf) restartNode(t *testing.T, node string, kill bool) {
 	if kill {
 		s.do(t, "kill", "node/"+node)
 		s.do(t, "start", "node/"+node)
-	} else if err := syscall.Kill(int(old), syscall.SIGTERM); err != nil { // the supervisor starts it again
-		t.Fatal(err)
+	} else {
+		signal(t, int(old), syscall.SIGTERM) // the supervisor starts it again
 	}
 	eventually(t, 30*time.Second, "the node is back and has its VM", func() error {
 		st, err := s.NodeStatus(t.Context(), node)
@@ -77,9 +77,7 @@ func TestNodeKilled(t *testing.T) {
 	s := blades.up(t)
 	vm, boot := s.node(t, "blade1").VmPid, s.bootID(t, "blade1")
 	s.kill(t, "node/blade1")
-	if err := syscall.Kill(int(vm), 0); err != nil {
-		t.Fatalf("QEMU, process %d, has ended with its node: %v", vm, err)
-	}
+	signal(t, int(vm), 0) // QEMU has not ended with its node
 	s.do(t, "start", "node/blade1")
 	s.do(t, "wait", "blade1", "--timeout", "60s")
 	if now := s.node(t, "blade1").VmPid; now != vm {
@@ -100,7 +98,7 @@ func TestVMKilled(t *testing.T) {
 	s := blades.up(t)
 	s.kill(t, "vm/blade1")
 	s.vmState(t, "blade1", "off", "crashed")
-	s.restartNode0(t, "blade1")
+	s.replaceNode(t, "blade1")
 	s.do(t, "up")
 	if st := s.node(t, "blade1"); st.VmState == "running" || st.VmPid != 0 {
 		t.Errorf("the VM is %s, process %d", st.VmState, st.VmPid)
@@ -112,8 +110,8 @@ func TestVMKilled(t *testing.T) {
 	s.expect(t, "blade1", []says{{"ipmitool mc info", 0, ``}})
 }
 
-// restartNode0 is restartNode for a node whose VM is off.
-func (s *shelf) restartNode0(t *testing.T, node string) {
+// replaceNode is restartNode for a node whose VM is off.
+func (s *shelf) replaceNode(t *testing.T, node string) {
 	t.Helper()
 	s.do(t, "kill", "node/"+node)
 	s.do(t, "start", "node/"+node)
