@@ -57,13 +57,19 @@ type stage struct {
 
 func newStage(t *testing.T, exe, files string) *stage {
 	t.Helper()
-	s := &stage{t: t, work: filepath.Join(t.TempDir(), "work")}
+	work, err := os.MkdirTemp("", "mid") // sockets need short paths
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(work) })
+	s := &stage{t: t, work: work}
 	for _, dir := range []string{"", "bin", "run", "here"} {
 		if err := os.MkdirAll(filepath.Join(s.work, dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink(exe, filepath.Join(s.work, "bin", "midplane")); err != nil {
+	// No symbolic link: the command starts itself by its own name.
+	if err := linkTo(exe, filepath.Join(s.work, "bin", "midplane")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(files); err == nil {
@@ -74,8 +80,33 @@ func newStage(t *testing.T, exe, files string) *stage {
 	s.env = []string{
 		"PATH=" + filepath.Join(s.work, "bin") + ":/usr/bin:/bin", "WORK=" + s.work, "HOME=" + s.work,
 		"MIDPLANE_HOME=" + filepath.Join(s.work, "home"), "XDG_RUNTIME_DIR=" + filepath.Join(s.work, "run"),
+		"LC_ALL=C",
+		"GORACE=atexit_sleep_ms=0", // or every command takes a second to end
 	}
+	t.Cleanup(s.clear)
 	return s
+}
+
+// clear takes down what a transcript that failed has left.
+func (s *stage) clear() {
+	cmd := exec.Command("sh", "-c", `for f in "$MIDPLANE_HOME"/*/shelf.yaml; do
+		test ! -e "$f" || midplane --shelf "$(basename "$(dirname "$f")")" down; done`)
+	cmd.Dir, cmd.Env = s.work, s.env
+	if text, err := cmd.CombinedOutput(); err != nil {
+		s.t.Errorf("%v: %s", err, text)
+	}
+}
+
+// linkTo gives a program another name, on another file system by a copy.
+func linkTo(from, to string) error {
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o700)
 }
 
 // replay gives the transcript as it is now.

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 
@@ -24,6 +25,21 @@ func (l *Lab) superviseHere(ctx context.Context, say Say) (own func() error, err
 		defer log.Close()
 		done <- supervise.New(l.dir(), slog.New(slog.NewTextHandler(log, nil))).Run(ctx)
 	}()
+	err = await(ctx, supervisorLimit, func(context.Context) error {
+		select {
+		case err := <-done:
+			return final(fmt.Errorf("supervise in the foreground: %w", err))
+		default:
+		}
+		p, err := l.dir().Supervisor()
+		if err == nil {
+			p.Close()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	return func() error {
 		if err := <-done; err != nil {
 			return err

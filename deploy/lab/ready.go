@@ -54,8 +54,10 @@ func (l *Lab) awaitReady(ctx context.Context, limit time.Duration, powerOn bool,
 			return nil
 		})
 	}
+	needs := needs{powerOn: powerOn}
 	for _, name := range l.replicaNames() {
 		p := l.processOf(plan, name)
+		needs.replica = needs.replica || p != nil && !l.restsOnPurpose(p.Name)
 		watch(name, p == nil || l.restsOnPurpose(p.Name), func(ctx context.Context) (string, error) {
 			return "✓ " + name + " serves", l.replicaReady(ctx, name, p)
 		})
@@ -63,7 +65,7 @@ func (l *Lab) awaitReady(ctx context.Context, limit time.Duration, powerOn bool,
 	for _, n := range l.Topology.Nodes {
 		p := l.processOf(plan, nodePrefix+n.Name)
 		watch(nodePrefix+n.Name, p == nil || l.restsOnPurpose(p.Name) || l.vmHeld(n.Name), func(ctx context.Context) (string, error) {
-			return l.nodeReady(ctx, p, n, powerOn)
+			return l.nodeReady(ctx, p, n, needs)
 		})
 	}
 	go func() { _ = g.Wait(); close(lines) }()
@@ -91,7 +93,10 @@ func (l *Lab) notReady(what string, err error) error {
 	}
 	do := "midplane logs " + what
 	if name, ok := cutNode(what); ok {
-		do = "midplane logs " + name + " and midplane logs --console " + name
+		do = "midplane logs " + name
+		if n, _ := l.Topology.Node(name); !n.QEMU.None {
+			do += " and midplane logs --console " + name
+		}
 	}
 	return &problem.Error{Code: code, What: what + " is not ready", Why: err, Do: do}
 }
@@ -128,8 +133,8 @@ func (l *Lab) replicaReady(ctx context.Context, name string, p *supervise.Proces
 }
 
 // nodeReady reports what a node lacks: a process, an answer, a replica, a VM, a
-// guest. With powerOn a VM that is off is switched on.
-func (l *Lab) nodeReady(ctx context.Context, p *supervise.Process, n topology.Node, powerOn bool) (string, error) {
+// guest.
+func (l *Lab) nodeReady(ctx context.Context, p *supervise.Process, n topology.Node, needs needs) (string, error) {
 	if err := l.starts(p); err != nil {
 		return "", err
 	}
@@ -137,17 +142,23 @@ func (l *Lab) nodeReady(ctx context.Context, p *supervise.Process, n topology.No
 	if err != nil {
 		return "", fmt.Errorf("it does not answer: %w", err)
 	}
-	if !attached(s) {
+	if needs.replica && !attached(s) {
 		return "", errors.New("it is not attached to a replica")
 	}
 	text := fmt.Sprintf("✓ %s%s is slot %d, %s", nodePrefix, n.Name, n.Slot, n.Addr())
 	if n.QEMU.None {
 		return text, nil
 	}
-	if err := l.vmReady(ctx, n, s, powerOn); err != nil {
+	if err := l.vmReady(ctx, n, s, needs.powerOn); err != nil {
 		return "", err
 	}
 	return text + ", its guest answers", nil
+}
+
+// needs is what a node is asked for beside an answer.
+type needs struct {
+	replica bool // one to be attached to: not when all were killed on purpose
+	powerOn bool // a VM that is off is switched on
 }
 
 func attached(s *v1.NodeStatusResponse) bool {

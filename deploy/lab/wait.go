@@ -51,7 +51,7 @@ func (l *Lab) nodeHolds(ctx context.Context, t Target, condition string) error {
 		if p == nil {
 			return fmt.Errorf("shelf %s is down", l.Name)
 		}
-		_, err = l.nodeReady(ctx, p, *t.Node, false)
+		_, err = l.nodeReady(ctx, p, *t.Node, needs{replica: true})
 		return err
 	}
 	s, err := l.NodeStatus(ctx, t.Name)
