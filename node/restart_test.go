@@ -1,0 +1,184 @@
+package node
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+)
+
+// How a node ends, and the next one begins.
+var ends = map[string]func(*board){
+	"planned": func(b *board) { b.stop(); b.start() },
+	"killed":  func(b *board) { b.kill(); b.start() },
+}
+
+func eachEnd(t *testing.T, f func(t *testing.T, b *board, restart func())) {
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			inTime(t, func(t *testing.T, b *board) { f(t, b, func() { end(b) }) })
+		})
+	}
+}
+
+func TestSettingsAreKept(t *testing.T) {
+	eachEnd(t, func(t *testing.T, b *board, restart func()) {
+		b.guest("06 2e 0f")
+		b.shelf("04 00 20 01")
+		b.event()
+		guid, sdr, log := b.guest("06 08"), b.guest("0a 20"), b.guest("0a 43 00 00 00 00 00 ff")
+		next := b.requester
+		time.Sleep(time.Hour)
+		restart()
+		for ask, want := range map[string]string{
+			"06 2f": "00 0f", "04 01": "00 20 01", "06 08": guid, "0a 20": sdr, "0a 43 00 00 00 00 00 ff": log,
+		} {
+			if got := b.guest(ask); got != want {
+				t.Errorf("%s: %s, want %s", ask, got, want)
+			}
+		}
+		if _, on, _ := b.line.state(); !on {
+			t.Error("interrupts are off")
+		}
+		old, err := next.Start(other, &ipmb.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		now, err := b.requester.Start(other, &ipmb.Request{})
+		if err != nil || now.Message().ID <= old.Message().ID {
+			t.Errorf("id %d after %d: %v", now.Message().ID, old.Message().ID, err)
+		}
+	})
+}
+
+// A locator that changes changes the repository's time.
+func TestRepositoryChanges(t *testing.T) {
+	inTime(t, func(t *testing.T, b *board) {
+		before := b.guest("0a 20")
+		time.Sleep(time.Hour)
+		b.id.Name = "a name that is too long for it\x00☃"
+		b.stop()
+		b.start()
+		if got := b.guest("0a 20"); got == before {
+			t.Errorf("unchanged: %s", got)
+		}
+	})
+}
+
+func TestQueueIsKept(t *testing.T) {
+	eachEnd(t, func(t *testing.T, b *board, restart func()) {
+		b.guest("06 2e 0c")
+		b.event()
+		b.push(3)
+		restart()
+		if got := b.guest("06 31"); got != "00 03" {
+			t.Errorf("flags %s", got)
+		}
+		if up, _, _ := b.line.state(); !up {
+			t.Error("no attention")
+		}
+		if got := b.guest("06 35"); len(got) < 4 {
+			t.Errorf("event %s", got)
+		}
+		got := b.received()
+		if len(got) != 3 || got[0].Seq != 0 || got[2].Seq != 2 {
+			t.Errorf("queue %v", got)
+		}
+		restart()
+		if got := b.guest("06 31"); got != "00 00" {
+			t.Errorf("flags in the end %s", got)
+		}
+	})
+}
+
+// A message that was being fetched when the node was killed is given again;
+// after a planned end the guest has it.
+func TestMessageBeingFetched(t *testing.T) {
+	for name, want := range map[string]int{"planned": 0, "killed": 1} {
+		t.Run(name, func(t *testing.T) {
+			inTime(t, func(t *testing.T, b *board) {
+				b.push(1)
+				b.guest("06 33")
+				ends[name](b)
+				if got := b.received(); len(got) != want {
+					t.Errorf("%d messages, want %d", len(got), want)
+				}
+			})
+		})
+	}
+}
+
+// What a guest asked of others goes on under the same id; its retries join, the
+// answer comes once.
+func TestAsksGoOn(t *testing.T) {
+	eachEnd(t, func(t *testing.T, b *board, restart func()) {
+		add := request(ipmb.AddrShelfManager, 5, ipmb.NetFnStorage, 0x44, make([]byte, 16)...)
+		b.send(add)
+		b.bus.wait(t, 1)
+		restart()
+		b.send(add)
+		sent := b.bus.wait(t, 2)
+		synctest.Wait()
+		if sent[0].ID != sent[1].ID || sent[0].Instance != sent[1].Instance || sent[0].Frame.String() != sent[1].Frame.String() {
+			t.Fatalf("sent %+v, then %+v", sent[0], sent[1])
+		}
+		if sent[1].Origin != sent[0].Origin {
+			t.Errorf("origin %+v, then %+v", sent[0].Origin, sent[1].Origin)
+		}
+		for range 2 { // to either process
+			b.Deliver(t.Context(), answerTo(sent[1], ipmb.Response{Data: []byte{1, 0}}))
+		}
+		synctest.Wait()
+		if got := b.received(); len(got) != 1 || got[0].Seq != 5 {
+			t.Fatalf("answers %v", got)
+		}
+		restart()
+		b.send(add) // a retry that crossed the answer
+		synctest.Wait()
+		if n := len(b.bus.messages()); n != 2 {
+			t.Errorf("%d messages", n)
+		}
+	})
+}
+
+func TestAsksOfLongAgo(t *testing.T) {
+	for name, end := range map[string]func(*board){"planned": (*board).stop, "killed": (*board).kill} {
+		t.Run(name, func(t *testing.T) {
+			inTime(t, func(t *testing.T, b *board) {
+				b.send(getDeviceID(other, 5))
+				b.Deliver(t.Context(), forGuest(7, 9))
+				b.bus.wait(t, 1)
+				b.received()
+				end(b)
+				time.Sleep(time.Minute)
+				b.start()
+				synctest.Wait()
+				if n := len(b.bus.messages()); n != 1 || b.asks.open != 0 || len(b.software.asked) != 0 {
+					t.Errorf("%d messages, %d open, %d asked", n, b.asks.open, len(b.software.asked))
+				}
+				if n := len(b.ledger.free); n != ledgerSlots {
+					t.Errorf("%d of %d slots of the ledger are free", n, ledgerSlots)
+				}
+			})
+		})
+	}
+}
+
+// What others asked of guest software is answered after the restart.
+func TestSoftwareAnswersLater(t *testing.T) {
+	eachEnd(t, func(t *testing.T, b *board, restart func()) {
+		b.Deliver(t.Context(), forGuest(7, 9))
+		asked := b.received()
+		restart()
+		b.Deliver(t.Context(), forGuest(7, 9)) // its sender's second try
+		b.send(asked[0].Reply(ipmb.Response{Data: []byte{0xCA}}))
+		m := b.bus.wait(t, 1)[0]
+		if m.ID != 7 || m.Instance != "other" || m.Plane != ipmb.PlaneB || m.Frame.Seq != 9 || m.Frame.ToLUN != 2 {
+			t.Errorf("answer %+v", m)
+		}
+		if got := b.received(); len(got) != 0 {
+			t.Errorf("asked again: %v", got)
+		}
+	})
+}
