@@ -109,8 +109,10 @@ func (v *clusterView) committed() uint64 {
 
 // killUnderLoad runs the loop in a guest and kills the leader in the middle.
 func (t *tour) killUnderLoad(ctx context.Context, log *tourLog, records *recordCount) (killed, tally string, err error) {
-	loop := []string{"exec", t.one.Name, "--", "midplane-guest", "loop", "--target", "0x20", "--mix", "both",
-		"--for", loopTime, "--tag", fmt.Sprintf("0x%08x", records.tag)}
+	loop := []string{
+		"exec", t.one.Name, "--", "midplane-guest", "loop", "--target", "0x20", "--mix", "both",
+		"--for", loopTime, "--tag", fmt.Sprintf("0x%08x", records.tag),
+	}
 	ended := make(chan struct{})
 	var text string // of the goroutine until ended is closed, like failed
 	var failed error
