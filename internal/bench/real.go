@@ -86,8 +86,8 @@ func (s *stand) crew(ctx context.Context, nodes []*daemon) (*crew, error) {
 			return c, err // with what is to be closed
 		}
 	}
-	for _, d := range nodes {
-		c.wg.Go(func() { c.work(run, ctx, d) })
+	for i, d := range nodes {
+		c.wg.Go(func() { c.work(run, ctx, d, realInterfaces[i%len(realInterfaces)]) })
 	}
 	return c, nil
 }
@@ -118,7 +118,7 @@ func (c *crew) boot(ctx context.Context, d *daemon) error {
 
 // work runs the loop program piece after piece until run ends; the last piece
 // is waited for.
-func (c *crew) work(run, ctx context.Context, d *daemon) {
+func (c *crew) work(run, ctx context.Context, d *daemon, kind power.SystemInterface) {
 	for run.Err() == nil {
 		out, err := inGuest(ctx, d, loopPiece+time.Minute, "midplane-guest", "loop", "--target", "0x20", "--mix", "both",
 			"--inflight", fmt.Sprint(loopInFlight), "--for", loopPiece.String())
@@ -134,7 +134,10 @@ func (c *crew) work(run, ctx context.Context, d *daemon) {
 		c.mu.Lock()
 		c.sum.sent, c.sum.answered, c.sum.failed = c.sum.sent+said.Sent, c.sum.answered+said.OK, c.sum.failed+said.Failed+said.Lost
 		for code, n := range said.Codes {
-			c.sum.reasons[code] += n
+			c.sum.reasons[string(kind)+" "+code] += n
+		}
+		if said.Lost > 0 {
+			c.sum.reasons[string(kind)+" no answer"] += said.Lost
 		}
 		c.err = errors.Join(c.err, err)
 		c.mu.Unlock()

@@ -160,7 +160,9 @@ func (s *stand) node(slot int) (node.Config, error) {
 	if s.order.vm != nil {
 		c.VM = s.order.vm(s, slot)
 	}
-	if c.VM == nil {
+	if c.VM != nil {
+		c.Interface = string(c.VM.SystemInterface)
+	} else {
 		c.Listen = []node.Listen{{Address: d.vm}}
 	}
 	for i, r := range s.replicas {
