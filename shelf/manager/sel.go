@@ -17,14 +17,10 @@ const (
 	cmdSetSELTime ipmb.Cmd = 0x49
 )
 
-// reservations is how many reservation ids there are: 1 to FFFFh.
-const reservations = 0xFFFF
-
 // selStore is the shelf's SEL: reads from the replicated state, changes through raft.
 type selStore struct{ m *Manager }
 
-// SELInfo gives the SEL at a glance. The reservation is made of the number of
-// erasures, and so is the same at every leader.
+// SELInfo gives the SEL at a glance.
 func (s selStore) SELInfo(context.Context) (mc.SELInfo, error) {
 	i, err := s.m.cfg.State.SEL(s.m.cfg.Shelf)
 	if err != nil {
@@ -33,7 +29,7 @@ func (s selStore) SELInfo(context.Context) (mc.SELInfo, error) {
 	return mc.SELInfo{
 		Entries: uint16(i.Records), Free: uint16(i.Limit - i.Records),
 		LastAdd: secondsToTime(i.LastAdd), LastErase: secondsToTime(i.LastErase),
-		Overflow: i.Overflow, Reservation: uint16(i.Erased%reservations) + 1,
+		Overflow: i.Overflow, Reservation: i.Reservation,
 	}, nil
 }
 
@@ -62,16 +58,22 @@ func (s selStore) SELAdd(ctx context.Context, req *ipmb.Request, e mc.SELEntry) 
 // SELDelete takes one record out of the SEL; the log keeps it.
 func (s selStore) SELDelete(ctx context.Context, req *ipmb.Request, id uint16) (uint16, error) {
 	a, err := s.m.commit(ctx, req, &v1.Command{Kind: &v1.Command_DeleteSel{DeleteSel: &v1.DeleteSEL{
-		Shelf: s.m.cfg.Shelf, Record: uint32(id),
+		Shelf: s.m.cfg.Shelf, Record: uint32(id), Reservation: reservationOf(req),
 	}}})
 	return recordID(a, err)
 }
 
 // SELClear empties the SEL; the log keeps what was in it.
 func (s selStore) SELClear(ctx context.Context, req *ipmb.Request) error {
-	_, err := s.m.commit(ctx, req, &v1.Command{Kind: &v1.Command_ClearSel{ClearSel: &v1.ClearSEL{Shelf: s.m.cfg.Shelf}}})
+	_, err := s.m.commit(ctx, req, &v1.Command{Kind: &v1.Command_ClearSel{ClearSel: &v1.ClearSEL{
+		Shelf: s.m.cfg.Shelf, Reservation: reservationOf(req),
+	}}})
 	return err
 }
+
+// reservationOf is the reservation of Delete SEL Entry and Clear SEL, their
+// first two bytes: it may have ended by the time that the command is applied.
+func reservationOf(req *ipmb.Request) uint32 { return uint32(binary.LittleEndian.Uint16(req.Data)) }
 
 // SELTime is the SEL's clock: the leader's, shifted.
 func (s selStore) SELTime(context.Context) time.Time {

@@ -131,7 +131,7 @@ func (s *State) doShelf(sh *shelf, c *v1.Command) *v1.Answer {
 	case *v1.Command_AddSel:
 		return sh.addSEL(now, k.AddSel)
 	case *v1.Command_ClearSel:
-		return sh.clearSEL(now)
+		return sh.clearSEL(now, k.ClearSel)
 	case *v1.Command_DeleteSel:
 		return sh.deleteSEL(now, k.DeleteSel)
 	case *v1.Command_SetSelTime:

@@ -34,6 +34,7 @@ type SELInfo struct {
 	LastAdd, LastErase uint32
 	Overflow           bool          // records were dropped since the SEL was cleared
 	Erased             uint64        // counts deletes and clears
+	Reservation        uint16        // the same at every replica until something is erased
 	Offset             time.Duration // the SEL's clock less the leader's
 }
 
@@ -150,7 +151,7 @@ func (f *FSM) SEL(shelf string) (SELInfo, error) {
 	v := &s.sel
 	return SELInfo{
 		Records: v.rows.len(), Limit: v.limit, LastAdd: uint32(v.lastAdd), LastErase: uint32(v.lastErase),
-		Overflow: v.overflow, Erased: v.erased, Offset: time.Duration(v.offset) * time.Second,
+		Overflow: v.overflow, Erased: v.erased, Reservation: v.reservation(), Offset: time.Duration(v.offset) * time.Second,
 	}, nil
 }
 

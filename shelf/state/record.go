@@ -59,7 +59,10 @@ func (s *shelf) addSEL(now int64, c *v1.AddSEL) *v1.Answer {
 }
 
 // clearSEL empties the SEL, not the log, and logs that it did.
-func (s *shelf) clearSEL(now int64) *v1.Answer {
+func (s *shelf) clearSEL(now int64, c *v1.ClearSEL) *v1.Answer {
+	if !s.sel.reserved(c.GetReservation()) {
+		return &v1.Answer{CompletionCode: uint32(ipmb.ErrReservation)}
+	}
 	s.sel.clear(now)
 	e := &Entry{
 		Committed: now, Source: ipmb.AddrShelfManager, Speaker: v1.Speaker_SPEAKER_CONTROLLER,
@@ -81,6 +84,9 @@ func (s *shelf) setSELTime(c *v1.SetSELTime) *v1.Answer {
 
 // deleteSEL takes one record out of the SEL; the log keeps it.
 func (s *shelf) deleteSEL(now int64, c *v1.DeleteSEL) *v1.Answer {
+	if !s.sel.reserved(c.GetReservation()) {
+		return &v1.Answer{CompletionCode: uint32(ipmb.ErrReservation)}
+	}
 	e, _ := s.sel.find(uint16(c.GetRecord()))
 	if c.GetRecord() > uint32(SELLast) || e == nil {
 		return &v1.Answer{CompletionCode: uint32(ipmb.ErrNotPresent)}

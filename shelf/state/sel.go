@@ -96,6 +96,18 @@ func (v *selView) clear(now int64) {
 	v.erase(now)
 }
 
+// reservations is how many reservation ids there are: 1 to FFFFh.
+const reservations = 0xFFFF
+
+// reservation is the SEL's for all who ask, until something is erased: it is
+// made of the number of erasures.
+func (v *selView) reservation() uint16 { return uint16(v.erased%reservations) + 1 }
+
+// reserved reports whether a reservation, if one is asked for, still holds. It
+// is decided here, in the order of the log: of two who clear under the same
+// one, the second would erase what neither has read.
+func (v *selView) reserved(id uint32) bool { return id == 0 || id == uint32(v.reservation()) }
+
 // erase notes that records were taken out on demand.
 func (v *selView) erase(now int64) {
 	v.erased++

@@ -94,6 +94,24 @@ func TestSELClearAndDelete(t *testing.T) {
 	}
 }
 
+// Of two who erase under one reservation, the second is refused.
+func TestReservationsEndWithAnErasure(t *testing.T) {
+	s := lab(t, Config{})
+	refused := &v1.Answer{CompletionCode: uint32(ipmb.ErrReservation)}
+	apply(t, s, at(second, addSEL(0x82, controller, oemRecord(1))))
+	clear := func(r uint32) *v1.Answer {
+		return apply(t, s, at(second, &v1.ClearSEL{Shelf: "lab", Reservation: r}))
+	}
+	del := func(r uint32) *v1.Answer {
+		return apply(t, s, at(second, &v1.DeleteSEL{Shelf: "lab", Record: 0, Reservation: r}))
+	}
+	diffAnswer(t, "clear", clear(1), &v1.Answer{Data: []byte{1}, Value: 2})
+	diffAnswer(t, "clear again", clear(1), refused)
+	diffAnswer(t, "delete", del(1), refused)
+	diffAnswer(t, "delete under the new one", del(2), &v1.Answer{Data: []byte{2, 0}, Value: 2})
+	diffAnswer(t, "clear without one", clear(0), &v1.Answer{Data: []byte{1}, Value: 3})
+}
+
 func TestSELTime(t *testing.T) {
 	s := lab(t, Config{})
 	for _, bad := range []int64{1 << 33, -1 << 33} {

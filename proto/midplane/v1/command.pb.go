@@ -667,9 +667,12 @@ func (x *AddSEL) GetSpeaker() Speaker {
 	return Speaker_SPEAKER_UNSPECIFIED
 }
 
+// ClearSEL and DeleteSEL hold only under the reservation that the SEL still has
+// when they are applied; 0 asks for none.
 type ClearSEL struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Shelf         string                 `protobuf:"bytes,1,opt,name=shelf,proto3" json:"shelf,omitempty"`
+	Reservation   uint32                 `protobuf:"varint,2,opt,name=reservation,proto3" json:"reservation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -711,10 +714,18 @@ func (x *ClearSEL) GetShelf() string {
 	return ""
 }
 
+func (x *ClearSEL) GetReservation() uint32 {
+	if x != nil {
+		return x.Reservation
+	}
+	return 0
+}
+
 type DeleteSEL struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Shelf         string                 `protobuf:"bytes,1,opt,name=shelf,proto3" json:"shelf,omitempty"`
 	Record        uint32                 `protobuf:"varint,2,opt,name=record,proto3" json:"record,omitempty"`
+	Reservation   uint32                 `protobuf:"varint,3,opt,name=reservation,proto3" json:"reservation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -759,6 +770,13 @@ func (x *DeleteSEL) GetShelf() string {
 func (x *DeleteSEL) GetRecord() uint32 {
 	if x != nil {
 		return x.Record
+	}
+	return 0
+}
+
+func (x *DeleteSEL) GetReservation() uint32 {
+	if x != nil {
+		return x.Reservation
 	}
 	return 0
 }
@@ -1885,12 +1903,14 @@ const file_midplane_v1_command_proto_rawDesc = "" +
 	"\x05shelf\x18\x01 \x01(\tR\x05shelf\x12\x16\n" +
 	"\x06record\x18\x02 \x01(\fR\x06record\x12\x16\n" +
 	"\x06source\x18\x03 \x01(\rR\x06source\x12.\n" +
-	"\aspeaker\x18\x04 \x01(\x0e2\x14.midplane.v1.SpeakerR\aspeaker\" \n" +
+	"\aspeaker\x18\x04 \x01(\x0e2\x14.midplane.v1.SpeakerR\aspeaker\"B\n" +
 	"\bClearSEL\x12\x14\n" +
-	"\x05shelf\x18\x01 \x01(\tR\x05shelf\"9\n" +
+	"\x05shelf\x18\x01 \x01(\tR\x05shelf\x12 \n" +
+	"\vreservation\x18\x02 \x01(\rR\vreservation\"[\n" +
 	"\tDeleteSEL\x12\x14\n" +
 	"\x05shelf\x18\x01 \x01(\tR\x05shelf\x12\x16\n" +
-	"\x06record\x18\x02 \x01(\rR\x06record\"I\n" +
+	"\x06record\x18\x02 \x01(\rR\x06record\x12 \n" +
+	"\vreservation\x18\x03 \x01(\rR\vreservation\"I\n" +
 	"\n" +
 	"SetSELTime\x12\x14\n" +
 	"\x05shelf\x18\x01 \x01(\tR\x05shelf\x12%\n" +
