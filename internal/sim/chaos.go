@@ -256,3 +256,22 @@ func (c *Chaos) transfer() {
 		_ = l.Cluster().TransferLeadership(ctx, "") // it may have lost it already
 	})
 }
+
+// Part parts the replicas from each other again and again until ctx ends.
+func (c *Chaos) Part(ctx context.Context) {
+	for pause(ctx, c.span(50*time.Millisecond, 1500*time.Millisecond)) {
+		name := c.replica()
+		switch c.rand.IntN(4) {
+		case 0:
+			c.freeze(name)
+		case 1:
+			c.oneWay()
+		case 2:
+			c.transfer()
+		default:
+			c.cutFor("partition of "+name, 2*time.Second, between([]string{name}, replicaNames)...)
+		}
+	}
+	c.wg.Wait()
+	c.w.Net.Disturb(nil)
+}

@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/midplane-project/midplane/shelf/state"
@@ -78,6 +79,13 @@ func (l *Ledger) Failf(format string, args ...any) {
 }
 
 const maxFailures = 20
+
+// Failed lists what was noted so far.
+func (l *Ledger) Failed() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.failed)
+}
 
 // tokenOf finds the token in a logged record: its last three bytes, which all
 // kinds of events leave to their sender.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -63,8 +64,15 @@ func (t *Witness) nodeTap(addr string) func(ipmb.Message, bool) {
 // state, and every 50 ms.
 func (t *Witness) watch(r *replicaRun) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		if err := r.Wait(ctx); err != nil {
+			t.w.Ledger.Failf("%s stopped by itself: %v", r.Name(), err)
+		}
+	}()
 	go func() {
 		defer close(ended)
+		defer cancel()
 		epochs := make(map[uint8]uint64) // as this run has seen them
 		for {
 			changed := r.State().Watch()

@@ -81,7 +81,7 @@ func NewWorld(t testing.TB, seed uint64, nodes int) *World {
 	}
 	w.raft, w.health = newRaftNet(w.Net), newHealth(w.Net)
 	w.wit = newWitness(w)
-	if w.rand.IntN(3) == 0 {
+	if w.rand.IntN(2) == 0 {
 		w.lazy = replicaNames[w.rand.IntN(len(replicaNames))]
 	}
 	for _, name := range replicaNames {
@@ -312,9 +312,17 @@ func (w *World) eventually(what string, within time.Duration, ok func() error) b
 			return true
 		}
 		if time.Now().After(deadline) {
-			w.t.Errorf("not within %s of the end of all faults: %s: %v", within, what, err)
+			w.t.Errorf("not within %s of the end of all faults: %s: %v %v", within, what, err, w.Ledger.Failed())
 			return false
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// Replica gives a running replica, nil when it is down.
+func (w *World) Replica(name string) *shelf.Replica {
+	if r := w.running()[name]; r != nil {
+		return r.Replica
+	}
+	return nil
 }

@@ -1,0 +1,202 @@
+package sim_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/google/uuid"
+
+	"github.com/midplane-project/midplane/internal/sim"
+	"github.com/midplane-project/midplane/ipmb"
+	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
+	"github.com/midplane-project/midplane/shelf"
+)
+
+const (
+	linearSeeds   = 30
+	linearTime    = 4 * time.Second
+	checkPatience = 20 * time.Second
+	clients       = 5
+)
+
+// step is one operation of a client.
+type step func(w *sim.World, h *sim.History, r *rand.Rand, client int)
+
+// TestLinearizableSEL lets several users work on the SEL at 20h while the
+// replicas are parted from each other. They share the reservation that one of
+// them got last, and so are in each other's way.
+func TestLinearizableSEL(t *testing.T) {
+	linearizable(t, selModel, func() step {
+		var reserved atomic.Uint32
+		return func(w *sim.World, h *sim.History, r *rand.Rand, client int) {
+			defer time.Sleep(rand.N(60 * time.Millisecond))
+			replica := w.Replica(fmt.Sprintf("shm%d", 1+r.IntN(3)))
+			if replica == nil || replica.Term() == 0 {
+				return
+			}
+			o := drawSEL(r, uint16(reserved.Load()))
+			h.Do(client, o, o.reads(), func() (any, bool) { return o.ask(replica, &reserved) })
+		}
+	})
+}
+
+// ask does an operation at a replica that leads, or believes that it does.
+func (o selOp) ask(replica *shelf.Replica, reserved *atomic.Uint32) (any, bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	answer, err := replica.Raw(ctx, sim.Shelf, ipmb.AddrShelfManager, o.request())
+	if err != nil {
+		return nil, false
+	}
+	out, known := o.result(answer)
+	if o.kind == "reserve" && known {
+		reserved.Store(uint32(out.value))
+	}
+	return out, known
+}
+
+func drawSEL(r *rand.Rand, reserved uint16) selOp {
+	place := []uint16{0, 0xFFFF}[r.IntN(2)]
+	switch n := r.IntN(100); {
+	case n < 35:
+		return selOp{kind: "add", payload: r.Uint32()}
+	case n < 60:
+		return selOp{kind: "get", id: place}
+	case n < 70:
+		return selOp{kind: "info"}
+	case n < 85:
+		return selOp{kind: "reserve"}
+	case n < 92:
+		return selOp{kind: "delete", id: place, reservation: reserved}
+	}
+	return selOp{kind: "clear", reservation: reserved}
+}
+
+// TestLinearizableClaims lets three nodes claim one slot at any replica.
+func TestLinearizableClaims(t *testing.T) {
+	linearizable(t, claimModel, func() step {
+		return func(w *sim.World, h *sim.History, r *rand.Rand, client int) {
+			o := claimOp{instance: client % 3, boot: 1 + r.IntN(3)}
+			to := fmt.Sprintf("shm%d", 1+r.IntN(3))
+			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+			defer cancel()
+			h.Do(client, o, false, func() (any, bool) { return o.ask(ctx, w, to) })
+			time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond) // attached until cancel
+		}
+	})
+}
+
+// linearizable lets clients take steps under partitions, and checks what they saw.
+func linearizable(t *testing.T, m porcupine.Model, program func() step) {
+	for seed := range uint64(linearSeeds) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
+			var h sim.History
+			synctest.Test(t, func(t *testing.T) { work(t, seed, &h, program()) })
+			result, info := porcupine.CheckOperationsVerbose(m, h.Operations(), checkPatience)
+			t.Logf("%d operations: %s", len(h.Operations()), result)
+			if result == porcupine.Illegal {
+				path := filepath.Join(os.TempDir(), fmt.Sprintf("midplane-%s-%d.html", filepath.Base(t.Name()), seed))
+				t.Errorf("not linearizable, see %s (%v)", path, porcupine.VisualizePath(m, info, path))
+			}
+		})
+	}
+}
+
+func work(t *testing.T, seed uint64, h *sim.History, do step) {
+	w := sim.NewWorld(t, seed, 0)
+	defer w.Stop()
+	if !w.Settle(nil) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), linearTime)
+	defer cancel()
+	var wg sync.WaitGroup
+	for client := range clients {
+		r := rand.New(rand.NewPCG(seed, uint64(client)))
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				do(w, h, r, client)
+			}
+		})
+	}
+	sim.NewChaos(w, nil).Part(ctx)
+	wg.Wait()
+}
+
+// claimOp is a hello.
+type claimOp struct{ instance, boot int }
+
+// claimResult is its answer.
+type claimResult struct {
+	epoch   uint64
+	refusal v1.RefusalCode
+}
+
+func (o claimOp) ask(ctx context.Context, w *sim.World, replica string) (any, bool) {
+	conn, err := w.Net.Dialer(fmt.Sprintf("claimer%d", o.instance))(ctx, replica)
+	if err != nil {
+		return nil, false
+	}
+	stream, err := conn.Attach(ctx)
+	if err != nil {
+		return nil, false
+	}
+	id := uuid.NewSHA1(uuid.Nil, []byte{byte(o.instance)})
+	hello := &v1.NodeHello{Protocol: 1, Shelf: sim.Shelf, HardwareAddress: 0x41, Instance: id[:], Boot: uint64(o.boot)}
+	if err := stream.Send(&v1.AttachRequest{Kind: &v1.AttachRequest_Hello{Hello: hello}}); err != nil {
+		return nil, false
+	}
+	m, err := stream.Recv()
+	switch {
+	case err != nil, m.GetRefusal().GetCode() == v1.RefusalCode_REFUSAL_CODE_NO_QUORUM:
+		return nil, false
+	case m.GetRefusal() != nil:
+		return claimResult{refusal: m.GetRefusal().GetCode()}, true
+	}
+	return claimResult{epoch: m.GetHello().GetEpoch()}, true
+}
+
+// claimModel is a slot: the claims that it was given to, in order; the epoch is
+// the place in that order, from 1. When a lease is over is not the model's to
+// say, so the slot may go to another at any time. A claim that holds is
+// confirmed without a quorum, and so perhaps late: frames of its epoch are
+// refused then.
+var claimModel = porcupine.Model{
+	Init: func() any { return []claimOp(nil) },
+	Step: func(state, input, output any) (bool, any) {
+		given, o := state.([]claimOp), input.(claimOp)
+		older := slices.ContainsFunc(given, func(g claimOp) bool { return g.instance == o.instance && g.boot > o.boot })
+		if output == nil {
+			if older {
+				return true, given
+			}
+			return true, append(slices.Clone(given), o)
+		}
+		switch out := output.(claimResult); {
+		case out.refusal == v1.RefusalCode_REFUSAL_CODE_SUPERSEDED:
+			return older, given
+		case out.refusal == v1.RefusalCode_REFUSAL_CODE_CLAIMED:
+			return len(given) > 0 && given[len(given)-1].instance != o.instance, given
+		case out.refusal != 0:
+			return false, given
+		case out.epoch == uint64(len(given)+1):
+			return true, append(slices.Clone(given), o)
+		default:
+			return out.epoch <= uint64(len(given)) && given[out.epoch-1] == o, given
+		}
+	},
+	Equal:             func(a, b any) bool { return slices.Equal(a.([]claimOp), b.([]claimOp)) },
+	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v → %+v", input, output) },
+	DescribeState:     func(state any) string { return fmt.Sprintf("%+v", state) },
+}
