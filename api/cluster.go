@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/midplane-project/midplane/internal/version"
@@ -16,6 +17,11 @@ import (
 
 // memberPatience bounds how long a replica waits for another's numbers.
 const memberPatience = 500 * time.Millisecond
+
+// amongReplicas marks a call as one that a replica makes to another. Where all
+// replicas are one process they call each other by Unix sockets, and no
+// certificate says who calls; without the mark each would ask all others again.
+const amongReplicas = "midplane-among-replicas"
 
 // ClusterServer serves the set of replicas at one of them.
 type ClusterServer struct {
@@ -47,7 +53,7 @@ func (s *ClusterServer) Status(ctx context.Context, _ *v1.ClusterStatusRequest) 
 	for _, m := range members {
 		out.Members = append(out.Members, &v1.Member{Name: m.ID, Address: m.Address, Voter: m.Voter, Leader: m.ID == out.Leader})
 	}
-	if isReplica(ctx) {
+	if isReplica(ctx) || len(metadata.ValueFromIncomingContext(ctx, amongReplicas)) > 0 {
 		return out, nil
 	}
 	done := make(chan struct{})
@@ -71,7 +77,7 @@ func (s *ClusterServer) ask(ctx context.Context, m *v1.Member) {
 		m.LastIndex, m.CommitIndex, m.AppliedIndex = own.LastIndex, own.CommitIndex, own.AppliedIndex
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, memberPatience)
+	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(ctx, amongReplicas, "1"), memberPatience)
 	defer cancel()
 	cc, err := s.replica.DialMember(m.Address)
 	if err != nil {
