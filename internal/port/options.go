@@ -9,13 +9,14 @@ import "google.golang.org/grpc"
 const (
 	streamWindow = 256 << 10
 	connWindow   = 1 << 20
+	readBuffer   = 8 << 10 // a replica has one for each node; gRPC's own are 32 KiB
 )
 
 // BusServer are the options of servers of the bus.
 func BusServer() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
-		grpc.SharedWriteBuffer(true),
+		grpc.SharedWriteBuffer(true), grpc.ReadBufferSize(readBuffer),
 	}
 }
 
@@ -23,6 +24,6 @@ func BusServer() []grpc.ServerOption {
 func BusDial() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithStaticStreamWindowSize(streamWindow), grpc.WithStaticConnWindowSize(connWindow),
-		grpc.WithSharedWriteBuffer(true),
+		grpc.WithSharedWriteBuffer(true), grpc.WithReadBufferSize(readBuffer),
 	}
 }
