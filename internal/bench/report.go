@@ -15,8 +15,8 @@ import (
 
 // bound is what a measurement must or should reach.
 type bound struct {
-	// Of says what is compared: midplane's p50 or p99, or peer, the ratio of
-	// midplane's p50 to the peer's.
+	// Of says what is compared: midplane's p50, p99 or max, or peer, the ratio
+	// of midplane's p50 to the peer's.
 	Of string `json:"of"`
 	// Limit is the most that it may be; with AtLeast the least.
 	Limit   float64 `json:"limit"`
@@ -77,7 +77,7 @@ func (m *measurement) judge() {
 }
 
 func (m *measurement) judgeBound(b *bound) {
-	value := map[string]float64{"p50": m.Midplane.P50, "p99": m.Midplane.P99, "peer": m.ToPeer}[b.Of]
+	value := map[string]float64{"p50": m.Midplane.P50, "p99": m.Midplane.P99, "peer": m.ToPeer, "max": m.Midplane.Max}[b.Of]
 	if b.Of == "peer" && m.Peer == nil {
 		return
 	}
