@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/midplane-project/midplane/deploy/lab"
+	"github.com/midplane-project/midplane/internal/jsonfile"
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/node"
+	"github.com/midplane-project/midplane/node/vm/vmtest"
+	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
+	"github.com/midplane-project/midplane/shelf"
+)
+
+const compactPatience = 30 * time.Second
+
+// compactLab is the file of a shelf with three replicas and two nodes.
+func compactLab(t *testing.T) (c lab.Compact, dir string) {
+	dir, err := os.MkdirTemp("", "mp") // short: Unix sockets have short paths
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	addrs := []string{"10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"} // where nobody listens
+	var replicas []node.Replica
+	for i, addr := range addrs {
+		name := fmt.Sprintf("shm%d", i+1)
+		c.Replicas = append(c.Replicas, shelf.Config{
+			Name: name, Dir: filepath.Join(dir, name), Listen: addr, Expect: 3, Seeds: addrs, Timing: "lan", PKI: dir,
+			Cluster: "7c9a1c1e-5b3e-4c55-9d77-0a2f4d1c0001", API: "unix:" + filepath.Join(dir, name+".sock"),
+			Shelves: []shelf.Declared{{Name: "lab"}},
+		})
+		replicas = append(replicas, node.Replica{Name: name, Address: addr})
+	}
+	for slot := 1; slot <= 2; slot++ {
+		name := fmt.Sprintf("blade%d", slot)
+		c.Nodes = append(c.Nodes, node.Config{
+			Shelf: "lab", Slot: slot, Name: name, Profile: node.ProfileATCA, Interface: "kcs", Dir: filepath.Join(dir, name),
+			Listen:   []node.Listen{{Address: "unix:" + filepath.Join(dir, name+".vm.sock")}},
+			Replicas: replicas, PKI: dir, API: "unix:" + filepath.Join(dir, name+".sock"),
+		})
+	}
+	return c, dir
+}
+
+// TestCompact runs a whole shelf in this process: a guest asks the other's
+// controller and 20h, and the APIs answer on their sockets.
+func TestCompact(t *testing.T) {
+	c, dir := compactLab(t)
+	path := filepath.Join(dir, "compact.json")
+	if err := jsonfile.Write(path, c); err != nil {
+		t.Fatal(err)
+	}
+	read, err := readCompact(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), compactPatience)
+	ended := make(chan error, 1)
+	go func() { ended <- newCompact(read, slog.New(slog.DiscardHandler)).run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	g := vmtest.New(vmtest.Options{})
+	defer g.Close()
+	if err := g.Dial(ctx, "unix", filepath.Join(dir, "blade1.vm.sock")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Probe(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []ipmb.Addr{0x84, ipmb.AddrShelfManager} {
+		askUntil(ctx, t, g, to)
+	}
+	checkCompactAPI(ctx, t, lab.Endpoint{Name: "shm2", Unix: filepath.Join(dir, "shm2.sock")})
+}
+
+// askUntil asks for the device ID until there is one: the shelf has just begun.
+func askUntil(ctx context.Context, t *testing.T, g *vmtest.Guest, to ipmb.Addr) {
+	t.Helper()
+	for {
+		r, err := g.Ask(ctx, to, ipmb.Request{NetFn: ipmb.NetFnApp, Cmd: ipmb.CmdGetDeviceID})
+		switch {
+		case err != nil:
+			t.Fatalf("ask %s: %v", to, err)
+		case r.Code == ipmb.OK && len(r.Data) >= 11:
+			return
+		}
+	}
+}
+
+// checkCompactAPI sees to it that a replica tells of all three.
+func checkCompactAPI(ctx context.Context, t *testing.T, e lab.Endpoint) {
+	t.Helper()
+	cc, err := e.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cc.Close()
+	st, err := v1.NewClusterClient(cc).Status(ctx, &v1.ClusterStatusRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reachable := 0
+	for _, m := range st.Members {
+		if m.Reachable {
+			reachable++
+		}
+	}
+	if reachable != 3 || st.Leader == "" {
+		t.Errorf("%d members reachable, leader %q: %v", reachable, st.Leader, st)
+	}
+}
+
+func TestCompactRefusesWhatIsWrong(t *testing.T) {
+	c, dir := compactLab(t)
+	c.Replicas[0].Timing = "slow"
+	c.Nodes[1].Slot = 0
+	path := filepath.Join(dir, "compact.json")
+	if err := jsonfile.Write(path, c); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readCompact(path); err == nil {
+		t.Error("accepted")
+	}
+}
