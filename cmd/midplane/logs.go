@@ -55,11 +55,12 @@ console, which is always recorded.`,
 func (a *app) printLogs(ctx context.Context, files []lab.LogFile, follow bool) error {
 	logs := make([]*logReader, 0, len(files))
 	for _, f := range files {
-		w := io.Writer(a.out)
+		r := &logReader{path: f.Path, w: a.out}
 		if len(files) > 1 {
-			w = &prefixWriter{w: a.out, prefix: f.Name + " | ", fresh: true}
+			p := &prefixWriter{w: a.out, prefix: f.Name + " | ", fresh: true}
+			r.w, r.end = p, p.end
 		}
-		logs = append(logs, &logReader{path: f.Path, w: w})
+		logs = append(logs, r)
 	}
 	for _, r := range logs {
 		if err := r.whole(); err != nil {
@@ -86,12 +87,17 @@ type logReader struct {
 	path string
 	at   int64
 	w    io.Writer
+	end  func() error // ends a line that is not finished; may be nil
 }
 
 // whole prints the older file, if there is one, and the log.
 func (r *logReader) whole() error {
 	old := logReader{path: r.path + ".1", w: r.w}
-	return errors.Join(old.more(), r.more())
+	err := errors.Join(old.more(), r.more())
+	if r.end != nil {
+		err = errors.Join(err, r.end())
+	}
+	return err
 }
 
 // more prints what has come since the last time.

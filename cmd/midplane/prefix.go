@@ -27,3 +27,13 @@ func (p *prefixWriter) Write(data []byte) (int, error) {
 	}
 	return len(data), nil
 }
+
+// end ends the line.
+func (p *prefixWriter) end() error {
+	if p.fresh {
+		return nil
+	}
+	p.fresh = true
+	_, err := io.WriteString(p.w, "\n")
+	return err
+}

@@ -40,7 +40,7 @@ type replicaFake struct {
 }
 
 func (f replicaFake) Status(context.Context, *v1.ClusterStatusRequest) (*v1.ClusterStatusResponse, error) {
-	return &v1.ClusterStatusResponse{Replica: f.name, Leader: "shm1", Term: 1}, nil
+	return &v1.ClusterStatusResponse{Replica: f.name, Leader: "shm1", Term: 1, Members: []*v1.Member{{Name: f.name, Voter: true}}}, nil
 }
 
 func fakeReplica(ctx context.Context, args []string) error {

@@ -129,7 +129,15 @@ func (l *Lab) replicaReady(ctx context.Context, name string, p *supervise.Proces
 	if s.GetLeader() == "" {
 		return errors.New("it knows no leader")
 	}
+	if !votes(s) {
+		return errors.New("it has no vote yet") // until then the others bear no loss
+	}
 	return nil
+}
+
+// votes reports whether the replica that answered is a voter.
+func votes(s *v1.ClusterStatusResponse) bool {
+	return slices.ContainsFunc(s.GetMembers(), func(m *v1.Member) bool { return m.GetName() == s.GetReplica() && m.GetVoter() })
 }
 
 // nodeReady reports what a node lacks: a process, an answer, a replica, a VM, a

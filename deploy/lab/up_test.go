@@ -73,7 +73,7 @@ func TestTwoUpsAtOnce(t *testing.T) {
 
 func TestUpConverges(t *testing.T) {
 	b := newBench(t, twoNodes)
-	l, first := b.up()
+	_, first := b.up()
 
 	t.Log("a change of one node restarts that node alone; its VM stays")
 	b.write(strings.Replace(twoNodes, "slot: 1", "slot: 1\n    product: 7", 1))
