@@ -17,11 +17,16 @@ const RetryWindow = 10 * time.Second
 // its sender repeats it, and is heard.
 const CrossingWindow = 3 * time.Second
 
+// EarliestRetry is how soon after a request its first retry may come; Linux
+// waits one to two seconds. A request whose answer was fetched before that was
+// never repeated.
+const EarliestRetry = 900 * time.Millisecond
+
 // RetryFilter recognises a requester's retries at the door, before a request
 // gets an id. A request is a retry only if its bytes are equal to those seen
 // last under its sequence number and target, and the requester has not moved
 // on: either the first is still unanswered, or the number lies behind the
-// newest one on the ring of 64.
+// newest one on the ring of 64 and its answer was late enough to be crossed.
 type RetryFilter struct {
 	mu         sync.Mutex
 	requesters map[Requestor]*seqWindow
@@ -142,7 +147,8 @@ func (w *seqWindow) movedOn(seq uint8, s *seqSlot, now time.Time) bool {
 	}
 	const others, half = MaxSequence - 1, MaxSequence / 2
 	ahead := (seq - w.newest) & seqMask
-	return now.Sub(s.answered) >= CrossingWindow ||
+	return s.answered.Sub(s.at) < EarliestRetry ||
+		now.Sub(s.answered) >= CrossingWindow ||
 		w.count-s.count >= others || // all other numbers have been used since
 		ahead > 0 && ahead <= half // a step forward; numbers in flight are skipped
 }

@@ -1,6 +1,7 @@
 package ipmb_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -70,6 +71,9 @@ func TestRetryFilter(t *testing.T) {
 		{"another target, another request", []step{
 			{"new", linux, 5, addSEL, 0}, {"new", ipmb.Requestor{Target: 0x84, Source: 0x82, LUN: ipmb.LUNSMS}, 5, addSEL, 0},
 		}},
+		{"what was answered before a retry could come is new", []step{
+			{"new", linux, 5, addSEL, 0}, {"new", linux, 6, addSEL, 0}, {"done", linux, 5, nil, ipmb.EarliestRetry / 2}, {"new", linux, 5, addSEL, 2 * time.Second},
+		}},
 		{"a retry crosses the answer", []step{
 			{"new", linux, 5, addSEL, 0}, {"done", linux, 5, nil, time.Second}, {"retry", linux, 5, addSEL, time.Second},
 		}},
@@ -123,20 +127,23 @@ func TestRetryFilter(t *testing.T) {
 }
 
 // linuxDriver draws numbers as ipmi_msghandler.c does: round one ring for all
-// targets, past those in use.
+// targets, past those in use. With many requests in flight one may leave
+// after others that drew their numbers later.
 type linuxDriver struct {
-	next   uint8
-	drawn  int // ring positions so far, with those skipped
-	flight []*flight
+	next    uint8
+	drawn   int // ring positions so far, with those skipped
+	flight  []*flight
+	crossed []*flight // fetched, while a repeat of them may be on its way
 }
 
 type flight struct {
-	who      ipmb.Requestor
-	seq      uint8
-	key      []byte
-	at       int // ring position
-	sent     time.Duration
-	answered bool // the controller has answered; the driver has not fetched it yet
+	who     ipmb.Requestor
+	seq     uint8
+	key     []byte
+	at      int // ring position
+	waiting bool
+	first   time.Duration // when it was sent, or when its repeats ended
+	fetched time.Duration
 }
 
 func (d *linuxDriver) draw() uint8 {
@@ -153,78 +160,93 @@ func (d *linuxDriver) draw() uint8 {
 	}
 }
 
+// pick draws one of the flights that ok holds for.
+func pick(t *rapid.T, from []*flight, ok func(*flight) bool) *flight {
+	var of []*flight
+	for _, f := range from {
+		if ok(f) {
+			of = append(of, f)
+		}
+	}
+	if len(of) == 0 {
+		t.Skip()
+	}
+	return of[rapid.IntRange(0, len(of)-1).Draw(t, "flight")]
+}
+
+func without(list []*flight, f *flight) []*flight {
+	return slices.DeleteFunc(list, func(g *flight) bool { return g == f })
+}
+
 // A model of Linux with up to 16 requests in flight: no new request is taken
-// for a retry, and each retry is known, also those that cross their answer.
+// for a retry, also one that others have overtaken; and each retry is known,
+// also one that crosses its answer.
 func TestRetryFilterFollowsLinux(t *testing.T) {
-	const inFlight, crossing = 16, 20
+	const inFlight, crossing, again = 16, 20, time.Second
 	rapid.Check(t, func(t *rapid.T) {
 		var filter ipmb.RetryFilter
 		var d linuxDriver
 		var now time.Duration
-		pick := func(t *rapid.T) (*flight, int) {
-			if len(d.flight) == 0 {
-				t.Skip()
-			}
-			i := rapid.IntRange(0, len(d.flight)-1).Draw(t, "flight")
-			return d.flight[i], i
-		}
-		request := func(t *rapid.T) {
+		draw := func(t *rapid.T) *flight {
 			if len(d.flight) == inFlight {
 				t.Skip()
 			}
-			f := &flight{who: linux, seq: d.draw(), at: d.drawn, sent: now}
+			f := &flight{who: linux, seq: d.draw(), at: d.drawn, waiting: true}
 			f.who.Target = rapid.SampledFrom([]ipmb.Addr{0x20, 0x84, 0x86}).Draw(t, "target")
 			f.key = rapid.SampledFrom([][]byte{addSEL, getID}).Draw(t, "key")
-			if filter.Seen(f.who, f.seq, f.key, at(now)) {
+			d.flight = append(d.flight, f)
+			return f
+		}
+		send := func(t *rapid.T, f *flight) {
+			late := slices.ContainsFunc(d.crossed, func(g *flight) bool { return g.who == f.who && g.seq == f.seq })
+			f.waiting, f.first = false, now
+			if filter.Seen(f.who, f.seq, f.key, at(now)) && !late {
 				t.Fatalf("new request under %d taken for a retry", f.seq)
 			}
-			d.flight = append(d.flight, f)
 		}
+		fetch := func(f *flight) {
+			filter.Done(f.who, f.seq, at(now))
+			f.fetched = now
+			d.flight = without(d.flight, f)
+			if now-f.first >= again {
+				d.crossed = append(d.crossed, f)
+			}
+		}
+		sent := func(f *flight) bool { return !f.waiting }
 		t.Repeat(map[string]func(*rapid.T){
-			"request": request,
+			"draw": func(t *rapid.T) { draw(t) },
+			"send": func(t *rapid.T) { send(t, pick(t, d.flight, func(f *flight) bool { return f.waiting })) },
 			"burst": func(t *rapid.T) { // fast threads, whose requests are answered at once
 				for range rapid.IntRange(1, 70).Draw(t, "n") {
-					request(t)
-					f := d.flight[len(d.flight)-1]
-					filter.Done(f.who, f.seq, at(now))
-					d.flight = d.flight[:len(d.flight)-1]
+					f := draw(t)
+					send(t, f)
+					fetch(f)
 				}
 			},
-			"answer": func(t *rapid.T) {
-				f, _ := pick(t)
-				f.answered, f.sent = true, now
-				filter.Done(f.who, f.seq, at(now))
-			},
-			"fetch": func(t *rapid.T) {
-				if f, i := pick(t); f.answered {
-					d.flight = append(d.flight[:i], d.flight[i+1:]...)
-				}
-			},
+			"fetch": func(t *rapid.T) { fetch(pick(t, d.flight, sent)) },
 			"retry": func(t *rapid.T) {
-				f, _ := pick(t)
-				if f.answered && (d.drawn-f.at > crossing || now-f.sent >= ipmb.CrossingWindow) || now-f.sent >= ipmb.RetryWindow {
-					t.Skip()
-				}
+				f := pick(t, d.flight, func(f *flight) bool {
+					return sent(f) && now-f.first >= again && now-f.first < ipmb.RetryWindow
+				})
 				if !filter.Seen(f.who, f.seq, f.key, at(now)) {
 					t.Fatalf("retry under %d taken for new", f.seq)
 				}
 			},
+			"crossing": func(t *rapid.T) {
+				f := pick(t, d.crossed, func(f *flight) bool {
+					return d.drawn-f.at <= crossing && now-f.fetched < ipmb.CrossingWindow
+				})
+				d.crossed = without(d.crossed, f)
+				if !filter.Seen(f.who, f.seq, f.key, at(now)) {
+					t.Fatalf("crossing retry under %d taken for new", f.seq)
+				}
+			},
 			"wait": func(t *rapid.T) {
 				now += time.Duration(rapid.IntRange(1, 1500).Draw(t, "ms")) * time.Millisecond
-				d.flight = giveUp(&filter, d.flight, now)
+				d.flight = slices.DeleteFunc(d.flight, func(f *flight) bool {
+					return sent(f) && now-f.first >= ipmb.RetryWindow // the driver gives up
+				})
 			},
 		})
 	})
-}
-
-// giveUp drops what has waited too long, as the driver and the controller do.
-func giveUp(filter *ipmb.RetryFilter, in []*flight, now time.Duration) (out []*flight) {
-	for _, f := range in {
-		if now-f.sent < ipmb.RetryWindow {
-			out = append(out, f)
-			continue
-		}
-		filter.Done(f.who, f.seq, at(now-ipmb.CrossingWindow))
-	}
-	return out
 }

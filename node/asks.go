@@ -155,20 +155,31 @@ func (a *asks) enter(k *ask, call *ipmb.Call, began time.Time) {
 func (a *asks) answer(k *ask, r ipmb.Response) {
 	reply := k.message.Frame.Reply(r)
 	reply.Seq = k.key.seq
-	if !a.mail.push(reply) {
+	if !a.mail.push(reply, a.fetched(k)) {
 		a.log.Warn("receive queue full: answer dropped", "frame", reply.String())
 		a.fail(k)
 		return
 	}
 	a.open--
 	a.ledger.mark(k.slot)
-	a.done(k, time.Now())
+	a.done(k)
+}
+
+// fetched gives what to do when the guest has fetched its answer: only then
+// has the number come to rest. Until then it can only repeat the request.
+func (a *asks) fetched(k *ask) func(time.Time) {
+	return func(at time.Time) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.latest[k.key] == k {
+			a.retries.Done(a.who(k.key), k.key.seq, at)
+		}
+	}
 }
 
 // done keeps an answered request, and drops the oldest of them.
-func (a *asks) done(k *ask, at time.Time) {
+func (a *asks) done(k *ask) {
 	k.answered = true
-	a.retries.Done(a.who(k.key), k.key.seq, at)
 	a.answered = append(a.answered, k)
 	if len(a.answered) <= answeredLimit {
 		return
@@ -207,7 +218,8 @@ func (a *asks) resumeOne(r record, now time.Time) bool {
 	if r.marked {
 		a.latest[k] = one
 		a.retries.Seen(a.who(k), k.seq, retryKey(m.Frame), began)
-		a.done(one, now)
+		a.retries.Done(a.who(k), k.seq, now)
+		a.done(one)
 		return true
 	}
 	call, err := a.requester.Continue(m)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"sync"
+	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
 )
@@ -58,8 +59,9 @@ type messages struct {
 // letter is one message for the guest: channel and privilege, then the message
 // without the address that it was sent to.
 type letter struct {
-	data []byte
-	slot int // in the ledger
+	data  []byte
+	slot  int             // in the ledger
+	taken func(time.Time) // called when the guest fetched it; may be nil
 }
 
 func newMessages(enables byte, save func(byte) error, l *ledger) *messages {
@@ -71,9 +73,9 @@ func (m *messages) restore(r record) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r.kind == recordEvent {
-		m.event = letter{r.payload, r.slot}
+		m.event = letter{data: r.payload, slot: r.slot}
 	} else {
-		m.queue = append(m.queue, letter{r.payload, r.slot})
+		m.queue = append(m.queue, letter{data: r.payload, slot: r.slot})
 	}
 	m.signal()
 }
@@ -119,8 +121,9 @@ func (m *messages) flags() (f byte) {
 
 // push puts a frame that is addressed to this controller into the receive
 // message queue: all of it but the leading address (IPMI 2.0 §22.6). It
-// reports false when the queue is full.
-func (m *messages) push(f ipmb.Frame) bool {
+// reports false when the queue is full. taken is called when the guest has
+// fetched it, and may be nil.
+func (m *messages) push(f ipmb.Frame, taken func(time.Time)) bool {
 	raw, err := f.AppendBinary([]byte{ipmb.ChannelIPMB})
 	if err != nil {
 		return false
@@ -131,7 +134,7 @@ func (m *messages) push(f ipmb.Frame) bool {
 		return false
 	}
 	data := append(raw[:1], raw[2:]...)
-	m.queue = append(m.queue, letter{data, m.ledger.add(recordLetter, data)})
+	m.queue = append(m.queue, letter{data, m.ledger.add(recordLetter, data), taken})
 	m.signal()
 	if m.line != nil && len(m.queue) > 1 {
 		m.line.Remind()
@@ -147,7 +150,7 @@ func (m *messages) bufferEvent(record []byte) {
 	if m.enables&enableEventBuffer == 0 || m.event.data != nil {
 		return
 	}
-	m.event = letter{bytes.Clone(record), m.ledger.add(recordEvent, record)}
+	m.event = letter{data: bytes.Clone(record), slot: m.ledger.add(recordEvent, record)}
 	m.signal()
 }
 
@@ -200,20 +203,32 @@ func (m *messages) getEnables(context.Context, *ipmb.Request) ([]byte, error) {
 	return []byte{m.enables}, nil
 }
 
+// clearFlags throws away what the flags stand for.
 func (m *messages) clearFlags(_ context.Context, req *ipmb.Request) ([]byte, error) {
+	now := time.Now()
+	for _, l := range m.clear(req.Data[0]) {
+		if l.taken != nil {
+			l.taken(now)
+		}
+	}
+	return nil, nil
+}
+
+// clear empties the queue and the event buffer, and gives what was queued.
+func (m *messages) clear(flags byte) (thrown []letter) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if req.Data[0]&flagQueue != 0 {
-		for i := range m.queue {
-			m.drop(&m.queue[i])
+	if flags&flagQueue != 0 {
+		for _, l := range m.queue {
+			m.ledger.drop(l.slot)
 		}
-		m.queue = nil
+		thrown, m.queue = m.queue, nil
 	}
-	if req.Data[0]&flagEventBuffer != 0 {
+	if flags&flagEventBuffer != 0 {
 		m.drop(&m.event)
 	}
 	m.signal()
-	return nil, nil
+	return thrown
 }
 
 func (m *messages) getFlags(context.Context, *ipmb.Request) ([]byte, error) {
@@ -225,16 +240,27 @@ func (m *messages) getFlags(context.Context, *ipmb.Request) ([]byte, error) {
 // getMessage gives the oldest message. Should the node be killed before the
 // guest has it, the next process gives it again.
 func (m *messages) getMessage(context.Context, *ipmb.Request) ([]byte, error) {
+	l, ok := m.next()
+	if !ok {
+		return nil, ipmb.ErrEmpty
+	}
+	if l.taken != nil {
+		l.taken(time.Now())
+	}
+	return l.data, nil
+}
+
+func (m *messages) next() (letter, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.drop(&m.given)
 	if len(m.queue) == 0 {
-		return nil, ipmb.ErrEmpty
+		return noLetter, false
 	}
 	m.given = m.queue[0]
 	m.queue = m.queue[1:]
 	m.signal()
-	return m.given.data, nil
+	return m.given, true
 }
 
 func (m *messages) readEvent(context.Context, *ipmb.Request) ([]byte, error) {

@@ -49,7 +49,7 @@ func TestLines(t *testing.T) {
 // push puts messages into the receive queue.
 func (b *board) push(n int) {
 	for i := range n {
-		b.mail.push(getDeviceID(self, uint8(i)))
+		b.mail.push(getDeviceID(self, uint8(i)), nil)
 	}
 }
 
@@ -86,7 +86,7 @@ func TestEnablesThatCannotBeStored(t *testing.T) {
 
 func TestFrameTooLongForTheQueue(t *testing.T) {
 	b := newBoard(t, ProfileATCA)
-	if b.mail.push(ipmb.Frame{To: self, Data: make([]byte, ipmb.MaxFramePayload+1)}) {
+	if b.mail.push(ipmb.Frame{To: self, Data: make([]byte, ipmb.MaxFramePayload+1)}, nil) {
 		t.Error("taken")
 	}
 }

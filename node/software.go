@@ -63,7 +63,7 @@ func (s *software) ask(m ipmb.Message) bool {
 		return false
 	}
 	s.asked[k] = &asked{m, now, s.ledger.add(recordAsked, appendAsked(nil, m, now))}
-	if !s.mail.push(m.Frame) {
+	if !s.mail.push(m.Frame, nil) {
 		s.forget(k)
 		return false
 	}
