@@ -18,6 +18,7 @@ type Chaos struct {
 	w     *World
 	rand  *rand.Rand
 	nodes []string
+	pace  time.Duration // the longest pause between two faults
 	wg    sync.WaitGroup
 
 	mu      sync.Mutex
@@ -29,6 +30,7 @@ type Chaos struct {
 // NewChaos makes the chaos of a world's seed.
 func NewChaos(w *World, nodes []string) *Chaos {
 	c := &Chaos{w: w, rand: rand.New(rand.NewPCG(w.rand.Uint64(), 1)), nodes: nodes, busy: make(map[string]bool)}
+	c.pace = []time.Duration{time.Second, 4 * time.Second, 8 * time.Second}[c.rand.IntN(3)]
 	c.disturb()
 	return c
 }
@@ -69,7 +71,7 @@ func movable(m proto.Message) bool {
 // Run makes faults for a time; when it returns, each has come to its end.
 func (c *Chaos) Run(ctx context.Context, span time.Duration) {
 	end := time.Now().Add(span)
-	for time.Now().Before(end) && pause(ctx, c.span(100*time.Millisecond, 4*time.Second)) {
+	for time.Now().Before(end) && pause(ctx, c.span(c.pace/20, c.pace)) {
 		c.one()
 	}
 	c.wg.Wait()
@@ -104,10 +106,12 @@ func (c *Chaos) one() {
 		c.restartReplica(replica, c.rand.IntN(3) > 0, false)
 	case n < 80:
 		c.restartReplica(replica, true, true)
-	case n < 92:
+	case n < 89:
 		c.restartNode(node, c.rand.IntN(2) == 0)
-	case n < 96:
+	case n < 92:
 		c.claimTwice(node)
+	case n < 96:
+		c.snapshot(replica)
 	default:
 		c.transfer()
 	}
@@ -241,6 +245,19 @@ func (c *Chaos) claimTwice(name string) {
 		c.w.StopNode(second, false)
 		time.Sleep(25 * time.Second) // until the lease of the second one has ended
 		c.w.health.dispute(name, false)
+	})
+}
+
+// snapshot makes a replica write its state down, from which it starts next time.
+func (c *Chaos) snapshot(name string) {
+	r := c.w.Replica(name)
+	if r == nil {
+		return
+	}
+	c.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		_ = r.Cluster().Snapshot(ctx) // it may have stopped meanwhile
 	})
 }
 

@@ -36,6 +36,7 @@ type Guest struct {
 	slot   int
 	driver *driver
 	peers  []int // slots of the others
+	seed   uint64
 
 	mu    sync.Mutex
 	acked []ackedRecord // in the shelf's SEL, by this guest
@@ -51,7 +52,7 @@ const programs = 3
 
 // NewGuest makes the guest of a slot.
 func NewGuest(w *World, slot, nodes int) *Guest {
-	g := &Guest{w: w, name: nodeName(slot), slot: slot}
+	g := &Guest{w: w, name: nodeName(slot), slot: slot, seed: w.rand.Uint64()}
 	for other := 1; other <= nodes; other++ {
 		if other != slot {
 			g.peers = append(g.peers, other)
@@ -68,7 +69,7 @@ func (g *Guest) echo(f ipmb.Frame) []byte { return append([]byte{byte(g.slot)}, 
 func (g *Guest) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for i := range programs {
-		r := rand.New(rand.NewPCG(g.w.rand.Uint64(), uint64(i)))
+		r := rand.New(rand.NewPCG(g.seed, uint64(i)))
 		wg.Go(func() {
 			for pause(ctx, time.Duration(r.IntN(400))*time.Millisecond) {
 				g.step(r, i == 0)
