@@ -59,8 +59,12 @@ func (s *NodeServer) Power(ctx context.Context, r *v1.PowerRequest) (*v1.PowerRe
 
 // vmError names what stands in the way of reaching the VM.
 func vmError(err error) error {
-	if errors.Is(err, node.ErrNoVM) {
+	var refused *agent.Error
+	switch {
+	case errors.Is(err, node.ErrNoVM):
 		return status.Error(codes.FailedPrecondition, err.Error())
+	case errors.As(err, &refused): // the guest's own words: no such file, no such program
+		return status.Error(codes.NotFound, err.Error())
 	}
 	if c := codeOf(err); c != codes.Unknown {
 		return status.Error(c, err.Error())

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/midplane-project/midplane/internal/problem"
@@ -22,17 +23,46 @@ func (a *app) certVerb() *cobra.Command {
 		Long:  "Work with the shelf's certificate authority." + subjectHelp,
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(a.certIssueVerb(), a.certRenewVerb(), a.certRevokeVerb(), a.certListVerb())
+	cmd.PersistentFlags().StringVar(&a.pki, "pki", "", "the authority's `DIR` (default: that of the shelf on this machine)")
+	cmd.AddCommand(a.certInitVerb(), a.certIssueVerb(), a.certRenewVerb(), a.certRevokeVerb(), a.certListVerb())
 	return cmd
 }
 
-// authority opens the shelf's authority.
+// authority opens the authority of --pki, or the shelf's.
 func (a *app) authority() (*trust.Authority, error) {
+	if a.pki != "" {
+		return trust.OpenAuthority(a.pki)
+	}
 	l, err := a.lab()
 	if err != nil {
 		return nil, err
 	}
 	return l.Authority()
+}
+
+// certInitVerb starts an authority for a shelf whose daemons run on several
+// hosts; midplane up makes one of its own.
+func (a *app) certInitVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:     "init --pki DIR",
+		Short:   "Make a certificate authority for a cluster on several hosts",
+		Example: "  midplane cert init --pki ./pki",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.pki == "" {
+				return problem.Usagef("cert init: --pki DIR is needed")
+			}
+			ca, err := trust.NewAuthority(a.pki, uuid.NewString())
+			if errors.Is(err, fs.ErrExist) {
+				return &problem.Error{Code: problem.Refused, What: "there is an authority already", Where: a.pki}
+			}
+			if err != nil {
+				return err
+			}
+			cmd.Printf("Cluster %s, authority in %s. Its ca-key.pem stays here.\n", ca.Cluster(), ca.Dir())
+			return nil
+		},
+	}
 }
 
 func (a *app) certIssueVerb() *cobra.Command {

@@ -19,6 +19,7 @@ type app struct {
 
 	shelf  string // --shelf
 	format string // --output
+	pki    string // cert --pki
 }
 
 // Groups of verbs in the help.
