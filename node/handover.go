@@ -91,16 +91,16 @@ func receiveHandover(conn *net.UnixConn) (*Handover, error) {
 	buf, oob := make([]byte, 4096), make([]byte, unix.CmsgSpace(4))
 	for {
 		n, oobn, _, _, err := conn.ReadMsgUnix(buf, oob)
-		text = append(text, buf[:n]...)
-		if oobn > 0 && h.file == nil {
-			h.file, err = receivedFile(oob[:oobn])
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, errors.Join(err, h.Close())
-		}
-		if n == 0 {
+		if errors.Is(err, io.EOF) || err == nil && n == 0 {
 			break
 		}
+		if err == nil && oobn > 0 && h.file == nil {
+			h.file, err = receivedFile(oob[:oobn])
+		}
+		if err != nil {
+			return nil, errors.Join(err, h.Close())
+		}
+		text = append(text, buf[:n]...)
 	}
 	if err := json.Unmarshal(text, &h.state); err != nil {
 		return nil, errors.Join(fmt.Errorf("the other process ended without a word: %w", err), h.Close())
@@ -165,6 +165,11 @@ func (h *heir) send() error {
 func (n *Node) awaitHeir(ctx context.Context, ln net.Listener) error {
 	defer context.AfterFunc(ctx, func() { _ = ln.Close() })()
 	defer ln.Close()
+	select {
+	case <-n.resumed: // what this process took over must be its own before it can go on
+	case <-ctx.Done():
+		return nil
+	}
 	for {
 		conn, err := ln.Accept()
 		switch {

@@ -69,7 +69,8 @@ type Node struct {
 	out        wire
 	hub        tap.Hub
 	opt        Options
-	heir       *heir // nil until another process takes over
+	heir       *heir         // nil until another process takes over
+	resumed    chan struct{} // closed when the connection that was handed over, if any, is the door's
 }
 
 // New opens a node's state and builds it; Run gives it life.
@@ -83,7 +84,7 @@ func New(cfg Config, opt Options) (n *Node, err error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	n = &Node{cfg: cfg, log: opt.Log.With("node", cfg.Name), opt: opt}
+	n = &Node{cfg: cfg, log: opt.Log.With("node", cfg.Name), opt: opt, resumed: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			n.Close()
@@ -153,7 +154,7 @@ func (n *Node) connect() (err error) {
 	n.door = vm.New(vm.Config{
 		Handler: n.controller.Handler(), Interface: kind, Logger: n.log, Tap: n.tapDoor,
 		Origin:    ipmb.Origin{Shelf: n.cfg.Shelf, Source: n.cfg.Addr(), Instance: string(n.settings.instance[:])},
-		OnConnect: func(vm.Link) { n.controller.spawn(n.host.connected) },
+		OnConnect: n.connected,
 	})
 	n.host.door = n.door
 	n.controller.mail.connect(n.door)
@@ -211,6 +212,9 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return n.reachVM(ctx) })
 	g.Go(func() error { return n.host.run(ctx) })
+	if n.opt.Handover == nil || n.opt.Handover.file == nil {
+		close(n.resumed)
+	}
 	if n.opt.Successor != nil {
 		g.Go(func() error { return n.awaitHeir(ctx, n.opt.Successor) })
 	}
@@ -241,12 +245,21 @@ func (n *Node) listen() (out []net.Listener, err error) {
 	return out, nil
 }
 
+// connected is told of each link of the VM's.
+func (n *Node) connected(l vm.Link) {
+	if l.Resumed {
+		close(n.resumed)
+	}
+	n.controller.spawn(n.host.connected)
+}
+
 // reachVM goes on with the connection that was handed over, and keeps one to
 // the VM that the node starts.
 func (n *Node) reachVM(ctx context.Context) error {
 	if h := n.opt.Handover; h != nil {
 		if err := n.door.Resume(ctx, h.state, h.file); err != nil {
 			n.log.Warn("VM's connection not taken over", "err", err)
+			close(n.resumed)
 		}
 	}
 	if n.cfg.VM == nil {

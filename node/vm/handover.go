@@ -89,8 +89,11 @@ func (d *Door) halt(ctx context.Context, l *link) State {
 	d.mu.Unlock()
 	<-l.done
 	d.mu.Lock()
+	l.flush()
+	d.await(context.Background(), func() bool { return l.dead || !l.writing })
 	l.draining = true
 	st := d.state()
+	st.Attention, st.Interrupts = l.told.attention, l.told.interrupts // the door's may have changed since
 	st.Capabilities, st.Asked, st.Since = l.info.Capabilities, l.asked, since
 	st.Input = append(l.decoder.AppendPending(l.unserved), l.in...)
 	return st
