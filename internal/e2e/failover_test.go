@@ -3,12 +3,15 @@
 package e2e_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
 
 // inFlight is how long the guests keep requests in flight around a fault. A
@@ -62,6 +65,43 @@ func TestFailover(t *testing.T) {
 	}
 	for _, b := range sides {
 		s.kernelLog(t, b.name)
+	}
+}
+
+// TestStoppedLeaderSaysNothingOld asks a leader that stands still. When it goes
+// on it has been replaced, and must not answer from what it knew.
+func TestStoppedLeaderSaysNothingOld(t *testing.T) {
+	s := bare.up(t)
+	for range 5 {
+		s.healthy(t)
+		old := s.leader(t)
+		entries := len(s.log(t, 0))
+		s.do(t, "stop", old)
+		t.Cleanup(func() { s.atEnd("resume", old) })
+		s.otherLeader(t, old)
+		answer := make(chan result, 1)
+		go func() {
+			conn, err := s.replica(old).Dial()
+			if err != nil {
+				answer <- result{err: err.Error()}
+				return
+			}
+			defer conn.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			r, err := v1.NewShelfClient(conn).Raw(ctx, &v1.RawRequest{Shelf: s.Name, Address: 0x20, NetFn: 0x0a, Command: 0x40})
+			if err != nil {
+				answer <- result{err: err.Error()}
+				return
+			}
+			answer <- result{out: string(r.Data)}
+		}()
+		s.do(t, "raw", "shelf", "0x0a", "0x44", "0", "0", "0xe0", "0x4d", "0x50", "7", "7", "7", "7", "0", "0", "0", "1", "0", "0", "0")
+		s.do(t, "resume", old)
+		// Get SEL Info: version, entries (2, low byte first).
+		if r := <-answer; r.err == "" && int(r.out[1])+int(r.out[2])<<8 != entries+1 {
+			t.Errorf("%s answers as if nothing had happened: % x, with %d entries in the log", old, r.out, entries+1)
+		}
 	}
 }
 

@@ -97,7 +97,7 @@ func (s *shelf) healthy(t *testing.T) {
 	eventually(t, 20*time.Second, "every replica is up to date", func() error {
 		c := okJSON[clusterJSON](t, "--shelf", s.Name, "cluster")
 		for _, m := range c.Members {
-			if !m.Reachable || m.Applied != c.Members[0].Applied {
+			if !m.Reachable || m.Role == "learner" || m.Applied != c.Members[0].Applied {
 				return fmt.Errorf("%+v", c.Members)
 			}
 		}
@@ -150,12 +150,17 @@ func (s *shelf) node(t *testing.T, name string) *v1.NodeStatusResponse {
 func (s *shelf) log(t *testing.T, after uint64) []*v1.EventEntry {
 	t.Helper()
 	name := s.leader(t)
-	all := s.ReplicaAPIs()
-	entries, err := s.logOf(t, all[slices.IndexFunc(all, func(e lab.Endpoint) bool { return e.Name == name })], after)
+	entries, err := s.logOf(t, s.replica(name), after)
 	if err != nil {
 		t.Fatalf("the log of %s: %v", name, err)
 	}
 	return entries
+}
+
+// replica is the API of a replica.
+func (s *shelf) replica(name string) lab.Endpoint {
+	all := s.ReplicaAPIs()
+	return all[slices.IndexFunc(all, func(e lab.Endpoint) bool { return e.Name == name })]
 }
 
 // logOf reads the event log as one replica has it.
