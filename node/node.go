@@ -74,7 +74,7 @@ type Node struct {
 }
 
 // New opens a node's state and builds it; Run gives it life.
-func New(cfg Config, opt Options) (n *Node, err error) {
+func New(cfg Config, opt Options) (*Node, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
@@ -84,25 +84,27 @@ func New(cfg Config, opt Options) (n *Node, err error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	n = &Node{cfg: cfg, log: opt.Log.With("node", cfg.Name), opt: opt, resumed: make(chan struct{})}
-	defer func() {
-		if err != nil {
-			n.Close()
-		}
-	}()
-	if n.db, err = kv.Open(filepath.Join(cfg.Dir, storeFile)); err != nil {
-		return nil, err
+	n := &Node{cfg: cfg, log: opt.Log.With("node", cfg.Name), opt: opt, resumed: make(chan struct{})}
+	if err := n.open(); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+func (n *Node) open() (err error) {
+	if n.db, err = kv.Open(filepath.Join(n.cfg.Dir, storeFile)); err != nil {
+		return err
 	}
 	if n.settings, err = (store{n.db}).start(); err != nil {
-		return nil, err
+		return err
 	}
-	if n.ledger, n.left, err = openLedger(filepath.Join(cfg.Dir, ledgerFile)); err != nil {
-		return nil, err
+	if n.ledger, n.left, err = openLedger(filepath.Join(n.cfg.Dir, ledgerFile)); err != nil {
+		return err
 	}
 	if err := n.openVM(); err != nil {
-		return nil, err
+		return err
 	}
-	return n, n.connect()
+	return n.connect()
 }
 
 // openVM takes hold of the VM that the node starts, if it does.

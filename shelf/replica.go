@@ -49,32 +49,34 @@ type Replica struct {
 
 // Open brings a replica up: its port first, so that the others can ask it;
 // then the cluster, and the switch over it.
-func Open(cfg Config, opt Options) (r *Replica, err error) {
+func Open(cfg Config, opt Options) (*Replica, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
 	if cfg.Advertise == "" {
 		cfg.Advertise = cfg.Listen
 	}
-	r = &Replica{cfg: cfg, log: opt.Log, ended: make(chan error, 1), woken: make(chan struct{}, 1)}
-	defer func() {
-		if err != nil {
-			r.Close()
-		}
-	}()
+	r := &Replica{cfg: cfg, log: opt.Log, ended: make(chan error, 1), woken: make(chan struct{}, 1)}
+	if err := r.open(opt); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+func (r *Replica) open(opt Options) error {
 	if err := r.openWires(opt); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.openCluster(); err != nil {
-		return nil, err
+		return err
 	}
 	r.openSwitch()
 	r.stops = append(r.stops, r.wires.serveBus(&bus{r.sw, r.cluster}))
 	if err := r.serveAPI(opt); err != nil {
-		return nil, err
+		return err
 	}
 	r.group.Go(r.followLeadership)
-	return r, nil
+	return nil
 }
 
 func (r *Replica) openCluster() error {
