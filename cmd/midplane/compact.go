@@ -40,6 +40,8 @@ func (a *app) compactVerb() *cobra.Command {
 			if err != nil {
 				return problem.Usagef("%v", err)
 			}
+			frugal()
+			oneProcessor()
 			return newCompact(c, log).run(cmd.Context())
 		},
 	}

@@ -53,6 +53,8 @@ With --standalone it is a plain server's BMC without a shelf or certificates.`,
 			if err != nil {
 				return problem.Usagef("%v", err)
 			}
+			frugal()
+			oneProcessor()
 			return runNode(cmd.Context(), cfg, takeOver, log)
 		},
 	}
