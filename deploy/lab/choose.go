@@ -181,3 +181,23 @@ func (l *Lab) checkPorts() error {
 	}
 	return nil
 }
+
+// checkVMs makes sure that what the VMs need is there, so that up says it at
+// once and not after a long wait for a guest.
+func (l *Lab) checkVMs() error {
+	for _, n := range l.Topology.Nodes {
+		if n.QEMU.None {
+			continue
+		}
+		spec, err := l.vmSpec(n)
+		if err == nil {
+			err = power.CheckFiles(spec)
+		}
+		if err != nil {
+			return &problem.Error{
+				Code: problem.Failed, What: "the VM of node " + n.Name + " cannot start", Why: err, Do: "mend its qemu in shelf.yaml",
+			}
+		}
+	}
+	return nil
+}

@@ -150,6 +150,9 @@ func (l *Lab) bring(ctx context.Context, o UpOptions, source string) (own func()
 		l.explain(d, o.Say)
 		return nil, nil
 	}
+	if err := l.checkVMs(); err != nil {
+		return nil, err
+	}
 	if err := l.checkPorts(); err != nil {
 		return nil, err
 	}

@@ -67,18 +67,26 @@ func parseVersion(out string) (qmp.Version, error) {
 
 // Check finds what would keep a VM from starting, before anything is touched.
 func Check(s Spec) error {
+	if err := CheckFiles(s); err != nil {
+		return err
+	}
+	for _, path := range s.withDefaults().sockets() {
+		if err := checkSocketFree(path); err != nil {
+			return fmt.Errorf("VM %q: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+// CheckFiles is Check without the sockets, which a VM that runs already has.
+func CheckFiles(s Spec) error {
 	s = s.withDefaults()
 	if _, err := find(s.Binary); err != nil {
 		return err
 	}
-	for what, path := range map[string]string{"kernel": s.Kernel, "initrd": s.Initrd, "disk base": s.Disk.Base} {
-		if err := readable(path); path != "" && err != nil {
-			return fmt.Errorf("%s of VM %q cannot be read: %w", what, s.Name, err)
-		}
-	}
-	for _, path := range s.sockets() {
-		if err := checkSocketFree(path); err != nil {
-			return fmt.Errorf("VM %q: %w", s.Name, err)
+	for _, f := range []struct{ what, path string }{{"kernel", s.Kernel}, {"initrd", s.Initrd}, {"disk base", s.Disk.Base}} {
+		if err := readable(f.path); f.path != "" && err != nil {
+			return fmt.Errorf("%s of VM %q cannot be read: %w", f.what, s.Name, err)
 		}
 	}
 	return nil
