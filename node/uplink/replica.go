@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -70,9 +71,9 @@ func (r *replica) keep(ctx context.Context) {
 }
 
 // note records why a stream ended; it reports false when there must not be
-// another one.
+// another one. What the shelf refuses, such as a slot that another node holds,
+// is worth a warning, but not with each try.
 func (r *replica) note(err error) bool {
-	r.u.cfg.Logger.Debug("no stream to replica", "replica", r.name, "addr", r.addr, "why", err)
 	var refused *RefusedError
 	if errors.As(err, &refused) && refused.final() {
 		r.u.fail(err)
@@ -80,6 +81,11 @@ func (r *replica) note(err error) bool {
 	}
 	r.u.mu.Lock()
 	defer r.u.mu.Unlock()
+	level := slog.LevelDebug
+	if refused != nil && (r.err == nil || r.err.Error() != err.Error()) {
+		level = slog.LevelWarn
+	}
+	r.u.cfg.Logger.Log(context.Background(), level, "no stream to replica", "replica", r.name, "addr", r.addr, "why", err)
 	r.err = err
 	return !r.u.leaving && !errors.Is(err, errKnown)
 }
