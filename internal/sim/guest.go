@@ -137,15 +137,23 @@ func (g *Guest) step(r *rand.Rand, first bool) {
 
 // call is one request and what is needed to judge it.
 type call struct {
-	g      *Guest
-	what   string
-	began  time.Time
-	starts int
-	nodes  []string // that it needs
+	g       *Guest
+	what    string
+	began   time.Time
+	starts  int
+	nodes   []string // that it needs
+	manager bool     // it goes to 20h
 }
 
 func (g *Guest) begin(what string, nodes ...string) call {
-	return call{g, what, time.Now(), g.w.wit.startsOf(g.name), append(nodes, g.name)}
+	return call{g: g, what: what, began: time.Now(), starts: g.w.wit.startsOf(g.name), nodes: append(nodes, g.name)}
+}
+
+// beginManager begins a request to 20h.
+func (g *Guest) beginManager(format string, args ...any) call {
+	c := g.begin(fmt.Sprintf(format, args...))
+	c.manager = true
+	return c
 }
 
 func (c call) restarts() int { return c.g.w.wit.startsOf(c.g.name) - c.starts }
@@ -155,6 +163,10 @@ func (c call) judge(r ipmb.Response, err error) bool {
 	c.g.w.Ledger.count(err == nil && r.Code == ipmb.OK)
 	if err == nil && r.Code == ipmb.OK {
 		return true
+	}
+	if err == nil && c.manager { // 20h never refuses what is right: it answers, or nobody does
+		c.g.w.Ledger.Failf("%s of %s was answered %v", c.what, c.g.name, r.Code)
+		return false
 	}
 	from := c.began
 	if len(c.nodes) > 1 { // others must know by then that the target is there
@@ -183,11 +195,15 @@ func (g *Guest) identify(ctx context.Context, to ipmb.Addr, product uint16) {
 	case to.Slot() == g.slot:
 		c = g.begin("local Get Device ID")
 		rs, err = g.driver.local(ctx, req)
-		if err != nil || rs.Code != ipmb.OK {
+		if err != nil || rs.Code == ipmb.ErrInitialising {
 			return // the node is down
 		}
+		if rs.Code == ipmb.ErrTimeout {
+			g.w.Ledger.Failf("the door of %s is stuck", g.name)
+			return
+		}
 	case to == ipmb.AddrShelfManager:
-		c = g.begin("Get Device ID at 20h")
+		c = g.beginManager("Get Device ID at 20h")
 		rs, err = g.driver.ask(ctx, to, req)
 	default:
 		c = g.begin("bridged Get Device ID", nodeName(to.Slot()))
@@ -214,7 +230,7 @@ func (g *Guest) addSEL(ctx context.Context) {
 	record := make([]byte, 16)
 	record[2], record[3] = recordOEM, byte(g.slot)
 	copy(record[13:], k.bytes())
-	c := g.begin(fmt.Sprintf("Add SEL Entry %d", k))
+	c := g.beginManager("Add SEL Entry %d", k)
 	rs, err := g.driver.ask(ctx, ipmb.AddrShelfManager, ipmb.Request{NetFn: ipmb.NetFnStorage, Cmd: cmdAddSELEntry, Data: record})
 	ok := c.judge(rs, err)
 	var id uint16
@@ -238,7 +254,7 @@ func (g *Guest) readBack(ctx context.Context, r *rand.Rand) {
 	}
 	a := g.acked[r.IntN(len(g.acked))]
 	g.mu.Unlock()
-	c := g.begin(fmt.Sprintf("Get SEL Entry %#04x", a.id))
+	c := g.beginManager("Get SEL Entry %#04x", a.id)
 	data := []byte{0, 0, byte(a.id), byte(a.id >> 8), 0, 0xFF}
 	rs, err := g.driver.ask(ctx, ipmb.AddrShelfManager, ipmb.Request{NetFn: ipmb.NetFnStorage, Cmd: cmdGetSELEntry, Data: data})
 	if err == nil && rs.Code == ipmb.ErrNotPresent {
@@ -255,7 +271,7 @@ func (g *Guest) event(k token) []byte {
 // platformEvent reports an event to 20h over the bus.
 func (g *Guest) platformEvent(ctx context.Context) {
 	k := g.w.Ledger.begin("Platform Event")
-	c := g.begin(fmt.Sprintf("Platform Event %d", k))
+	c := g.beginManager("Platform Event %d", k)
 	rs, err := g.driver.ask(ctx, ipmb.AddrShelfManager, ipmb.Request{NetFn: ipmb.NetFnSensor, Cmd: cmdPlatformEvent, Data: g.event(k)})
 	g.w.Ledger.end(k, c.judge(rs, err), 0, c.restarts())
 }
