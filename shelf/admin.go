@@ -9,6 +9,7 @@ import (
 
 	"github.com/midplane-project/midplane/ipmb"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
+	"github.com/midplane-project/midplane/shelf/cluster"
 	"github.com/midplane-project/midplane/shelf/state"
 )
 
@@ -47,7 +48,12 @@ func (r *Replica) Raw(ctx context.Context, shelf string, to ipmb.Addr, req *ipmb
 	if m == nil {
 		return ipmb.Response{}, ErrNoLeader
 	}
-	return m.Raw(ctx, to, req)
+	answer, err := m.Raw(ctx, to, req)
+	var deposed *cluster.ErrNotLeader
+	if errors.As(err, &deposed) || err != nil && r.Term() == 0 {
+		err = fmt.Errorf("%w: %w", ErrNoLeader, err)
+	}
+	return answer, err
 }
 
 // DialLeader connects to the API of the leader; nil when this replica leads.
