@@ -14,7 +14,7 @@ type side struct {
 	end  func()
 }
 
-// rounds lets the sides take turns, each doing so many requests in a round,
+// turns lets the sides take turns, each doing so many requests in a round,
 // and gives what each took, in the order of the sides.
 func (b *bench) turns(p place, requests int, sides ...side) ([][]sample, error) {
 	out := make([][]sample, len(sides))

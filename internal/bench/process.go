@@ -9,12 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
-
-// stopPatience is how long a daemon may take to stop cleanly.
-const stopPatience = 10 * time.Second
 
 // process is a daemon that the benchmark started.
 type process struct {
@@ -49,16 +45,6 @@ func (b *bench) start(p place, name string, env []string, argv ...string) (*proc
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done
-}
-
-// stop ends the process as its user would (SIGTERM), and waits for it.
-func (p *process) stop() {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-time.After(stopPatience):
-		p.kill()
-	}
 }
 
 // died gives the reason why the process is not there, with its last words.

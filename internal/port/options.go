@@ -16,7 +16,7 @@ const (
 func BusServer() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
-		grpc.SharedWriteBuffer(true), grpc.ReadBufferSize(readBuffer),
+		grpc.ReadBufferSize(readBuffer),
 	}
 }
 
@@ -24,6 +24,6 @@ func BusServer() []grpc.ServerOption {
 func BusDial() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithStaticStreamWindowSize(streamWindow), grpc.WithStaticConnWindowSize(connWindow),
-		grpc.WithSharedWriteBuffer(true), grpc.WithReadBufferSize(readBuffer),
+		grpc.WithReadBufferSize(readBuffer),
 	}
 }
