@@ -82,7 +82,7 @@ func (r *replica) note(err error) bool {
 	r.u.mu.Lock()
 	defer r.u.mu.Unlock()
 	level := slog.LevelDebug
-	if refused != nil && (r.err == nil || r.err.Error() != err.Error()) {
+	if refused != nil && refused.Refusal.GetCode() != v1.RefusalCode_REFUSAL_CODE_NO_QUORUM && (r.err == nil || r.err.Error() != err.Error()) {
 		level = slog.LevelWarn
 	}
 	r.u.cfg.Logger.Log(context.Background(), level, "no stream to replica", "replica", r.name, "addr", r.addr, "why", err)
