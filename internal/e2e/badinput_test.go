@@ -111,7 +111,7 @@ func TestSecondClaimant(t *testing.T) {
 	c.Name, c.Dir, c.API = "twin", dir, "unix:"+filepath.Join(home, "twin.sock")
 	c.Listen[0].Address = "unix:" + filepath.Join(home, "twin.vm")
 	d := s.daemon(t, "node", c, dir)
-	d.says(t, "claim")
+	d.says(t, "0x82 is held by another instance")
 	if now := okJSON[psJSON](t, "--shelf", s.Name, "ps").slot("front"); now != before {
 		t.Errorf("slot 1 was %v and is %v", before, now)
 	}
