@@ -71,7 +71,8 @@ func (a *asks) send(f ipmb.Frame, o ipmb.Origin) error {
 	defer a.mu.Unlock()
 	k := askKey{f.To, f.FromLUN, f.Seq}
 	if a.retries.Seen(a.who(k), f.Seq, retryKey(f), time.Now()) {
-		return nil // it is on its way; its answer will do for both
+		a.mail.remind() // it may be the interrupt that was lost
+		return nil      // it is on its way; its answer will do for both
 	}
 	a.supersede(k)
 	call, err := a.start(f, o)

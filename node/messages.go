@@ -142,6 +142,16 @@ func (m *messages) push(f ipmb.Frame, taken func(time.Time)) bool {
 	return true
 }
 
+// remind tells the guest once more that mail waits, if any does: it seems not
+// to have noticed.
+func (m *messages) remind() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.line != nil && m.flags() != 0 {
+		m.line.Remind()
+	}
+}
+
 // bufferEvent puts a SEL record into the event message buffer. It keeps the
 // one that is there: the buffer holds the oldest event not yet read.
 func (m *messages) bufferEvent(record []byte) {
