@@ -23,7 +23,6 @@ import (
 )
 
 const (
-	linearSeeds   = 30
 	linearTime    = 4 * time.Second
 	checkPatience = 20 * time.Second
 	clients       = 5

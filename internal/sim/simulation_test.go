@@ -15,9 +15,8 @@ import (
 
 // What a seed runs.
 const (
-	defaultSeeds = 100
-	nodes        = 3
-	chaosTime    = 40 * time.Second
+	nodes     = 3
+	chaosTime = 40 * time.Second
 )
 
 // seeds are those to run: MIDPLANE_SEED=N that one, MIDPLANE_SEEDS=N so many.
