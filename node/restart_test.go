@@ -126,7 +126,8 @@ func TestAsksGoOn(t *testing.T) {
 		if sent[1].Origin != sent[0].Origin {
 			t.Errorf("origin %+v, then %+v", sent[0].Origin, sent[1].Origin)
 		}
-		for range 2 { // to either process
+		time.Sleep(ipmb.EarliestRetry) // the answer is late: a retry may be on its way
+		for range 2 {                  // to either process
 			b.Deliver(t.Context(), answerTo(sent[1], ipmb.Response{Data: []byte{1, 0}}))
 		}
 		synctest.Wait()
