@@ -69,6 +69,9 @@ func Up(ctx context.Context, o UpOptions) (*Lab, error) {
 	if own == nil {
 		return l, err
 	}
+	if err != nil {
+		o.Say("✗ %s", problem.Text(err)) // own goes on until somebody ends it
+	}
 	return l, errors.Join(err, own())
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/midplane-project/midplane/internal/problem"
 )
@@ -154,7 +155,8 @@ func TestDryRunTouchesNothing(t *testing.T) {
 func TestForeground(t *testing.T) {
 	b := newBench(t, small)
 	l, first := b.up()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	o := b.options()
 	o.Foreground = true
 	// Every replica and node is ready: then the person presses Ctrl-C.
@@ -175,8 +177,8 @@ func TestForeground(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Up(ctx, o); err != nil {
-		t.Error(err)
+	if _, err := Up(ctx, o); err != nil || ready == 0 {
+		t.Errorf("%d ready, %v\n%s", ready, err, strings.Join(b.said, "\n"))
 	}
 	if n := b.count(l); n != 0 {
 		t.Errorf("%d processes are left", n)

@@ -167,3 +167,22 @@ func FuzzParseStat(f *testing.F) {
 	f.Add([]byte(")"))
 	f.Fuzz(func(t *testing.T, data []byte) { _, _, _ = parseStat(data) })
 }
+
+func TestTheStarterLearnsHowItEnded(t *testing.T) {
+	for range 20 {
+		p, _ := start(t, "obey")
+		other, err := Open(p.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Signal(syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		<-other.Done()
+		<-p.Done()
+		if p.Exit() != "signal SIGKILL" || other.Exit() != "ended" {
+			t.Errorf("the starter knows %q, another %q", p.Exit(), other.Exit())
+		}
+		other.Close()
+	}
+}

@@ -15,6 +15,7 @@ import (
 type Process struct {
 	ID   ID
 	fd   *os.File // pidfd
+	ours bool     // a child of ours, whose status is ours to have
 	done chan struct{}
 	exit string // set before done is closed
 	once sync.Once
@@ -22,7 +23,7 @@ type Process struct {
 
 // Open takes hold of the process that id names; fs.ErrNotExist if it has ended.
 func Open(id ID) (*Process, error) {
-	p, err := open(id.PID)
+	p, err := open(id.PID, false)
 	if err != nil {
 		return nil, err
 	}
@@ -34,13 +35,14 @@ func Open(id ID) (*Process, error) {
 }
 
 // open takes hold of a pid first and looks at who has it afterwards.
-func open(pid int) (*Process, error) {
+func open(pid int, ours bool) (*Process, error) {
 	if pid <= 0 {
 		return nil, fmt.Errorf("no process: %w", fs.ErrNotExist)
 	}
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	switch {
-	case errors.Is(err, unix.ESRCH), errors.Is(err, unix.EINVAL): // EINVAL: a corpse's thread
+	// The others say that the number is that of a thread now (pidfd_open(2)).
+	case errors.Is(err, unix.ESRCH), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOENT):
 		return nil, fmt.Errorf("process %d: %w", pid, fs.ErrNotExist)
 	case err != nil:
 		return nil, fmt.Errorf("open process %d: %w", pid, err)
@@ -56,7 +58,7 @@ func open(pid int) (*Process, error) {
 		file.Close()
 		return nil, fmt.Errorf("watch process %d: %w", pid, err)
 	}
-	p := &Process{ID: id, fd: file, done: make(chan struct{})}
+	p := &Process{ID: id, fd: file, ours: ours, done: make(chan struct{})}
 	go p.watch(raw)
 	return p, nil
 }
@@ -64,7 +66,11 @@ func open(pid int) (*Process, error) {
 // watch waits for the end; closing the descriptor ends the wait.
 func (p *Process) watch(raw syscall.RawConn) {
 	defer close(p.done)
-	if raw.Read(readable) == nil {
+	if raw.Read(readable) != nil {
+		return
+	}
+	p.exit = "ended"
+	if p.ours {
 		p.exit = reap(p.ID.PID)
 	}
 }
@@ -74,7 +80,8 @@ func readable(fd uintptr) bool {
 	return n > 0 && err == nil
 }
 
-// reap collects a child's status; what became of others is not for us to know.
+// reap collects a child's status. Who has only opened a process leaves that to
+// its starter, which may be in the same program.
 func reap(pid int) string {
 	var status unix.WaitStatus
 	for {
@@ -83,7 +90,7 @@ func reap(pid int) string {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case err != nil:
-			return "ended"
+			return "ended: " + err.Error()
 		case status.Signaled():
 			return "signal " + unix.SignalName(status.Signal())
 		}

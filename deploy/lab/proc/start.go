@@ -30,11 +30,11 @@ func Start(argv []string, log string) (*Process, error) {
 	}
 	// Nobody else reaps it, so the pid is the child's until watch has seen its end.
 	pid := child.Pid
-	p, err := open(pid)
+	p, err := open(pid, true)
 	if err != nil {
 		_ = child.Kill()
-		_, _ = child.Wait()
-		return nil, fmt.Errorf("start %s: it ended at once: %w", argv[0], err)
+		state, _ := child.Wait()
+		return nil, fmt.Errorf("start %s: it ended at once (%v): %w", argv[0], state, err)
 	}
 	_ = child.Release()
 	return p, nil

@@ -44,15 +44,16 @@ func New(dir Dir, log *slog.Logger) *Supervisor {
 // Run keeps the processes as the plan says until ctx ends, and leaves them
 // running then. The error is [ErrRunning] when another supervisor is at it.
 func (s *Supervisor) Run(ctx context.Context) error {
+	// First and last of all: a nudge must not end a supervisor that begins or ends.
+	nudge := make(chan os.Signal, 1)
+	signal.Notify(nudge, syscall.SIGHUP)
+	defer signal.Stop(nudge)
 	lock, err := s.dir.lock()
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
 	defer os.Remove(s.dir.idPath()) // before the lock goes, so that it is never a successor's
-	nudge := make(chan os.Signal, 1)
-	signal.Notify(nudge, syscall.SIGHUP)
-	defer signal.Stop(nudge)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	defer s.letGo()

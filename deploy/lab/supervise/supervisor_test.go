@@ -282,3 +282,15 @@ func TestALogIsTurnedOver(t *testing.T) {
 		}
 	}
 }
+
+func TestANudgeNeverEndsASupervisor(t *testing.T) {
+	b := newBench(t)
+	b.plan(b.process("shm1", "daemon", "1"))
+	for range 5 {
+		b.begin()
+		// As soon as it can be found it can be nudged.
+		b.until("it can be found", func() bool { ok, err := b.dir.Nudge(); return ok && err == nil })
+		b.runs("shm1", proc.ID{})
+		b.end()
+	}
+}
