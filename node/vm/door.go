@@ -90,6 +90,7 @@ type Door struct {
 	waiting  int       // how many wait for that
 	clock    clock
 	links    []*link // in the order of their connections
+	leaving  bool    // no more connections are taken
 	lastID   uint64
 	active   *link // hears hardware commands: the one that last sent a request
 	level    level // what every link is to know

@@ -42,6 +42,7 @@ type fileConn interface {
 // as by [Door.Close]. Serve, ServeConn and Dial return; handlers are waited for.
 func (d *Door) Detach(ctx context.Context) (State, *os.File, error) {
 	d.mu.Lock()
+	d.leaving = true
 	st, file, err := d.detach(ctx)
 	d.end()
 	d.mu.Unlock()

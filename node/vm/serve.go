@@ -124,7 +124,7 @@ func (d *Door) run(ctx context.Context, l *link) {
 // admit takes a link in. When there are too many, the oldest that has not
 // greeted makes room: it is a probe or a stranger. The caller holds d.mu.
 func (d *Door) admit(l *link) error {
-	if d.base.Err() != nil {
+	if d.leaving || d.base.Err() != nil {
 		return ErrClosed
 	}
 	if len(d.links) >= maxLinks {
