@@ -33,8 +33,10 @@ type events struct {
 	sel      *localSEL
 	mail     *messages
 	receiver *mc.EventReceiver
-	outbox   outbox                                                  // nil on a standalone node
-	send     func(to mc.Receiver, body []byte, speaker ipmb.Speaker) // to a receiver other than 20h
+	outbox   outbox // nil on a standalone node
+
+	// send reports to a receiver other than 20h.
+	send func(to mc.Receiver, body []byte, speaker ipmb.Speaker)
 }
 
 func (e *events) commands() []ipmb.Command {
