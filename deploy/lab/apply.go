@@ -168,7 +168,14 @@ func (l *Lab) roll(ctx context.Context, plan supervise.Plan, late []*supervise.P
 		if err := l.setPlan(plan); err != nil {
 			return err
 		}
-		if err := await(ctx, replicaLimit, func(ctx context.Context) error { return l.replicaReady(ctx, want.Name, want) }); err != nil {
+		err := await(ctx, replicaLimit, func(ctx context.Context) error {
+			if err := l.replicaReady(ctx, want.Name, want); err != nil {
+				return err
+			}
+			_, err := l.Leader(ctx) // perhaps a new one: it was the old one that restarted
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("restart of replica %s; those after it were left as they are: %w", want.Name, err)
 		}
 	}

@@ -23,8 +23,9 @@ func (l *Lab) ReplicaStatus(ctx context.Context, e Endpoint) (*v1.ClusterStatusR
 	return v1.NewClusterClient(conn).Status(ctx, &v1.ClusterStatusRequest{})
 }
 
-// Leader asks the replicas for the active shelf manager. The one with the
-// highest term counts: a replica that was stopped may have an old idea.
+// Leader asks the replicas for the active shelf manager. Only what one says of
+// itself counts, since followers go on naming a dead leader for a while, and the
+// highest term: a leader that was stopped may not know that it is none.
 func (l *Lab) Leader(ctx context.Context) (name string, err error) {
 	var term uint64
 	var all []error
@@ -37,7 +38,7 @@ func (l *Lab) Leader(ctx context.Context) (name string, err error) {
 			all = append(all, fmt.Errorf("%s: %w", e.Name, err))
 			continue
 		}
-		if s.GetLeader() != "" && s.GetTerm() >= term {
+		if s.GetLeader() == e.Name && s.GetTerm() >= term {
 			name, term = s.GetLeader(), s.GetTerm()
 		}
 	}
