@@ -17,6 +17,9 @@ import (
 // startLimit is how long a process may take to start again.
 const startLimit = 10 * time.Second
 
+// noteLimit is how long the supervisor may take to see that a process ended.
+const noteLimit = 2 * time.Second
+
 // restsOnPurpose reports whether somebody killed or stopped a process.
 func (l *Lab) restsOnPurpose(name string) bool {
 	r, running := l.dir().Running(name)
@@ -124,10 +127,28 @@ func (l *Lab) Kill(ctx context.Context, what string) (string, error) {
 	}
 	select {
 	case <-p.Done():
+		l.awaitNote(ctx, v)
 		return v.name, nil
 	case <-ctx.Done():
 		return v.name, ctx.Err()
 	}
+}
+
+// awaitNote waits until the supervisor, if there is one, has taken note of the
+// end of a process that is held: it would take a release before that for a
+// crash, and be in no hurry.
+func (l *Lab) awaitNote(ctx context.Context, v victim) {
+	s, err := l.dir().Supervisor()
+	if err != nil || v.vm != "" {
+		return
+	}
+	s.Close()
+	_ = await(ctx, noteLimit, func(context.Context) error { // without it, start only takes longer
+		if r, ok := l.dir().Record(v.name); ok && r.Exit == "" {
+			return errors.New("it has not")
+		}
+		return nil
+	})
 }
 
 func (l *Lab) hold(v victim) error {

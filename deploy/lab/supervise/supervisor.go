@@ -153,12 +153,15 @@ func (s *Supervisor) step(ctx context.Context, c *child, want *Process, leaving 
 
 // lost takes note of the end of a process.
 func (s *Supervisor) lost(c *child, now time.Time) {
-	wished := !c.killAt.IsZero()
+	wished, held := !c.killAt.IsZero(), s.dir.Held(c.name)
 	c.killAt = time.Time{}
-	if !wished {
+	switch {
+	case held:
+		c.next, c.pause = time.Time{}, 0
+	case !wished:
 		c.delay(now)
 	}
-	s.log.Info("ended", "process", c.name, "how", c.rec.Exit, "wished", wished, "held", s.dir.Held(c.name))
+	s.log.Info("ended", "process", c.name, "how", c.rec.Exit, "wished", wished, "held", held)
 	s.save(c)
 }
 
