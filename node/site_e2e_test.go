@@ -181,6 +181,9 @@ func (d *daemon) end(sig syscall.Signal) error {
 
 func (s *site) startNode(args ...string) {
 	s.t.Helper()
+	if s.cfg.Standalone() {
+		args = append(args, "--standalone")
+	}
 	s.node = s.daemon(append([]string{"node", "--config", s.path("node.json")}, args...)...)
 }
 
