@@ -18,45 +18,78 @@ import (
 // guest gives up on a request after five tries, within ten seconds.
 const inFlight = 6 * time.Second
 
-// TestFailover does to the replicas what may happen to them, with requests of
-// both guests in flight. No request may fail, and no write be lost or doubled.
+// fault is something that happens to processes, and what mends it.
+type fault struct {
+	name  string
+	begin func(t *testing.T, s *shelf) (undo [][]string)
+	dark  bool // nothing can be answered until it is mended
+}
+
+var faults = []fault{
+	{name: "leader killed", begin: func(t *testing.T, s *shelf) [][]string {
+		old := s.leader(t)
+		s.do(t, "kill", "leader")
+		s.otherLeader(t, old)
+		return [][]string{{"start", old}}
+	}},
+	{name: "leader stopped and continued", begin: func(t *testing.T, s *shelf) [][]string {
+		old := s.leader(t)
+		s.do(t, "stop", "leader")
+		s.otherLeader(t, old)
+		return [][]string{{"resume", old}}
+	}},
+	{name: "follower killed", begin: func(t *testing.T, s *shelf) [][]string {
+		f := s.follower(t)
+		s.do(t, "kill", f)
+		return [][]string{{"start", f}}
+	}},
+	{name: "follower stopped and continued", begin: func(t *testing.T, s *shelf) [][]string {
+		f := s.follower(t)
+		s.do(t, "stop", f)
+		return [][]string{{"resume", f}}
+	}},
+	{name: "all replicas stopped and continued", dark: true, begin: func(t *testing.T, s *shelf) [][]string {
+		return s.each(t, "stop", "resume")
+	}},
+	{name: "all replicas killed and started", dark: true, begin: func(t *testing.T, s *shelf) [][]string {
+		return s.each(t, "kill", "start")
+	}},
+	{name: "node stopped and continued", dark: true, begin: func(t *testing.T, s *shelf) [][]string {
+		s.do(t, "stop", "node/blade1")
+		return [][]string{{"resume", "node/blade1"}}
+	}},
+}
+
+// each does one thing to every replica, and returns what undoes it.
+func (s *shelf) each(t *testing.T, verb, undo string) (all [][]string) {
+	t.Helper()
+	for _, e := range s.ReplicaAPIs() {
+		s.do(t, verb, e.Name)
+		all = append(all, []string{undo, e.Name})
+	}
+	return all
+}
+
+// TestFailover does to processes what may happen to them, with requests of both
+// guests in flight. No request may fail, and no write be lost or doubled.
 func TestFailover(t *testing.T) {
 	s := blades.up(t)
-	for _, tt := range []struct {
-		name  string
-		fault func(t *testing.T) (undo []string)
-	}{
-		{"leader killed", func(t *testing.T) []string {
-			old := s.leader(t)
-			s.do(t, "kill", "leader")
-			s.otherLeader(t, old)
-			return []string{"start", old}
-		}},
-		{"leader stopped and continued", func(t *testing.T) []string {
-			old := s.leader(t)
-			s.do(t, "stop", old)
-			s.otherLeader(t, old)
-			return []string{"resume", old}
-		}},
-		{"follower killed", func(t *testing.T) []string {
-			f := s.follower(t)
-			s.do(t, "kill", f)
-			return []string{"start", f}
-		}},
-		{"follower stopped and continued", func(t *testing.T) []string {
-			f := s.follower(t)
-			s.do(t, "stop", f)
-			return []string{"resume", f}
-		}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
 			loops := []*loop{s.loop(t, "blade1", inFlight), s.loop(t, "blade2", inFlight)}
-			undo := tt.fault(t)
-			t.Cleanup(func() { s.atEnd(undo...) })
-			for _, l := range loops {
-				l.more(t, 10)
+			undo := f.begin(t, s)
+			t.Cleanup(func() {
+				for _, args := range undo {
+					s.atEnd(args...)
+				}
+			})
+			if !f.dark {
+				loops[0].more(t, 10)
+				loops[1].more(t, 10)
 			}
-			s.do(t, undo...)
+			for _, args := range undo {
+				s.do(t, args...)
+			}
 			for _, l := range loops {
 				l.exact(t)
 			}
