@@ -50,7 +50,6 @@ type World struct {
 	mu       sync.Mutex
 	replicas map[string]*replicaRun
 	nodes    map[string]*nodeRun
-	starts   int // of nodes, so far
 }
 
 // replicaRun is a replica from one start to its end.
