@@ -1,13 +1,11 @@
 package node
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 
+	"github.com/midplane-project/midplane/internal/jsonfile"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/node/power"
 )
@@ -68,18 +66,11 @@ func (c *Config) Addr() ipmb.Addr {
 
 // ReadConfig reads a node's file.
 func ReadConfig(path string) (*Config, error) {
-	f, err := os.Open(path)
-	if err != nil {
+	c := new(Config)
+	if err := jsonfile.ReadStrict(path, c); err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	var c Config
-	d := json.NewDecoder(io.LimitReader(f, 1<<20))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return &c, nil
+	return c, nil
 }
 
 // Check finds what is missing or cannot be.

@@ -1,11 +1,10 @@
 package shelf
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
+
+	"github.com/midplane-project/midplane/internal/jsonfile"
 )
 
 // Config is one replica, as the file of midplane shelf --config has it (JSON,
@@ -48,18 +47,11 @@ type DeclaredSlot struct {
 
 // ReadConfig reads a replica's file.
 func ReadConfig(path string) (*Config, error) {
-	f, err := os.Open(path)
-	if err != nil {
+	c := new(Config)
+	if err := jsonfile.ReadStrict(path, c); err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	var c Config
-	d := json.NewDecoder(io.LimitReader(f, 1<<20))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return &c, nil
+	return c, nil
 }
 
 // Check finds what is missing or cannot be.

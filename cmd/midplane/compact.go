@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +13,7 @@ import (
 
 	"github.com/midplane-project/midplane/deploy/lab"
 	"github.com/midplane-project/midplane/internal/inmem"
+	"github.com/midplane-project/midplane/internal/jsonfile"
 	"github.com/midplane-project/midplane/internal/problem"
 	"github.com/midplane-project/midplane/node"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
@@ -50,16 +49,9 @@ func (a *app) compactVerb() *cobra.Command {
 }
 
 func readCompact(path string) (*lab.Compact, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
 	var c lab.Compact
-	d := json.NewDecoder(file)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	if err := jsonfile.ReadStrict(path, &c); err != nil {
+		return nil, err
 	}
 	var all []error
 	for i := range c.Replicas {

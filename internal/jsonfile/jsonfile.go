@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 )
@@ -17,6 +18,25 @@ func Read(path string, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// maxStrict bounds a file that ReadStrict reads, in bytes.
+const maxStrict = 1 << 20
+
+// ReadStrict reads the file at path, which a person may have written, into v:
+// a field that v does not have is an error.
+func ReadStrict(path string, v any) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	d := json.NewDecoder(io.LimitReader(f, maxStrict))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
