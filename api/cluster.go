@@ -34,7 +34,7 @@ func (s *ClusterServer) own() *v1.ClusterStatusResponse {
 	st := s.replica.Cluster().Stats()
 	out := &v1.ClusterStatusResponse{
 		Cluster: st.ClusterID, Replica: s.replica.Name(), Term: st.Term, Leader: st.Leader.ID,
-		LastIndex: st.LastIndex, CommitIndex: st.Commit, AppliedIndex: st.Applied,
+		LastIndex: st.LastIndex, CommitIndex: st.Commit, AppliedIndex: st.Applied, Version: version.Get(),
 	}
 	for _, sh := range s.replica.State().Shelves() {
 		out.Shelves = append(out.Shelves, sh.Name)
@@ -89,7 +89,7 @@ func (s *ClusterServer) ask(ctx context.Context, m *v1.Member) {
 		return
 	}
 	m.Reachable = true
-	m.LastIndex, m.CommitIndex, m.AppliedIndex = st.LastIndex, st.CommitIndex, st.AppliedIndex
+	m.Version, m.LastIndex, m.CommitIndex, m.AppliedIndex = st.Version, st.LastIndex, st.CommitIndex, st.AppliedIndex
 }
 
 // TransferLeadership implements v1.ClusterServer.

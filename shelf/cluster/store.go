@@ -46,6 +46,9 @@ func openStore(path string, openFile openFileFunc) (*store, error) {
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("cluster: %s is in use by another process: is this replica already running?", path)
 	}
+	if errors.Is(err, bolterrors.ErrInvalid) || errors.Is(err, bolterrors.ErrChecksum) || errors.Is(err, bolterrors.ErrVersionMismatch) {
+		return nil, fmt.Errorf("cluster: %s is damaged: %w: empty this replica's state (midplane shelf --wipe) and start it again, and it will join its cluster anew", path, err)
+	}
 	if err != nil {
 		return nil, &StorageError{Op: "open the database", File: path, Err: err}
 	}

@@ -966,7 +966,6 @@ type NodeStatusResponse struct {
 	Version         string                 `protobuf:"bytes,12,opt,name=version,proto3" json:"version,omitempty"`
 	Uplinks         []*UplinkStatus        `protobuf:"bytes,13,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
 	OutboxPending   uint64                 `protobuf:"varint,14,opt,name=outbox_pending,json=outboxPending,proto3" json:"outbox_pending,omitempty"`
-	Requests        uint64                 `protobuf:"varint,15,opt,name=requests,proto3" json:"requests,omitempty"`
 	SystemGuid      []byte                 `protobuf:"bytes,16,opt,name=system_guid,json=systemGuid,proto3" json:"system_guid,omitempty"`
 	CommandLine     []string               `protobuf:"bytes,17,rep,name=command_line,json=commandLine,proto3" json:"command_line,omitempty"` // of QEMU
 	unknownFields   protoimpl.UnknownFields
@@ -1097,13 +1096,6 @@ func (x *NodeStatusResponse) GetUplinks() []*UplinkStatus {
 func (x *NodeStatusResponse) GetOutboxPending() uint64 {
 	if x != nil {
 		return x.OutboxPending
-	}
-	return 0
-}
-
-func (x *NodeStatusResponse) GetRequests() uint64 {
-	if x != nil {
-		return x.Requests
 	}
 	return 0
 }
@@ -1781,6 +1773,7 @@ type ClusterStatusResponse struct {
 	CommitIndex   uint64                 `protobuf:"varint,7,opt,name=commit_index,json=commitIndex,proto3" json:"commit_index,omitempty"`
 	AppliedIndex  uint64                 `protobuf:"varint,8,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
 	Shelves       []string               `protobuf:"bytes,9,rep,name=shelves,proto3" json:"shelves,omitempty"`
+	Version       string                 `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"` // of who answers
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1876,6 +1869,13 @@ func (x *ClusterStatusResponse) GetShelves() []string {
 		return x.Shelves
 	}
 	return nil
+}
+
+func (x *ClusterStatusResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
 }
 
 type Member struct {
@@ -2378,7 +2378,7 @@ const file_midplane_v1_api_proto_rawDesc = "" +
 	"\x05bytes\x18\x05 \x01(\fR\x05bytes\x12(\n" +
 	"\x05plane\x18\x06 \x01(\x0e2\x12.midplane.v1.PlaneR\x05plane\x12\x12\n" +
 	"\x04note\x18\a \x01(\tR\x04note\"\x13\n" +
-	"\x11NodeStatusRequest\"\x80\x04\n" +
+	"\x11NodeStatusRequest\"\xf4\x03\n" +
 	"\x12NodeStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05shelf\x18\x02 \x01(\tR\x05shelf\x12\x18\n" +
@@ -2394,11 +2394,10 @@ const file_midplane_v1_api_proto_rawDesc = "" +
 	"\x03pid\x18\v \x01(\x05R\x03pid\x12\x18\n" +
 	"\aversion\x18\f \x01(\tR\aversion\x123\n" +
 	"\auplinks\x18\r \x03(\v2\x19.midplane.v1.UplinkStatusR\auplinks\x12%\n" +
-	"\x0eoutbox_pending\x18\x0e \x01(\x04R\routboxPending\x12\x1a\n" +
-	"\brequests\x18\x0f \x01(\x04R\brequests\x12\x1f\n" +
+	"\x0eoutbox_pending\x18\x0e \x01(\x04R\routboxPending\x12\x1f\n" +
 	"\vsystem_guid\x18\x10 \x01(\fR\n" +
 	"systemGuid\x12!\n" +
-	"\fcommand_line\x18\x11 \x03(\tR\vcommandLine\"\xb8\x01\n" +
+	"\fcommand_line\x18\x11 \x03(\tR\vcommandLineJ\x04\b\x0f\x10\x10R\brequests\"\xb8\x01\n" +
 	"\fUplinkStatus\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\tR\areplica\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12(\n" +
@@ -2437,7 +2436,7 @@ const file_midplane_v1_api_proto_rawDesc = "" +
 	"\x06action\x18\x01 \x01(\x0e2\x18.midplane.v1.PowerActionR\x06action\"*\n" +
 	"\rPowerResponse\x12\x19\n" +
 	"\bvm_state\x18\x01 \x01(\tR\avmState\"\x16\n" +
-	"\x14ClusterStatusRequest\"\xa7\x02\n" +
+	"\x14ClusterStatusRequest\"\xc1\x02\n" +
 	"\x15ClusterStatusResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x18\n" +
 	"\areplica\x18\x02 \x01(\tR\areplica\x12\x12\n" +
@@ -2448,7 +2447,9 @@ const file_midplane_v1_api_proto_rawDesc = "" +
 	"last_index\x18\x06 \x01(\x04R\tlastIndex\x12!\n" +
 	"\fcommit_index\x18\a \x01(\x04R\vcommitIndex\x12#\n" +
 	"\rapplied_index\x18\b \x01(\x04R\fappliedIndex\x12\x18\n" +
-	"\ashelves\x18\t \x03(\tR\ashelves\"\x83\x02\n" +
+	"\ashelves\x18\t \x03(\tR\ashelves\x12\x18\n" +
+	"\aversion\x18\n" +
+	" \x01(\tR\aversion\"\x83\x02\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
