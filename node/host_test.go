@@ -287,6 +287,7 @@ func TestCycle(t *testing.T) {
 
 func TestPress(t *testing.T) {
 	inRig(t, power.Off, true, func(t *testing.T, r *rig) {
+		r.vm.Obey(false)
 		for c, method := range map[vm.Command]string{
 			vm.CommandReset: "Reset", vm.CommandNMI: "NMI", vm.CommandGracefulPower: "PowerDown",
 		} {

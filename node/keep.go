@@ -46,6 +46,15 @@ func (h *host) run(ctx context.Context) error {
 	defer k.start.Stop()
 	defer k.end.Stop()
 	for {
+		select { // what has happened comes before what is to be done about it
+		case e, ok := <-events.C():
+			if !ok {
+				return nil
+			}
+			k.happened(ctx, e)
+			continue
+		default:
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -84,6 +93,7 @@ func (k *keeper) launch(ctx context.Context) {
 	if !k.shouldRun() || k.On() {
 		return
 	}
+	k.setEnding(false)
 	k.started = time.Now()
 	var err error
 	if k.machine.State() == power.Crashed {
