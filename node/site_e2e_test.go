@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -30,20 +29,6 @@ import (
 	"github.com/midplane-project/midplane/node/power/agent"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
-
-// program builds the daemons once.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "mpbin")
-	if err != nil {
-		return "", err
-	}
-	bin := filepath.Join(dir, "midplane")
-	out, err := exec.Command("go", "build", "-o", bin, "../cmd/midplane").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build the program: %w\n%s", err, out)
-	}
-	return bin, nil
-})
 
 // site is one blade with the lab's guest: real processes, each replaced as a
 // test likes. A server has no shelf.
@@ -64,19 +49,18 @@ type daemon struct {
 
 func newSite(t *testing.T, profile, iface, cmdline string) *site {
 	t.Helper()
-	bin, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir, err := os.MkdirTemp("", "mps") // short, for the sockets
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, dir: dir, bin: bin}
-	t.Cleanup(s.remove)
+	s := &site{t: t, dir: dir, bin: os.Getenv("MIDPLANE_BIN")}
 	s.cfg = node.Config{
 		Name: "blade1", Profile: profile, Interface: iface, Dir: s.path("node"), API: "unix:" + s.path("api"),
 		VM: s.spec(iface, cmdline),
+	}
+	t.Cleanup(s.remove)
+	if s.bin == "" {
+		s.build()
 	}
 	if profile == node.ProfileATCA {
 		s.startShelf()
@@ -86,6 +70,15 @@ func newSite(t *testing.T, profile, iface, cmdline string) *site {
 	s.agent = agent.New(s.path("agent"), 0)
 	s.awaitGuest()
 	return s
+}
+
+// build makes the daemons' program.
+func (s *site) build() {
+	s.t.Helper()
+	s.bin = s.path("midplane")
+	if out, err := exec.Command("go", "build", "-o", s.bin, "../cmd/midplane").CombinedOutput(); err != nil {
+		s.t.Fatalf("build the program: %v\n%s", err, out)
+	}
 }
 
 func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
