@@ -31,6 +31,7 @@ type Cluster struct {
 	inflight  sync.WaitGroup
 
 	verifier verifier
+	pulse    *pulse
 	forming  atomic.Bool // this process formed the cluster and waits for others
 	changes  chan Leadership
 	ready    chan struct{}
@@ -78,10 +79,12 @@ func newCluster(cfg Config) *Cluster {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.fsm = newFSM(cfg.FSM)
 	c.verifier.verify = c.verifyOnce
+	c.pulse = newPulse(cfg.Profile)
 	if h, ok := cfg.FSM.(HaltSetter); ok {
 		h.SetHalt(c.Halt)
 	}
 	c.wg.Go(c.runUntilEnd)
+	c.wg.Go(func() { c.pulse.run(c.ctx) })
 	return c
 }
 

@@ -131,6 +131,11 @@ func (c *Cluster) TransferLeadership(ctx context.Context, id string) error {
 		}
 		to = m
 	}
+	// raft lets the next one catch up in a goroutine that stays for ever when
+	// leadership is lost meanwhile (v1.8.0, leadershipTransfer); so catch up first.
+	if err := c.Barrier(ctx); err != nil {
+		return err
+	}
 	_, err := call(ctx, c, func(r *raft.Raft) raft.Future {
 		if to.ID == "" {
 			return r.LeadershipTransfer()

@@ -15,7 +15,17 @@ func (c *Cluster) VerifyLeader(ctx context.Context) error {
 }
 
 // verifyOnce asks the quorum once; it ends when raft answers or stops.
+//
+// raft takes any answer of a follower that arrives after the question, also
+// one to a heartbeat sent before it. That is fresh enough as long as this
+// process runs: without answers its lease ends before others elect. One that
+// was stopped and goes on finds old answers in its sockets, so it asks by a
+// barrier, which must be committed in this term.
 func (c *Cluster) verifyOnce() error {
+	if c.pulse.stopped() {
+		_, err := call(context.Background(), c, func(r *raft.Raft) raft.Future { return r.Barrier(0) })
+		return err
+	}
 	_, err := call(context.Background(), c, (*raft.Raft).VerifyLeader)
 	return err
 }
