@@ -93,10 +93,14 @@ func (d *draft) add(name, exe, verb, dir string, config any, stamp string, vms [
 	}
 	path := filepath.Join(dir, verb+".json")
 	argv := []string{exe, verb, "--config", path, "--log-level", "info"}
+	takesOver := verb == "node" // its guest notices nothing then
+	if takesOver {
+		argv = append(argv, "--take-over")
+	}
 	d.dirs = append(d.dirs, dir)
 	d.files[path] = data
 	d.plan.Processes = append(d.plan.Processes, supervise.Process{
-		Name: name, Argv: argv, Hash: hash(argv, stamp, string(data)), VMs: vms,
+		Name: name, Argv: argv, Hash: hash(argv, stamp, string(data)), VMs: vms, TakesOver: takesOver,
 	})
 	return nil
 }

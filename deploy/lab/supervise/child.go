@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"slices"
 	"syscall"
 	"time"
 
@@ -28,6 +29,33 @@ type child struct {
 	pause  time.Duration
 	next   time.Time // not started again before
 	killAt time.Time // being stopped: SIGKILL then
+
+	old    *proc.Process // the predecessor, which p takes over from; nil mostly
+	oldEnd time.Time     // it is killed then
+}
+
+// replaceable reports whether what runs can be taken over by what is wanted:
+// with the same VMs, which the one hands to the other.
+func (c *child) replaceable(want *Process) bool {
+	return want.TakesOver && c.rec.TakesOver && c.killAt.IsZero() && c.old == nil && slices.Equal(want.VMs, c.rec.VMs)
+}
+
+// seeOff sees to it that the predecessor ends.
+func (c *child) seeOff(now time.Time) error {
+	if c.old == nil {
+		return nil
+	}
+	select {
+	case <-c.old.Done():
+		c.old.Close()
+		c.old = nil
+		return nil
+	default:
+	}
+	if now.After(c.oldEnd) {
+		return c.old.Signal(syscall.SIGKILL)
+	}
+	return nil
 }
 
 // ended reports, once, that the process is no longer there.

@@ -27,6 +27,9 @@ type Process struct {
 	// process with another one is restarted.
 	Hash string `json:"hash"`
 	VMs  []VM   `json:"vms,omitempty"` // that it starts
+	// TakesOver says that the program, started beside its predecessor, takes
+	// over from it and makes it end.
+	TakesOver bool `json:"takes_over,omitempty"`
 }
 
 // VM is a QEMU, which outlives its node as long as Hash stays.

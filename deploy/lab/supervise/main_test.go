@@ -3,11 +3,14 @@ package supervise
 import (
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/midplane-project/midplane/deploy/lab/proc"
 )
 
 // childEnv makes the test binary a child that a supervisor starts.
@@ -34,9 +37,25 @@ func fakeDaemon(how string) {
 		signal.Ignore(syscall.SIGTERM)
 	case "crash":
 		os.Exit(7)
+	case "heir":
+		signal.Ignore(syscall.SIGTERM) // only a successor ends it
+		endPredecessor()
 	default:
 		return // the tests themselves
 	}
 	os.Stdout.WriteString("ready\n")
 	select {}
+}
+
+// endPredecessor ends the process with this one's command line that was there before.
+func endPredecessor() {
+	ids, err := proc.Find(func(argv []string) bool { return len(argv) > 1 && slices.Equal(argv[1:], os.Args[1:]) })
+	if err != nil {
+		os.Exit(4)
+	}
+	for _, id := range ids {
+		if id.PID != os.Getpid() {
+			_ = syscall.Kill(id.PID, syscall.SIGKILL)
+		}
+	}
 }

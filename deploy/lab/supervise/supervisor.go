@@ -76,6 +76,9 @@ func (s *Supervisor) letGo() {
 		if c.p != nil {
 			c.p.Close()
 		}
+		if c.old != nil {
+			c.old.Close()
+		}
 	}
 	s.watchers.Wait()
 }
@@ -121,7 +124,7 @@ func (s *Supervisor) readPlan() {
 // leaving reports whether something that is no longer planned has not ended.
 func (s *Supervisor) leaving(wanted map[string]*Process) bool {
 	for name, c := range s.children {
-		if wanted[name] == nil && c.p != nil {
+		if wanted[name] == nil && (c.p != nil || c.old != nil) {
 			return true
 		}
 	}
@@ -132,7 +135,14 @@ func (s *Supervisor) step(ctx context.Context, c *child, want *Process, leaving 
 	if c.ended() {
 		s.lost(c, now)
 	}
+	if err := c.seeOff(now); err != nil {
+		s.log.Error("predecessor not ended", "process", c.name, "err", err)
+	}
 	switch {
+	case c.p != nil && want != nil && want.Hash != c.rec.Hash && c.replaceable(want):
+		s.log.Info("replacing", "process", c.name)
+		c.old, c.oldEnd, c.p = c.p, now.Add(Grace), nil
+		s.start(ctx, c, want, now)
 	case c.p != nil && (want == nil || want.Hash != c.rec.Hash):
 		if c.killAt.IsZero() {
 			s.log.Info("stopping", "process", c.name)
@@ -141,6 +151,7 @@ func (s *Supervisor) step(ctx context.Context, c *child, want *Process, leaving 
 			s.log.Error("not stopped", "process", c.name, "err", err)
 		}
 	case c.p != nil:
+	case c.old != nil: // its successor failed; nothing starts before it has ended
 	case want == nil:
 		s.forget(ctx, c)
 	case leaving: // what goes may still have the files, ports and VMs of what comes

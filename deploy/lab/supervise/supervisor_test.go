@@ -82,6 +82,27 @@ func TestThePlanIsFollowed(t *testing.T) {
 	}
 }
 
+// A program that takes over is started beside its predecessor, which is not
+// told to end.
+func TestASuccessorTakesOver(t *testing.T) {
+	b := newBench(t)
+	node := func(hash string, vms ...VM) Process {
+		p := b.process("node/a", "heir", hash)
+		p.TakesOver, p.VMs = true, vms
+		return p
+	}
+	b.plan(node("1"))
+	b.begin()
+	first := b.runs("node/a", proc.ID{})
+	b.plan(node("2"))
+	second := b.runs("node/a", first.ID)
+	b.until("the predecessor has ended", func() bool { return !alive(first.ID) })
+	b.looks()
+	if r, ok := b.dir.Running("node/a"); !ok || r.ID != second.ID || r.Hash != "2" || r.Exit != "" {
+		t.Errorf("runs %v: %+v, want %v", ok, r, second.ID)
+	}
+}
+
 func TestABadPlanChangesNothing(t *testing.T) {
 	b := newBench(t)
 	b.plan(b.process("shm1", "daemon", "1"))
