@@ -16,7 +16,7 @@ import (
 
 // inFlight is how long the guests keep requests in flight around a fault. A
 // guest gives up on a request after five tries, within ten seconds.
-const inFlight = 6 * time.Second
+const inFlight = 10 * time.Second
 
 // fault is something that happens to processes, and what mends it.
 type fault struct {
@@ -84,8 +84,7 @@ func TestFailover(t *testing.T) {
 				}
 			})
 			if !f.dark {
-				loops[0].more(t, 10)
-				loops[1].more(t, 10)
+				s.more(t, 10, loops...)
 			}
 			for _, args := range undo {
 				s.do(t, args...)

@@ -55,10 +55,27 @@ func (l *loop) records(entries []*v1.EventEntry) map[uint32]int {
 // more waits until the log has n more records than now.
 func (l *loop) more(t *testing.T, n int) {
 	t.Helper()
-	have := len(l.records(l.s.log(t, l.after)))
-	eventually(t, 20*time.Second, "the guest's requests are answered", func() error {
-		if now := len(l.records(l.s.log(t, l.after))); now < have+n {
-			return fmt.Errorf("%d records after %d", now, have)
+	l.s.more(t, n, l)
+}
+
+// more waits until the log has n more records of each loop than now. The log is
+// read once for all of them: beside a replica that stands still that takes long.
+func (s *shelf) more(t *testing.T, n int, loops ...*loop) {
+	t.Helper()
+	count := func() (all []int) {
+		entries := s.log(t, loops[0].after)
+		for _, l := range loops {
+			all = append(all, len(l.records(entries)))
+		}
+		return all
+	}
+	have := count()
+	eventually(t, 20*time.Second, "the guests' requests are answered", func() error {
+		now := count()
+		for i := range loops {
+			if now[i] < have[i]+n {
+				return fmt.Errorf("%d records of %s after %d", now[i], loops[i].node, have[i])
+			}
 		}
 		return nil
 	})
