@@ -140,6 +140,14 @@ func (l *link) announce() {
 // usable reports whether a VM hears what is sent by l.
 func (l *link) usable() bool { return l.up && !l.dead && !l.draining }
 
+// forgetPartial comes first on a connection. QEMU keeps what it had received of
+// a message when an earlier connection broke, its escape too, and a hardware
+// command is the first byte that it holds: half an answer with number 04h made
+// the next command a reset. The first A0h ends such a rest; the 00h uses up an
+// escape; the second A0h ends that. Each is too short for a message, and so
+// ignored (QEMU hw/ipmi/ipmi_bmc_extern.c, handle_msg and chr_event).
+var forgetPartial = []byte{endMessage, 0x00, endMessage}
+
 // arrive makes the link a VM's, once. The caller holds door.mu.
 func (l *link) arrive() {
 	d := l.door
@@ -148,6 +156,7 @@ func (l *link) arrive() {
 	}
 	l.up = true
 	d.log.Debug("VM connected", "link", l.info.ID, "capabilities", l.info.Capabilities)
+	l.out = append(l.out, forgetPartial...)
 	l.command(CommandVersion, ProtocolVersion)
 	l.tellAll()
 	if d.active == nil {

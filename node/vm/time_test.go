@@ -226,7 +226,7 @@ func answers(t *testing.T, conn net.Conn, d time.Duration) (seqs []uint8) {
 		n, err := conn.Read(buf)
 		for in := buf[:n]; len(in) > 0; {
 			var f vm.Frame
-			if f, in = dec.Next(in); f.Kind == vm.FrameMessage {
+			if f, in = dec.Next(in); f.Kind == vm.FrameMessage && len(f.Body) >= 5 {
 				seqs = append(seqs, f.Body[0])
 			}
 		}
