@@ -2,8 +2,8 @@ package vm_test
 
 import (
 	"context"
-	"errors"
 	"encoding/json"
+	"errors"
 	"os"
 	"testing"
 	"time"
