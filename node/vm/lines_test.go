@@ -114,7 +114,7 @@ func TestCommandsGoBeforeTheirAnswer(t *testing.T) {
 			}
 			got = append(got, string(buf[:n]))
 		}
-		want := []string{"\xa0\x00\xa0\xff\x01\xa1\x06\xa1\x00\xa1", "\x05\xa1\x02\xa1\x00\x1c\x2e\x00\xb6\xa0"}
+		want := []string{"\x01\xa0\xff\x01\xa1\x06\xa1\x00\xa1", "\x05\xa1\x02\xa1\x00\x1c\x2e\x00\xb6\xa0"}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}

@@ -143,10 +143,11 @@ func (l *link) usable() bool { return l.up && !l.dead && !l.draining }
 // forgetPartial comes first on a connection. QEMU keeps what it had received of
 // a message when an earlier connection broke, its escape too, and a hardware
 // command is the first byte that it holds: half an answer with number 04h made
-// the next command a reset. The first A0h ends such a rest; the 00h uses up an
-// escape; the second A0h ends that. Each is too short for a message, and so
-// ignored (QEMU hw/ipmi/ipmi_bmc_extern.c, handle_msg and chr_event).
-var forgetPartial = []byte{endMessage, 0x00, endMessage}
+// the next command a reset. The 01h uses up an escape and spoils the checksum of
+// a message that lacks only its end, whose answer would come too late; the A0h
+// ends what there is, and QEMU ignores it (hw/ipmi/ipmi_bmc_extern.c, handle_msg
+// and chr_event).
+var forgetPartial = []byte{0x01, endMessage}
 
 // arrive makes the link a VM's, once. The caller holds door.mu.
 func (l *link) arrive() {
