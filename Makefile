@@ -10,7 +10,7 @@ SOURCES := $(shell git ls-files '*.go' go.mod go.sum 2>/dev/null)
 
 export CGO_ENABLED ?= 0
 
-.PHONY: help lab test check lint unit e2e soak bench fuzz build generate setup-lab setup-test clean
+.PHONY: help lab test check lint unit e2e soak bench build generate setup-lab setup-test clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
