@@ -178,6 +178,18 @@ func (a *asks) fetched(k *ask) func(time.Time) {
 	}
 }
 
+// refetched is fetched for an answer that an earlier process put into the
+// queue: the request is the one that has the number by then.
+func (a *asks) refetched(k askKey) func(time.Time) {
+	return func(at time.Time) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if one := a.latest[k]; one != nil && one.answered {
+			a.retries.Done(a.who(k), k.seq, at)
+		}
+	}
+}
+
 // done keeps an answered request, and drops the oldest of them.
 func (a *asks) done(k *ask) {
 	k.answered = true
@@ -199,27 +211,30 @@ func (a *asks) fail(k *ask) {
 }
 
 // resume goes on with the requests that an earlier process left, oldest first.
-func (a *asks) resume(left []record) {
+// waiting are the answers that the guest may not have fetched.
+func (a *asks) resume(left []record, waiting map[askKey]bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, r := range left {
-		if r.kind == recordAsk && !a.resumeOne(r, time.Now()) {
+		if r.kind == recordAsk && !a.resumeOne(r, waiting, time.Now()) {
 			a.ledger.drop(r.slot)
 		}
 	}
 }
 
-func (a *asks) resumeOne(r record, now time.Time) bool {
+func (a *asks) resumeOne(r record, waiting map[askKey]bool, now time.Time) bool {
 	k, m, began, err := a.parse(r.payload)
 	if age := now.Sub(began); err != nil || age < 0 || age >= ipmb.RetryWindow {
 		return false
 	}
 	a.supersede(k)
 	one := &ask{key: k, message: m, slot: r.slot}
-	if r.marked {
+	if r.marked || waiting[k] { // a kill may come between the answer and its mark
 		a.latest[k] = one
 		a.retries.Seen(a.who(k), k.seq, retryKey(m.Frame), began)
-		a.retries.Done(a.who(k), k.seq, now)
+		if !waiting[k] {
+			a.retries.Done(a.who(k), k.seq, now)
+		}
 		a.done(one)
 		return true
 	}
@@ -230,6 +245,33 @@ func (a *asks) resumeOne(r record, now time.Time) bool {
 	a.retries.Seen(a.who(k), k.seq, retryKey(m.Frame), began)
 	a.enter(one, call, began)
 	return true
+}
+
+// answerKey is the request that a message in the receive queue answers, if it
+// is an answer.
+func (a *asks) answerKey(letter []byte) (askKey, bool) {
+	if len(letter) == 0 {
+		return askKey{}, false
+	}
+	f, err := ipmb.ParseFrame(append([]byte{byte(a.self)}, letter[1:]...))
+	if err != nil || !f.IsResponse() {
+		return askKey{}, false
+	}
+	return askKey{f.From, f.ToLUN, f.Seq}, true
+}
+
+// numbers gives when each request was last made, in the ledger's order.
+func (a *asks) numbers(left []record) map[askKey]uint64 {
+	out := make(map[askKey]uint64)
+	for _, r := range left {
+		if r.kind != recordAsk {
+			continue
+		}
+		if k, _, _, err := a.parse(r.payload); err == nil {
+			out[k] = r.number // they come in this order
+		}
+	}
+	return out
 }
 
 // askHeader is the length of what stands in front of the frame in a record:

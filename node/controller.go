@@ -72,8 +72,9 @@ type Controller struct {
 	out       bus
 	policy    *ipmb.GuestPolicy
 	log       *slog.Logger
-	left      []record      // of an earlier process, until Resume
-	slots     chan struct{} // bounds requests from the bus that run at once
+	left      []record        // of an earlier process, until Resume
+	waiting   map[askKey]bool // answers among them that the guest may not have
+	slots     chan struct{}   // bounds requests from the bus that run at once
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -115,11 +116,7 @@ func newController(id Identity, p parts) (*Controller, error) {
 	if err := sdrs.open(id, mc.SupportBits(c.mux), st); err != nil {
 		return nil, err
 	}
-	for _, r := range p.left {
-		if r.kind == recordLetter || r.kind == recordEvent {
-			c.mail.restore(r)
-		}
-	}
+	c.restoreMail()
 	return c, nil
 }
 
@@ -182,12 +179,32 @@ func (c *Controller) selfTest(context.Context) mc.SelfTest {
 	return mc.SelfTest{Result: mc.SelfTestPassed}
 }
 
+// restoreMail fills the mailbox with what an earlier process left in it.
+func (c *Controller) restoreMail() {
+	c.waiting = make(map[askKey]bool)
+	asked := c.asks.numbers(c.left)
+	for _, r := range c.left {
+		switch r.kind {
+		case recordEvent:
+			c.mail.restore(r, nil)
+		case recordLetter:
+			k, ok := c.asks.answerKey(r.payload)
+			if !ok || asked[k] > r.number { // no answer, or that of an earlier use of the number
+				c.mail.restore(r, nil)
+				continue
+			}
+			c.waiting[k] = true
+			c.mail.restore(r, c.asks.refetched(k))
+		}
+	}
+}
+
 // Resume goes on with what an earlier process left under way. The bus must be
-// there.
+// there, and the guest must not ask before.
 func (c *Controller) Resume() {
 	c.software.resume(c.left)
-	c.asks.resume(c.left)
-	c.left = nil
+	c.asks.resume(c.left, c.waiting)
+	c.left, c.waiting = nil, nil
 }
 
 // LeaderChanged sends again what waits for an answer from 0x20.

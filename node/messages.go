@@ -68,14 +68,14 @@ func newMessages(enables byte, save func(byte) error, l *ledger) *messages {
 	return &messages{enables: enables, save: save, ledger: l, given: noLetter, event: noLetter}
 }
 
-// restore takes a record of an earlier process back.
-func (m *messages) restore(r record) {
+// restore takes a record of an earlier process back. taken is as in push.
+func (m *messages) restore(r record, taken func(time.Time)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r.kind == recordEvent {
 		m.event = letter{data: r.payload, slot: r.slot}
 	} else {
-		m.queue = append(m.queue, letter{data: r.payload, slot: r.slot})
+		m.queue = append(m.queue, letter{r.payload, r.slot, taken})
 	}
 	m.signal()
 }

@@ -143,6 +143,61 @@ func TestAsksGoOn(t *testing.T) {
 	})
 }
 
+// An answer that the guest has not fetched when its node is killed does not
+// bring the number to rest, however fast it came: the guest repeats the request
+// and must not be heard twice.
+func TestAnswerNotFetched(t *testing.T) {
+	for name, f := range map[string]func(b *board){
+		"in the queue":  func(*board) {},
+		"being fetched": func(b *board) { b.guest("06 33") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inTime(t, func(t *testing.T, b *board) {
+				add := request(ipmb.AddrShelfManager, 5, ipmb.NetFnStorage, 0x44, make([]byte, 16)...)
+				b.send(add)
+				sent := b.bus.wait(t, 1)
+				b.Deliver(t.Context(), answerTo(sent[0], ipmb.Response{Data: []byte{1, 0}}))
+				synctest.Wait()
+				f(b)
+				ends["killed"](b)
+				time.Sleep(2 * ipmb.EarliestRetry) // the interface is stuck meanwhile
+				b.send(add)
+				synctest.Wait()
+				if n := len(b.bus.messages()); n != 1 {
+					t.Errorf("%d messages", n)
+				}
+				if got := b.received(); len(got) != 1 || got[0].Seq != 5 {
+					t.Errorf("answers %v", got)
+				}
+				b.send(add) // another retry that waited behind the first
+				time.Sleep(ipmb.RetryWindow)
+				b.send(add) // a new request
+				synctest.Wait()
+				if n := len(b.bus.messages()); n != 2 {
+					t.Errorf("%d messages in the end", n)
+				}
+			})
+		})
+	}
+}
+
+// The kept answer to an earlier use of a number is not that of the later one.
+func TestAnswerOfEarlierUse(t *testing.T) {
+	inTime(t, func(t *testing.T, b *board) {
+		b.send(getDeviceID(other, 5))
+		first := b.bus.wait(t, 1)
+		b.Deliver(t.Context(), answerTo(first[0], ipmb.Response{Data: []byte{1}}))
+		synctest.Wait()
+		b.guest("06 33") // the guest has it, and uses the number again
+		b.send(request(other, 5, ipmb.NetFnStorage, 0x44, make([]byte, 16)...))
+		b.bus.wait(t, 2)
+		ends["killed"](b)
+		if sent := b.bus.wait(t, 3); sent[2].ID != sent[1].ID {
+			t.Errorf("the next process sent %+v after %+v", sent[2], sent[1])
+		}
+	})
+}
+
 func TestAsksOfLongAgo(t *testing.T) {
 	for name, end := range map[string]func(*board){"planned": (*board).stop, "killed": (*board).kill} {
 		t.Run(name, func(t *testing.T) {
