@@ -154,7 +154,7 @@ func (n *Node) connect() (err error) {
 		return err
 	}
 	n.door = vm.New(vm.Config{
-		Handler: n.controller.Handler(), Interface: kind, Logger: n.log, Tap: n.tapDoor,
+		Handler: n.controller.Handler(), Interface: kind, Memory: n.ledger.doorMemory(), Logger: n.log, Tap: n.tapDoor,
 		Origin:    ipmb.Origin{Shelf: n.cfg.Shelf, Source: n.cfg.Addr(), Instance: string(n.settings.instance[:])},
 		OnConnect: n.connected,
 	})

@@ -38,6 +38,7 @@ type link struct {
 	turn     *turn // the request that the reading goroutine serves
 	free     *turn
 	kick     *time.Timer
+	kicks    int  // sent so far
 	asked    bool // a request came
 
 	out     []byte // to be written

@@ -67,6 +67,7 @@ func (l *link) begin(m Message) (*turn, error) {
 	}
 	d.supersede()
 	d.last, d.reply = sequence{m.Seq, true}, d.reply[:0]
+	d.memory.note(m)
 	if len(d.slow) >= maxSlow {
 		d.answer(l, m, ipmb.Response{Code: ipmb.ErrBusy})
 		return nil, nil
