@@ -111,6 +111,7 @@ type Door struct {
 	watch    *time.Timer
 	watching bool
 	served   uint64 // requests so far
+	faults   faults
 	noticed  uint64 // served, when the watch last looked
 }
 
@@ -237,6 +238,7 @@ func (d *Door) Close() error {
 	d.end()
 	d.mu.Unlock()
 	d.conns.Wait()
+	d.faults.remove(func(*activeFault) bool { return true })
 	d.mu.Lock()
 	for _, t := range d.slow {
 		t.ctx.end(context.Canceled)
