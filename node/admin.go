@@ -63,6 +63,9 @@ func (n *Node) Power(ctx context.Context, a midplanev1.PowerAction) error {
 	return fmt.Errorf("power action %s: %w", a, ipmb.ErrInvalidField)
 }
 
+// Faults is what the guest's door can do wrong on purpose.
+func (n *Node) Faults() *vm.Door { return n.door }
+
 // VMState is where the VM is: none for a VM of somebody else's that is not connected.
 func (n *Node) VMState() string {
 	switch {

@@ -46,6 +46,26 @@ func (k FaultKind) spoil(frame []byte) []byte {
 	return frame
 }
 
+// rescueLater answers m under its right number when the guest's driver has long
+// given it up. QEMU has no time limit for it any more: the answer with the wrong
+// number has stopped that, and without a right one the interface would stay busy
+// for ever, after the fault as well. The caller holds d.mu.
+func (l *link) rescueLater(m Message) {
+	d, served := l.door, l.door.served
+	m.Data = nil
+	if l.rescue != nil {
+		l.rescue.Stop()
+	}
+	l.rescue = time.AfterFunc(kickAfter, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if l.usable() && d.served == served {
+			l.out = appendKick(l.out, m, m.Seq)
+			l.flushSoon()
+		}
+	})
+}
+
 // queueFlag is that of the receive message queue in Get Message Flags (IPMI 2.0 §22.4).
 const queueFlag = 0x01
 

@@ -153,6 +153,7 @@ func (d *Door) answer(l *link, m Message, r ipmb.Response, bad FaultKind) {
 		l = d.active
 	}
 	if bad == FaultWrongSeq {
+		l.rescueLater(m)
 		m.Seq ^= 0x80
 	}
 	d.reply, d.replyTo = bad.spoil(appendResponse(d.reply[:0], m, r)), l
