@@ -92,7 +92,7 @@ func New(cfg Config, opt Options) (*Node, error) {
 }
 
 func (n *Node) open() (err error) {
-	if n.db, err = kv.Open(filepath.Join(n.cfg.Dir, storeFile)); err != nil {
+	if n.db, err = openStore(n.cfg.Dir); err != nil {
 		return err
 	}
 	if n.settings, err = (store{n.db}).start(); err != nil {

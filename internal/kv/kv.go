@@ -30,7 +30,7 @@ type CorruptError struct {
 }
 
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("%s: record %s/%x is corrupt (checksum mismatch): restore the file from a backup or remove it to start afresh", e.File, e.Bucket, e.Key)
+	return fmt.Sprintf("%s: record %s/%x is corrupt (checksum mismatch)", e.File, e.Bucket, e.Key)
 }
 
 // ErrLocked says that another process has the file open.
@@ -41,6 +41,9 @@ type DB struct{ bolt *bolt.DB }
 
 // Open opens or creates the file at path.
 func Open(path string) (*DB, error) {
+	if err := precheck(path); err != nil {
+		return nil, err
+	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout: openTimeout, NoFreelistSync: true, FreelistType: bolt.FreelistMapType,
 	})
