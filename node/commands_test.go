@@ -57,19 +57,31 @@ var commandRows = []row{
 	{byGuest, "0a 21", "00 02 00 10 00 00 00 00 00 0f"},
 	{byGuest, "0a 22", "00 xx xx"},
 	{byGuest, "0a 23 00 00 00 00 00 ff", "00 ff ff 01 00 51 12 11 82 00 00 b6 00 00 00 a0 60 00 c6 62 6c 61 64 65 31"},
-	{byGuest, "0a 40", "00 51 02 00 xx xx xx xx xx xx xx xx xx xx 0b"},
+	{byGuest, "0a 40", "00 51 02 00 xx xx xx xx xx xx xx xx xx xx 0f"},
 	{byGuest, "0a 41", "00 00 10 10 00 fe 0f fe 0f 01"},
 	{byGuest, "0a 42", "00 01 00"},
 	{byGuest, "0a 43 00 00 00 00 00 ff", "00 02 00 01 00 02 xx xx xx xx 41 00 04 02 30 01 57 ff ff"},
 	{byGuest, "0a 43 00 00 ff ff 00 ff", "00 ff ff 02 00 02 xx xx xx xx 20 00 04 02 30 01 57 ff ff"},
 	{byGuest, "0a 44 00 00 f0 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d", "00 03 00"},
+	{byGuest, "0a 45 00 00 00 00 00 00 00 00 f0 01 02 03 04", "00 01 00"}, // in two pieces
+	{byGuest, "0a 45 01 00 01 00 07 01 05 06 07 08 09 0a 0b 0c 0d", "00 04 00"},
+	{byGuest, "0a 43 00 00 ff ff 00 ff", "00 ff ff 04 00 f0 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d"},
+	{byGuest, "0a 46 00 00 ff ff", "00 04 00"}, // the last
+	{byGuest, "0a 45 01 00 01 00 07 01 05", "c5"},
 	{byGuest, "0a 46 00 00 03 00", "00 03 00"},
 	{byGuest, "0a 46 00 00 03 00", "cb"},
 	{byGuest, "0a 47 01 00 43 4c 52 aa", "c5"}, // the deletion cancelled the reservation
-	{byGuest, "0a 47 02 00 43 4c 52 aa", "00 01"},
+	{byGuest, "0a 47 03 00 43 4c 52 aa", "00 01"},
 	{byGuest, "0a 48", "00 xx xx xx xx"},
 	{byGuest, "0a 49 00 00 00 60", "00"},
 	{byGuest, "0a 48", "00 00 00 00 60"},
+	{byGuest, "0a 5a 00", "cb"}, // nobody has told of a machine check log
+	{byGuest, "0a 5b 00 01 02 03 04 05 00 00 00", "00"},
+	{byGuest, "0a 5a 00", "00 01 02 03 04 05 00 00 00"},
+	{byGuest, "0a 5b 01 01 02 03 04 5a 31 00 01 02 03 04 05 06 07", "c7"},
+	{byGuest, "0a 5c", "00 ff 07"},
+	{byGuest, "0a 5d c4 ff", "00"}, // an hour west of Greenwich
+	{byGuest, "0a 5c", "00 c4 ff"},
 	{byGuest, "2c 00 00", "00 00 32 00 00"},
 	{byGuest, "2c 01 00", "00 00 41 82 ff 00 01 00"},
 	{byGuest, "2c 01 00 00 01 82", "00 00 41 82 ff 00 01 00"},

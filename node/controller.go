@@ -140,11 +140,12 @@ func (c *Controller) connect(p parts) {
 func (c *Controller) tables(p parts, sdrs mc.SDRSource) [][]ipmb.Command {
 	channels := mc.Channels{mc.IPMBChannel, mc.SystemChannel(c.id.Interface)}
 	ev := &events{
-		self: c.id.Addr, sel: c.sel, mail: c.mail, receiver: c.receiver, outbox: p.outbox, send: c.sendEvent,
+		self: c.id.Addr, sel: c.sel, mail: c.mail, receiver: c.receiver, outbox: p.outbox, log: c.log, send: c.sendEvent,
 	}
+	c.sel.self, c.sel.logging, c.sel.announce = c.id.Addr, c.mail.logs, ev.level
 	t := [][]ipmb.Command{
 		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.selfTest),
-		channels.Commands(), c.receiver.Commands(), mc.SELCommands(c.sel), mc.SDRCommands(sdrs),
+		channels.Commands(), c.receiver.Commands(), mc.SELDeviceCommands(c.sel, records{p.db}), mc.SDRCommands(sdrs),
 		c.mail.commands(), c.bridge.commands(), ev.commands(), (&chassis{self: c.id.Addr, vm: p.vm}).commands(),
 	}
 	if c.id.Profile == ProfileATCA {

@@ -217,7 +217,7 @@ func TestSELIDsWrap(t *testing.T) {
 	}
 	add()
 	add()
-	s.nextID = selLastID - 1
+	s.meta.nextID = selLastID - 1
 	for range 4 {
 		add()
 	}
