@@ -19,7 +19,6 @@ type selModel struct {
 	rows     []mc.SELEntry // without times
 	nextID   uint16
 	overflow bool
-	info     mc.SELInfo // as last seen
 }
 
 // put adds a record and, where it fills the log, the event that says so.
