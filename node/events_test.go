@@ -136,13 +136,13 @@ func TestLogLevelIsAnEvent(t *testing.T) {
 				t.Fatal(got)
 			}
 		}
-		if got := b.guest("0a 43 00 00 ff ff 00 ff"); got[:18] != "00 ff ff 13 00 02 " || got[30:] != "82 00 04 10 e1 6f 35 ff 5a" {
+		if got := b.guest("0a 43 00 00 ff ff 00 ff"); got[:18] != "00 ff ff 13 00 02 " || got[30:] != "82 00 04 10 16 6f 35 ff 5a" {
 			t.Errorf("logged %s", got)
 		}
-		if got := b.guest("06 35"); !strings.HasSuffix(got, "82 00 04 10 e1 6f 35 ff 5a") {
+		if got := b.guest("06 35"); !strings.HasSuffix(got, "82 00 04 10 16 6f 35 ff 5a") {
 			t.Errorf("event buffer %s", got)
 		}
-		if len(b.outbox.events) != 1 || string(b.outbox.events[0].Body) != "\x04\x10\xe1\x6f\x35\xff\x5a" {
+		if len(b.outbox.events) != 1 || string(b.outbox.events[0].Body) != "\x04\x10\x16\x6f\x35\xff\x5a" {
 			t.Errorf("for the shelf: %v", b.outbox.events)
 		}
 	})

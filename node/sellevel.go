@@ -6,7 +6,7 @@ import (
 )
 
 // selSensor is the number of the sensor "event log" of a node.
-const selSensor = 0xE1
+const selSensor = 0x16
 
 // Offsets of sensor type 10h, event logging (IPMI 2.0 table 42-3), and what
 // event data 1 says of event data 3: it has the fill level in percent.
