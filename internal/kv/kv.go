@@ -37,7 +37,10 @@ func (e *CorruptError) Error() string {
 var ErrLocked = errors.New("file is in use by another process")
 
 // DB is an open file of records. Every Update is on disk when it returns.
-type DB struct{ bolt *bolt.DB }
+type DB struct {
+	bolt  *bolt.DB
+	group Group[job]
+}
 
 // Open opens or creates the file at path.
 func Open(path string) (*DB, error) {
@@ -53,7 +56,7 @@ func Open(path string) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	return &DB{db}, nil
+	return &DB{bolt: db}, nil
 }
 
 // Close closes the file.
@@ -71,12 +74,6 @@ func (db *DB) View(f func(*Tx) error) error {
 // returned nil, and undone otherwise.
 func (db *DB) Update(f func(*Tx) error) error {
 	return db.bolt.Update(func(tx *bolt.Tx) error { return f(&Tx{tx, db.Path()}) })
-}
-
-// Batch is Update for many goroutines at once: their transactions share one
-// fsync. f may run more than once and must bear it.
-func (db *DB) Batch(f func(*Tx) error) error {
-	return db.bolt.Batch(func(tx *bolt.Tx) error { return f(&Tx{tx, db.Path()}) })
 }
 
 // Tx is a transaction.
