@@ -92,6 +92,7 @@ type parts struct {
 	out      bus
 	outbox   outbox
 	vm       payload
+	life     *life
 	log      *slog.Logger
 }
 
@@ -145,7 +146,8 @@ func (c *Controller) tables(p parts, sdrs mc.SDRSource) [][]ipmb.Command {
 	t := [][]ipmb.Command{
 		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.selfTest),
 		channels.Commands(), c.receiver.Commands(), mc.SELCommands(c.sel), mc.SDRCommands(sdrs),
-		c.mail.commands(), c.bridge.commands(), ev.commands(), (&chassis{self: c.id.Addr, vm: p.vm}).commands(),
+		c.mail.commands(), c.bridge.commands(), ev.commands(), p.life.boot.Commands(),
+		(&chassis{self: c.id.Addr, vm: p.vm, life: p.life, log: p.log}).commands(),
 	}
 	if c.id.Profile == ProfileATCA {
 		t = append(t, (&carrier{self: c.id.Addr, vm: p.vm}).commands())
