@@ -93,6 +93,7 @@ func (k *keeper) look(ctx context.Context) {
 	case k.takeCycle():
 		if err := k.machine.Kill(ctx); err != nil {
 			k.log.Error("VM not powered off for a cycle", "err", err)
+			k.life.note(func(s *lifeState) { s.Due = 0 })
 		}
 		k.start.Reset(k.life.cyclePause())
 	case k.shouldRun() && !k.On():

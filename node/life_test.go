@@ -137,6 +137,12 @@ func TestRestartCause(t *testing.T) {
 				t.Error(err)
 			}
 		}, "00 00 00"},
+		{"after a cycle that could not be", func(t *testing.T, c *chassisRig) {
+			c.vm.Fail("Kill", errors.New("QEMU hangs"))
+			asks(doCycle)(t, c)
+			time.Sleep(time.Minute)
+			c.vm.GuestReboot()
+		}, "00 0a 00"},
 		{"a crash", func(t *testing.T, c *chassisRig) {
 			asks(doReset)(t, c)
 			c.vm.Crash(power.Exit{})
@@ -174,6 +180,20 @@ func TestControlThatCannotBe(t *testing.T) {
 		c.vm.Fail("Reset", nil)
 		c.answers(t, doReset, "00")
 		c.answers(t, askCause, "00 01 01")
+	})
+}
+
+// A VM of somebody else's is reset by its door; its boot device is only kept.
+func TestChassisWithoutMachine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChassisRig(t, &mc.MemoryRecords{}, power.Off, true)
+		c.machine = nil
+		c.answers(t, doReset, "00")
+		c.answers(t, askCause, "00 01 01")
+		c.answers(t, doCycle, "d5")
+		c.answers(t, askCause, "00 01 01")
+		c.answers(t, bootFromPXE, "00")
+		c.answers(t, askFlags, "00 01 05 80 04 00 00 00")
 	})
 }
 

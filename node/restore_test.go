@@ -206,7 +206,9 @@ func TestPowerOnHoursOfOthers(t *testing.T) {
 		c.door.absent = true
 		defer c.live(t)()
 		time.Sleep(2 * time.Hour)
+		c.door.mu.Lock()
 		c.door.absent = false
+		c.door.mu.Unlock()
 		time.Sleep(2*time.Hour + hoursEvery)
 		if got := hoursOf(t, c); got != "00 3c 02 00 00 00" {
 			t.Errorf("hours %s", got)

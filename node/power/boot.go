@@ -25,9 +25,8 @@ type Boot struct {
 	Once  bool   // only the first boot of the process
 }
 
-// A Booter is a Launcher that can be told what its VM boots.
+// A Booter can be told what its VM boots. A [Launcher] may be one.
 type Booter interface {
-	Launcher
 	// BootNext says what the processes that Start makes from now on boot.
 	BootNext(Boot)
 	// Reorder says what the living VM boots when it is reset. It returns ErrFixedBoot where only a
