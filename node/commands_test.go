@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -191,6 +192,12 @@ func TestPowerThatCannotBe(t *testing.T) {
 	b.vm.fail = ErrVMOff
 	if got := b.guest("00 02 03"); got != "d5" {
 		t.Errorf("reset of a VM that is off: %s", got)
+	}
+	b.vm.fail = errors.New("monitor is busy")
+	for _, ask := range []string{"00 02 00", "00 02 01", "00 02 02", "00 02 03", "00 02 04", "00 02 05", "00 03"} {
+		if got := b.guest(ask); got != "c0" {
+			t.Errorf("%s that may be tried again: %s", ask, got)
+		}
 	}
 	b.vm.on = true
 	if got := b.guest("00 01"); got != "00 21 00 40 70" {

@@ -172,8 +172,6 @@ func TestControlThatCannotBe(t *testing.T) {
 		c.vm.GuestReboot()
 		synctest.Wait()
 		c.door.absent = true
-		c.vm.Fail("Reset", errors.New("monitor is busy"))
-		c.answers(t, doReset, "c0")
 		c.vm.Fail("Reset", power.ErrNotRunning)
 		c.answers(t, doReset, "d5")
 		c.answers(t, askCause, "00 0a 00")
