@@ -46,11 +46,13 @@ func tinyKernel() []byte {
 // realNode is a node with a VM of real QEMU, an empty disk and a network card.
 type realNode struct {
 	*Node
-	t  *testing.T
-	at int // how much of the console has been looked at
+	t    *testing.T
+	cfg  Config
+	at   int                     // how much of the console has been looked at
+	stop func(killVM bool) error // nil while it does not run
 }
 
-func startRealNode(t *testing.T, kernel bool) *realNode {
+func newRealNode(t *testing.T, kernel bool) *realNode {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "node") // short, for the sockets
 	if err != nil {
@@ -74,20 +76,41 @@ func startRealNode(t *testing.T, kernel bool) *realNode {
 			t.Fatal(err)
 		}
 	}
-	n, err := New(Config{Name: "blade1", Interface: "kcs", Dir: filepath.Join(dir, "state"), VM: spec}, Options{Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
+	n := &realNode{t: t, cfg: Config{Name: "blade1", Interface: "kcs", Dir: filepath.Join(dir, "state"), VM: spec}}
+	t.Cleanup(func() {
+		if n.stop != nil {
+			n.end(true)
+		}
+	})
+	return n
+}
+
+func (n *realNode) start() {
+	n.t.Helper()
+	var err error
+	if n.Node, err = New(n.cfg, Options{Log: slog.New(slog.DiscardHandler)}); err != nil {
+		n.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- n.Run(ctx) }()
-	t.Cleanup(func() {
+	n.stop = func(killVM bool) error {
 		cancel()
-		if err := errors.Join(<-done, n.machine.Kill(context.Background()), n.Close()); err != nil {
-			t.Error(err)
+		err := <-done
+		if killVM {
+			err = errors.Join(err, n.machine.Kill(context.Background()))
 		}
-	})
-	return &realNode{Node: n, t: t}
+		return errors.Join(err, n.Close())
+	}
+}
+
+// end ends the node, and its VM as well if that is wished.
+func (n *realNode) end(killVM bool) {
+	n.t.Helper()
+	if err := n.stop(killVM); err != nil {
+		n.t.Error(err)
+	}
+	n.stop = nil
 }
 
 // asks has a command answered with want.
@@ -135,7 +158,8 @@ func (n *realNode) boots(want string) {
 func TestRealBootOptions(t *testing.T) {
 	for name, ever := range map[string]string{"disk": fromDisk, "kernel": fromKernel} {
 		t.Run(name, func(t *testing.T) {
-			n := startRealNode(t, ever == fromKernel)
+			n := newRealNode(t, ever == fromKernel)
+			n.start()
 			n.boots(ever)
 			n.asks(bootFromPXE, "00")
 			n.asks(doReset, "00")
@@ -151,5 +175,47 @@ func TestRealBootOptions(t *testing.T) {
 			n.asks(doCycle, "00")
 			n.boots(ever)
 		})
+	}
+}
+
+// The restore policy decides after a restart of the host, which a node knows by
+// the kernel's boot id, and not after one of its own.
+func TestRealHostRestart(t *testing.T) {
+	for _, c := range []struct {
+		policy string
+		on     bool
+		cause  string
+	}{{"00", false, "00 00 00"}, {"01", true, "00 07 00"}, {"02", true, "00 06 00"}} {
+		n := newRealNode(t, false)
+		n.start()
+		n.boots(fromDisk)
+		n.asks("00 06 "+c.policy, "00 07")
+		n.end(false)
+		n.start()
+		n.asks(askCause, "00 00 00")
+		n.eventually(true)
+		if err := n.host.life.update(func(s *lifeState) { s.Host = "the kernel before this one" }); err != nil {
+			t.Fatal(err)
+		}
+		n.end(true)
+		n.start()
+		if c.on {
+			n.boots(fromDisk)
+		} else {
+			time.Sleep(2 * time.Second) // for a node that would start it
+		}
+		n.eventually(c.on)
+		n.asks(askCause, c.cause)
+		n.end(true)
+	}
+}
+
+// eventually waits until the VM is on, or makes sure that it is not.
+func (n *realNode) eventually(on bool) {
+	n.t.Helper()
+	for until := time.Now().Add(20 * time.Second); n.host.On() != on; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(until) {
+			n.t.Fatalf("the VM is %v", n.machine.State())
+		}
 	}
 }
