@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -19,10 +20,35 @@ const (
 // commandRows has at least one exchange for each command, in order: later ones
 // see what earlier ones did.
 var commandRows = []row{
-	{byGuest, "00 00", "00 04 00 82 82 82"},
-	{byGuest, "00 01", "00 20 00 00"},
+	{byGuest, "00 00", "00 06 00 82 82 82"},
+	{byGuest, "00 01", "00 20 00 40 70"},
 	{byGuest, "00 02 06", "cc"},
 	{byGuest, "00 02", "c7"},
+	{byGuest, "00 03", "00"},
+	{byGuest, "00 03 00", "c7"},
+	{byGuest, "00 04", "00"},
+	{byGuest, "00 04 05 02", "cc"},
+	{byGuest, "00 04 05 01 00", "c7"},
+	{byGuest, "00 05 06 20 82 82 82 20", "00"},
+	{byGuest, "00 05 16 20 82 82 82", "cc"},
+	{byGuest, "00 05 06 21 82 82 82", "cc"},
+	{byGuest, "00 05 06 20 82 82", "c7"},
+	{byShelf, "00 00", "00 06 20 82 82 82 20"},
+	{byGuest, "00 06 03", "00 07"}, // ipmitool chassis policy list
+	{byGuest, "00 06 02", "00 07"},
+	{byGuest, "00 06 04", "cc"},
+	{byGuest, "00 07", "00 00 00"},
+	{byGuest, "00 08 03 1f", "00"},
+	{byGuest, "00 08 08 00", "80"},
+	{byGuest, "00 08", "c7"},
+	{byGuest, "00 09 03 00 00", "00 01 03 1f"},
+	{byGuest, "00 09 08 00 00", "80"},
+	{byGuest, "00 0a 03", "00"},
+	{byGuest, "00 0a 08", "cc"}, // a VM has no button for standby
+	{byGuest, "00 0b 0a", "00"},
+	{byGuest, "00 0b", "c7"},
+	{byGuest, "00 0f", "00 3c 00 00 00 00"},
+	{byGuest, "00 01", "00 40 00 52 73"}, // always on; identifying; both buttons are disabled
 	{byShelf, "04 00 20 00", "00"},
 	{byGuest, "04 01", "00 20 00"},
 	{byShelf, "04 00 21 00", "cc"},
@@ -198,8 +224,14 @@ func TestPowerThatCannotBe(t *testing.T) {
 	if got := b.guest("00 02 03"); got != "d5" {
 		t.Errorf("reset of a VM that is off: %s", got)
 	}
+	b.vm.fail = errors.New("monitor is busy")
+	for _, ask := range []string{"00 02 00", "00 02 01", "00 02 02", "00 02 03", "00 02 04", "00 02 05", "00 03"} {
+		if got := b.guest(ask); got != "c0" {
+			t.Errorf("%s that may be tried again: %s", ask, got)
+		}
+	}
 	b.vm.on = true
-	if got := b.guest("00 01"); got != "00 21 00 00" {
+	if got := b.guest("00 01"); got != "00 21 00 40 70" {
 		t.Errorf("status of a VM that is on: %s", got)
 	}
 }

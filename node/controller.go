@@ -92,6 +92,7 @@ type parts struct {
 	out      bus
 	outbox   outbox
 	vm       payload
+	life     *life
 	log      *slog.Logger
 }
 
@@ -149,8 +150,15 @@ func (c *Controller) tables(p parts, sdrs *mc.SDRRepository) [][]ipmb.Command {
 	c.sel.self, c.sel.logging, c.sel.announce = c.id.Addr, c.mail.logs, ev.level
 	t := [][]ipmb.Command{
 		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.selfTest),
-		channels.Commands(), c.receiver.Commands(), mc.SELDeviceCommands(c.sel, records{p.db}), sdrs.Commands(),
-		c.mail.commands(), c.bridge.commands(), ev.commands(), (&chassis{self: c.id.Addr, vm: p.vm}).commands(),
+		channels.Commands(),
+		c.receiver.Commands(),
+		mc.SELDeviceCommands(c.sel, records{p.db}),
+		sdrs.Commands(),
+		c.mail.commands(),
+		c.bridge.commands(),
+		ev.commands(),
+		p.life.boot.Commands(),
+		(&chassis{self: c.id.Addr, vm: p.vm, life: p.life, log: p.log}).commands(),
 	}
 	if c.id.Profile == ProfileATCA {
 		t = append(t, (&carrier{self: c.id.Addr, vm: p.vm}).commands())

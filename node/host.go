@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
 	"github.com/midplane-project/midplane/node/power"
 	"github.com/midplane-project/midplane/node/vm"
 )
@@ -46,6 +47,7 @@ type host struct {
 	door    door
 	dir     string
 	wanted  func(on bool) error // stores what the VM's power should be
+	life    *life
 	log     *slog.Logger
 	changed chan struct{} // one slot: on or cycle changed
 
@@ -56,7 +58,10 @@ type host struct {
 }
 
 func newHost(machine power.Launcher, dir string, on bool, wanted func(bool) error, log *slog.Logger) *host {
-	return &host{machine: machine, dir: dir, on: on, wanted: wanted, log: log, changed: make(chan struct{}, 1)}
+	return &host{
+		machine: machine, dir: dir, on: on, wanted: wanted, life: newLife(&mc.MemoryRecords{}, log), log: log,
+		changed: make(chan struct{}, 1),
+	}
 }
 
 // On reports whether the VM has power.

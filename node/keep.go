@@ -17,7 +17,8 @@ const (
 	steadyAfter = time.Minute
 	// offWithin is how long a VM may take to obey the VM protocol's power off.
 	offWithin = 3 * time.Second
-	// cyclePause is how long a power cycle leaves the VM without power.
+	// cyclePause is how long a power cycle leaves the VM without power, unless
+	// Set Power Cycle Interval says otherwise.
 	cyclePause = time.Second
 )
 
@@ -26,6 +27,7 @@ type keeper struct {
 	*host
 	start   *time.Timer // to start the VM
 	end     *time.Timer // to end it if it has not obeyed
+	order   *time.Timer // to choose what it boots next
 	pause   time.Duration
 	started time.Time
 }
@@ -33,7 +35,7 @@ type keeper struct {
 // run keeps the VM as it should be until ctx ends, and leaves it running then.
 func (h *host) run(ctx context.Context) error {
 	if h.machine == nil {
-		<-ctx.Done()
+		h.countHours(ctx)
 		return nil
 	}
 	events := h.machine.Subscribe(64)
@@ -42,9 +44,17 @@ func (h *host) run(ctx context.Context) error {
 		h.log.Warn("VM of an earlier run not adopted", "err", err)
 	}
 	h.door.SetPaused(h.machine.VMTimePaused())
+	if err := h.restore(); err != nil {
+		h.log.Error("restore policy not followed", "err", err)
+	}
+	h.count(h.life.hours.resume)
 	k := &keeper{host: h, start: time.NewTimer(0), end: time.NewTimer(offWithin), pause: restartFirst, started: time.Now()}
+	k.order = time.NewTimer(firmwareTime) // perhaps an earlier process's VM has just booted
+	tick := time.NewTicker(hoursEvery)
 	defer k.start.Stop()
 	defer k.end.Stop()
+	defer k.order.Stop()
+	defer tick.Stop()
 	for {
 		select { // what has happened comes before what is to be done about it
 		case e, ok := <-events.C():
@@ -64,6 +74,10 @@ func (h *host) run(ctx context.Context) error {
 			k.launch(ctx)
 		case <-k.end.C:
 			k.force(ctx)
+		case <-k.order.C:
+			k.orderDue(ctx)
+		case <-tick.C:
+			k.count(k.life.hours.note)
 		case e, ok := <-events.C():
 			if !ok {
 				return nil
@@ -79,8 +93,9 @@ func (k *keeper) look(ctx context.Context) {
 	case k.takeCycle():
 		if err := k.machine.Kill(ctx); err != nil {
 			k.log.Error("VM not powered off for a cycle", "err", err)
+			k.life.note(func(s *lifeState) { s.Due = 0 })
 		}
-		k.start.Reset(cyclePause)
+		k.start.Reset(k.life.cyclePause())
 	case k.shouldRun() && !k.On():
 		k.start.Reset(0)
 	case !k.wants() && k.On():
@@ -100,8 +115,10 @@ func (k *keeper) launch(ctx context.Context) {
 		err = k.machine.Kill(ctx) // its process may be there still
 	}
 	if err == nil {
+		k.bootNext()
 		err = k.machine.Start(ctx)
 	}
+	k.launched(ctx, err)
 	if err != nil && ctx.Err() == nil {
 		k.log.Error("VM not started", "err", err)
 		k.again()
@@ -129,7 +146,10 @@ func (k *keeper) force(ctx context.Context) {
 func (k *keeper) happened(ctx context.Context, e power.Event) {
 	k.log.Info("VM", "event", e.Kind, "state", e.State.String(), "guest", e.Guest, "reason", e.Reason)
 	k.door.SetPaused(k.machine.VMTimePaused())
+	k.count(k.life.hours.note)
 	switch e.Kind {
+	case power.EventReset:
+		k.reset(ctx, e.Guest)
 	case power.EventShutdown:
 		if !e.Guest || k.isEnding() {
 			return // our own doing, or the host's
@@ -149,6 +169,9 @@ func (k *keeper) happened(ctx context.Context, e power.Event) {
 func (k *keeper) exited(crashed bool) {
 	ending := k.isEnding()
 	k.setEnding(false)
+	if crashed && !ending {
+		k.life.crashed()
+	}
 	switch {
 	case ending:
 		k.notify() // perhaps it should be on again

@@ -95,7 +95,7 @@ func (c *carrier) setPower(ctx context.Context, req *ipmb.Request) ([]byte, erro
 		if req.Origin.Speaker == ipmb.SpeakerGuest {
 			return nil, ipmb.ErrPrivilege
 		}
-		return nil, c.vm.PowerOn(ctx)
+		return nil, c.vm.PowerOn(byCommand(ctx, req))
 	}
 	return nil, ipmb.ErrParameterRange
 }
