@@ -123,7 +123,10 @@ func (r *RetryFilter) window(who Requestor, now time.Time) *seqWindow {
 // note enters a new request, and once a round drops those too old to be retried.
 func (w *seqWindow) note(k seqKey, key []byte, now time.Time) {
 	w.count++
-	w.newest, w.at = k.seq, now
+	if w.count == 1 || now.Sub(w.at) >= RetryWindow || w.ahead(k.seq) < maxAhead {
+		w.newest = k.seq // else it was drawn before the newest and sent after it
+	}
+	w.at = now
 	if w.count%MaxSequence == 0 {
 		for old, s := range w.slots {
 			if now.Sub(s.at) >= RetryWindow {
@@ -145,10 +148,17 @@ func (w *seqWindow) movedOn(seq uint8, s *seqSlot, now time.Time) bool {
 	if s.answered.IsZero() {
 		return now.Sub(s.at) >= RetryWindow
 	}
-	const others, half = MaxSequence - 1, MaxSequence / 2
-	ahead := (seq - w.newest) & seqMask
+	const others = MaxSequence - 1
+	ahead := w.ahead(seq)
 	return s.answered.Sub(s.at) < EarliestRetry ||
 		now.Sub(s.answered) >= CrossingWindow ||
 		w.count-s.count >= others || // all other numbers have been used since
-		ahead > 0 && ahead <= half // a step forward; numbers in flight are skipped
+		ahead > 0 && ahead <= maxAhead // a step forward; numbers in flight are skipped
 }
+
+// maxAhead is how far ahead of the newest number one may be; beyond that it is
+// behind.
+const maxAhead = MaxSequence / 2
+
+// ahead is how far seq lies before the newest number on the ring.
+func (w *seqWindow) ahead(seq uint8) uint8 { return (seq - w.newest) & seqMask }
