@@ -77,11 +77,3 @@ func (e *eeprom) put(at int, data []byte) error {
 	e.image.Store(&image)
 	return nil
 }
-
-// verify reads back from the disk what has been written.
-func (e *eeprom) verify() error {
-	if _, err := e.records.Get(e.record()); err != nil {
-		return fmt.Errorf("FRU %d: %w", e.ID, err)
-	}
-	return nil
-}

@@ -3,7 +3,6 @@ package mc
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -86,15 +85,6 @@ func NewFRUs(list []FRU, records Records) (*FRUs, error) {
 		}
 	}
 	return f, nil
-}
-
-// Verify reads what has been written back from the disk, for the self test.
-func (f *FRUs) Verify() error {
-	var all []error
-	for _, e := range f.devices {
-		all = append(all, e.verify())
-	}
-	return errors.Join(all...)
 }
 
 // Commands gives the rows of the FRU inventory devices, and of the buses by

@@ -171,18 +171,8 @@ func (d *disk) Put(name string, value []byte) error {
 // What cannot be stored is neither answered nor there.
 func TestFRUNotStored(t *testing.T) {
 	d := new(disk)
-	f, err := mc.NewFRUs(twoFRUs, d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := ipmb.NewMux(f.Commands())
-	if err := f.Verify(); err != nil {
-		t.Error(err)
-	}
+	m := newFRUs(t, d, twoFRUs...)
 	d.fail = errors.New("no space")
-	if err := f.Verify(); !errors.Is(err, d.fail) {
-		t.Errorf("self test: %v", err)
-	}
 	run(t, m, admin, []exchange{
 		{"write", "0A 12 00 0000 77", "FF"},
 		{"on the bus", "06 52 01 A0 00 00 77", "FF"},

@@ -87,7 +87,6 @@ const (
 
 	SelfTestSEL  byte = 0x80
 	SelfTestSDR  byte = 0x40
-	SelfTestFRU  byte = 0x20
 	SelfTestIPMB byte = 0x10
 )
 
