@@ -60,7 +60,7 @@ var golden = []struct {
 			01 03 17  c4 70 61 72 74  c6 73 65 72 69 61 6c  c2 78 79  c1 00 00 00 00 b0
 			c0 02 06 be 7a  5a 31 00 14 00 a3
 			01 02 0d 27 c9  81 b0 04 88 ff 78 00 64 00 0a 00 10 27
-			02 02 0d 0c e3  01 b0 04 f8 2a 28 05 05 00 00 00 e8 03
+			02 02 0d f2 fd  01 b0 04 38 04 28 05 05 00 00 00 e8 03
 			03 82 08 a7 cc  01 68 74 74 70 3a 2f 2f  00 00 00 00`,
 		fru.Inventory{
 			Internal: []byte{1, 0xAA, 0xBB, 0xCC, 0xDD, 0xEE, 0xFF, 0x11},
@@ -71,7 +71,7 @@ var golden = []struct {
 			Records: []fru.Record{
 				&fru.OEM{Kind: fru.TypeOEM, Manufacturer: 0x00315A, Data: []byte{0x14, 0x00, 0xA3}},
 				&fru.DC{Standby: true, Output: 1, Nominal: 1200, Low: -120, High: 120, Ripple: 100, MinCurrent: 10, MaxCurrent: 10000},
-				&fru.DC{Load: true, Output: 1, Nominal: 1200, Low: 11000, High: 1320, Ripple: 5, MaxCurrent: 1000},
+				&fru.DC{Load: true, Output: 1, Nominal: 1200, Low: 1080, High: 1320, Ripple: 5, MaxCurrent: 1000},
 				&fru.Management{Kind: fru.ManagementURL, Data: []byte("http://")},
 			},
 		},
