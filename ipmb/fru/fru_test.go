@@ -30,7 +30,8 @@ func must(f fru.Field, err error) fru.Field {
 	return f
 }
 
-// golden are whole devices. ipmitool 1.8.19 prints each as it stands here.
+// golden are whole devices. ipmitool 1.8.19 prints the boards, products and DC
+// records as they stand here.
 var golden = []struct {
 	name, hex string
 	inv       fru.Inventory
@@ -111,6 +112,7 @@ func TestFields(t *testing.T) {
 		{"BCD plus", must(fru.NewBCDPlus("0123456789 -.")), fru.English, "0123456789 -."},
 		{"odd BCD plus", must(fru.NewBCDPlus("12-4.")), fru.English, "12-4."},
 		{"six bits", fru.Field{Code: fru.SixBit, Data: []byte{0x29, 0xDC, 0xA6}}, fru.English, "IPMI"},
+		{"six bits as ipmitool reads them", fru.Field{Code: fru.SixBit, Data: []byte{0xE1, 0x38, 0x94}}, fru.English, "AC#E"},
 		{"binary", fru.Field{Data: []byte{0x0A, 0xFF}}, fru.English, "0aff"},
 		{"empty", fru.Field{}, fru.English, ""},
 		{"UCS-2", fru.Field{Code: fru.Text, Data: []byte{0x03, 0x26, 0x41, 0x00, 0, 0}}, 9, "☃A"},
