@@ -38,11 +38,13 @@ const (
 	ErrDisabled          CompletionCode = 0xD6
 	ErrUnspecified       CompletionCode = 0xFF
 	ErrEmpty             CompletionCode = 0x80 // Get Message, Read Event Message Buffer: nothing there
-	ErrLostArbitration   CompletionCode = 0x81 // Send Message
+	ErrLostArbitration   CompletionCode = 0x81 // Send Message, Master Write-Read
 	ErrBus               CompletionCode = 0x82 // Send Message
 	ErrNAK               CompletionCode = 0x83 // Send Message: nobody at that address
 	ErrSELUnsupported    CompletionCode = 0x80 // SEL: operation not supported for this record type
 	ErrSELErasing        CompletionCode = 0x81 // SEL: erase in progress
+	ErrFRUProtected      CompletionCode = 0x80 // Write FRU Data: write-protected offset
+	ErrFRUBusy           CompletionCode = 0x81 // Read, Write FRU Data
 	ErrParamUnsupported  CompletionCode = 0x80 // Set/Get … Parameters
 	ErrParamInProgress   CompletionCode = 0x81
 	ErrParamReadOnly     CompletionCode = 0x82

@@ -39,6 +39,7 @@ type board struct {
 	vm     *fakeVM
 	line   *fakeLine
 	outbox *fakeOutbox
+	frus   []mc.FRU // that the controller has beside its own
 }
 
 // newBoard makes a controller in an empty directory. It is closed with the test.
@@ -73,7 +74,7 @@ func (b *board) start() {
 		b.t.Fatal(err)
 	}
 	b.Controller, err = newController(b.id, parts{
-		db: b.db, ledger: b.ledger, left: left, settings: st, out: b.bus, outbox: b.outbox, vm: b.vm, life: life,
+		db: b.db, ledger: b.ledger, left: left, settings: st, out: b.bus, outbox: b.outbox, vm: b.vm, life: life, frus: b.frus,
 		log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

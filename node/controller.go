@@ -8,6 +8,7 @@ import (
 	"github.com/midplane-project/midplane/internal/kv"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/ipmb/sdr"
 )
 
 // Profiles of a node.
@@ -37,6 +38,7 @@ type Identity struct {
 	Manufacturer uint32 // IANA enterprise number; 0 by default, since a borrowed one wakes vendor quirks
 	Product      uint16
 	SystemGUID   mc.GUID // the VM's UUID
+	VM           bool    // there is one
 }
 
 // deviceIdentity is what Get Device ID and the GUID commands say.
@@ -69,6 +71,7 @@ type Controller struct {
 	bridge    *bridge
 	receiver  *mc.EventReceiver
 	sel       *localSEL
+	frus      *mc.FRUs
 	out       bus
 	policy    *ipmb.GuestPolicy
 	log       *slog.Logger
@@ -93,6 +96,7 @@ type parts struct {
 	outbox   outbox
 	vm       payload
 	life     *life
+	frus     []mc.FRU // FRU devices beside FRU 0, or in its place
 	log      *slog.Logger
 }
 
@@ -111,6 +115,13 @@ func newController(id Identity, p parts) (*Controller, error) {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.connect(p)
+	frus, err := id.frus(p.settings.instance, p.frus)
+	if err != nil {
+		return nil, err
+	}
+	if c.frus, err = mc.NewFRUs(frus, records{p.db}); err != nil {
+		return nil, err
+	}
 	var own repository
 	sdrs, err := c.openSDRs(&own, p.db)
 	if err != nil {
@@ -118,7 +129,7 @@ func newController(id Identity, p parts) (*Controller, error) {
 	}
 	c.mux = ipmb.NewMux(c.tables(p, sdrs)...)
 	c.handler = ipmb.NewOnce(c.mux, c.hasEffect, onceLimit)
-	if err := own.open(id, mc.SupportBits(c.mux), st); err != nil {
+	if err := own.open(append([]sdr.Body{id.locator(mc.SupportBits(c.mux))}, id.fruLocators(frus)...), st); err != nil {
 		return nil, err
 	}
 	c.restoreMail()
@@ -154,6 +165,7 @@ func (c *Controller) tables(p parts, sdrs *mc.SDRRepository) [][]ipmb.Command {
 		c.receiver.Commands(),
 		mc.SELDeviceCommands(c.sel, records{p.db}),
 		sdrs.Commands(),
+		c.frus.Commands(),
 		c.mail.commands(),
 		c.bridge.commands(),
 		ev.commands(),

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/midplane-project/midplane/internal/kv"
@@ -13,14 +13,14 @@ import (
 	"github.com/midplane-project/midplane/ipmb/sdr"
 )
 
-// ownRecordID is the id of the repository's only record.
+// ownRecordID is the id of the repository's first record.
 const ownRecordID = 1
 
 // repository is the node's own part of its SDR repository: a locator of its
-// controller. Without any repository ipmitool complains at every event that it
-// shows.
+// controller, and those of the FRU devices behind it. Without any repository
+// ipmitool complains at every event that it shows.
 type repository struct {
-	record  mc.SDRRecord
+	records []mc.SDRRecord
 	changed time.Time
 }
 
@@ -32,13 +32,17 @@ func (c *Controller) openSDRs(own mc.SDRSource, db *kv.DB) (*mc.SDRRepository, e
 	})
 }
 
-// open fills the repository of a controller with these support bits. Its time
-// of last change is that when the record was first stored as it is.
-func (r *repository) open(id Identity, support byte, st store) (err error) {
-	if r.record, err = sdr.Marshal(ownRecordID, id.locator(support)); err != nil {
-		return fmt.Errorf("locator of %s: %w", id.Addr, err)
+// open fills the repository. Its time of last change is that when the records
+// were first stored as they are.
+func (r *repository) open(bodies []sdr.Body, st store) (err error) {
+	for i, body := range bodies {
+		record, err := sdr.Marshal(ownRecordID+uint16(i), body)
+		if err != nil {
+			return err
+		}
+		r.records = append(r.records, record)
 	}
-	r.changed, err = st.changed(r.record, time.Now())
+	r.changed, err = st.changed(slices.Concat(r.records...), time.Now())
 	return err
 }
 
@@ -72,19 +76,19 @@ func sdrName(name string) string {
 
 // SDRs implements mc.SDRSource.
 func (r *repository) SDRs(context.Context) ([]mc.SDRRecord, time.Time, error) {
-	return []mc.SDRRecord{r.record}, r.changed, nil
+	return r.records, r.changed, nil
 }
 
-// changed is when a record last became what it is: now, if it is not the one
-// that is stored.
-func (s store) changed(record []byte, now time.Time) (time.Time, error) {
+// changed is when the records last became what they are: now, if they are not
+// those that are stored.
+func (s store) changed(records []byte, now time.Time) (time.Time, error) {
 	old, err := s.get(keyRecord)
 	if err != nil {
 		return now, err
 	}
-	if len(old) >= 8 && bytes.Equal(old[8:], record) {
+	if len(old) >= 8 && bytes.Equal(old[8:], records) {
 		return time.Unix(0, int64(binary.BigEndian.Uint64(old))), nil
 	}
 	stamped := binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano()))
-	return now, s.put(keyRecord, append(stamped, record...))
+	return now, s.put(keyRecord, append(stamped, records...))
 }

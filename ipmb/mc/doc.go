@@ -1,5 +1,6 @@
 // Package mc holds the parts that every management controller has, each with
 // its rows of the command table: identity, channels, event receiver, SEL
-// device, SDR repository. A node's BMC and the shelf manager at 0x20 are both
-// put together from them, over storage behind small interfaces.
+// device, SDR repository, FRU inventory devices. A node's BMC and the shelf
+// manager at 0x20 are both put together from them, over storage behind small
+// interfaces.
 package mc
