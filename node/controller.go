@@ -69,6 +69,8 @@ type Controller struct {
 	bridge    *bridge
 	receiver  *mc.EventReceiver
 	sel       *localSEL
+	events    *events
+	sensors   *sensors
 	out       bus
 	policy    *ipmb.GuestPolicy
 	log       *slog.Logger
@@ -111,14 +113,18 @@ func newController(id Identity, p parts) (*Controller, error) {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.connect(p)
+	if c.sensors, err = c.openSensors(records{p.db}); err != nil {
+		return nil, err
+	}
 	var own repository
 	sdrs, err := c.openSDRs(&own, p.db)
 	if err != nil {
 		return nil, err
 	}
-	c.mux = ipmb.NewMux(c.tables(p, sdrs)...)
+	c.mux = ipmb.NewMux(c.tables(p, sdrs, &own)...)
+	c.identity.SDRs = c.mux.Has(ipmb.NetFnSensor, 0, cmdGetDeviceSDR)
 	c.handler = ipmb.NewOnce(c.mux, c.hasEffect, onceLimit)
-	if err := own.open(id, mc.SupportBits(c.mux), st); err != nil {
+	if err := own.open(id, mc.SupportBits(c.mux), c.sensors.sdrs, st); err != nil {
 		return nil, err
 	}
 	c.restoreMail()
@@ -142,26 +148,29 @@ func (c *Controller) connect(p parts) {
 	}
 }
 
-func (c *Controller) tables(p parts, sdrs *mc.SDRRepository) [][]ipmb.Command {
+func (c *Controller) tables(p parts, sdrs *mc.SDRRepository, device mc.SDRSource) [][]ipmb.Command {
 	channels := mc.Channels{mc.IPMBChannel, mc.SystemChannel(c.id.Interface)}
-	ev := &events{
+	c.events = &events{
 		self: c.id.Addr, sel: c.sel, mail: c.mail, receiver: c.receiver, outbox: p.outbox, log: c.log, send: c.sendEvent,
 	}
-	c.sel.self, c.sel.logging, c.sel.announce = c.id.Addr, c.mail.logs, ev.level
+	c.sel.self, c.sel.logging, c.sel.announce = c.id.Addr, c.mail.logs, c.events.level
+	vm := sensed{p.vm, c.sensors}
 	t := [][]ipmb.Command{
 		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.selfTest),
 		channels.Commands(),
 		c.receiver.Commands(),
-		mc.SELDeviceCommands(c.sel, records{p.db}),
+		c.sensors.clockRows(mc.SELDeviceCommands(c.sel, records{p.db})),
 		sdrs.Commands(),
+		c.sensors.Commands(),
+		c.sensors.DeviceSDRCommands(device),
 		c.mail.commands(),
 		c.bridge.commands(),
-		ev.commands(),
+		c.events.commands(),
 		p.life.boot.Commands(),
-		(&chassis{self: c.id.Addr, vm: p.vm, life: p.life, log: p.log}).commands(),
+		(&chassis{self: c.id.Addr, vm: vm, life: p.life, log: p.log}).commands(),
 	}
 	if c.id.Profile == ProfileATCA {
-		t = append(t, (&carrier{self: c.id.Addr, vm: p.vm}).commands())
+		t = append(t, (&carrier{self: c.id.Addr, vm: vm}).commands())
 	}
 	return t
 }

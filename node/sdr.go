@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/midplane-project/midplane/internal/kv"
@@ -13,14 +14,13 @@ import (
 	"github.com/midplane-project/midplane/ipmb/sdr"
 )
 
-// ownRecordID is the id of the repository's only record.
+// ownRecordID is the id of the controller's first record.
 const ownRecordID = 1
 
-// repository is the node's own part of its SDR repository: a locator of its
-// controller. Without any repository ipmitool complains at every event that it
-// shows.
+// repository is the node's own part of its SDR repository, and what it gives as
+// device SDRs: a locator of its controller, and the records of its sensors.
 type repository struct {
-	record  mc.SDRRecord
+	records []mc.SDRRecord
 	changed time.Time
 }
 
@@ -32,26 +32,34 @@ func (c *Controller) openSDRs(own mc.SDRSource, db *kv.DB) (*mc.SDRRepository, e
 	})
 }
 
-// open fills the repository of a controller with these support bits. Its time
-// of last change is that when the record was first stored as it is.
-func (r *repository) open(id Identity, support byte, st store) (err error) {
-	if r.record, err = sdr.Marshal(ownRecordID, id.locator(support)); err != nil {
-		return fmt.Errorf("locator of %s: %w", id.Addr, err)
+// open fills the repository: the locator of a controller with these support
+// bits, then its sensors. Its time of last change is that when the records were
+// first stored as they are.
+func (r *repository) open(id Identity, support byte, sensors []sdr.Body, st store) (err error) {
+	for i, body := range append([]sdr.Body{id.locator(support)}, sensors...) {
+		record, err := sdr.Marshal(ownRecordID+uint16(i), body)
+		if err != nil {
+			return fmt.Errorf("record %d of %s: %w", i, id.Addr, err)
+		}
+		r.records = append(r.records, record)
 	}
-	r.changed, err = st.changed(r.record, time.Now())
+	r.changed, err = st.changed(slices.Concat(r.records...), time.Now())
 	return err
+}
+
+// entity is what the controller and its sensors are about.
+func (id Identity) entity() sdr.Entity {
+	if id.Profile == ProfileATCA {
+		return sdr.Entity{ID: sdr.EntityFrontBoard, Instance: sdr.DeviceRelative}
+	}
+	return sdr.Entity{ID: sdr.EntitySystemBoard, Instance: 1}
 }
 
 // locator names the controller for those who read its repository.
 func (id Identity) locator(support byte) *sdr.MCLocator {
-	l := &sdr.MCLocator{
-		Addr: id.Addr, Channel: ipmb.ChannelIPMB, Capabilities: support, Name: sdrName(id.Name),
-		Entity: sdr.Entity{ID: sdr.EntitySystemBoard, Instance: 1},
+	return &sdr.MCLocator{
+		Addr: id.Addr, Channel: ipmb.ChannelIPMB, Capabilities: support, Name: sdrName(id.Name), Entity: id.entity(),
 	}
-	if id.Profile == ProfileATCA {
-		l.Entity = sdr.Entity{ID: sdr.EntityFrontBoard, Instance: sdr.DeviceRelative}
-	}
-	return l
 }
 
 // sdrName makes of a node's name what a record can hold: Latin-1, others shown
@@ -72,19 +80,19 @@ func sdrName(name string) string {
 
 // SDRs implements mc.SDRSource.
 func (r *repository) SDRs(context.Context) ([]mc.SDRRecord, time.Time, error) {
-	return []mc.SDRRecord{r.record}, r.changed, nil
+	return r.records, r.changed, nil
 }
 
-// changed is when a record last became what it is: now, if it is not the one
-// that is stored.
-func (s store) changed(record []byte, now time.Time) (time.Time, error) {
+// changed is when the records last became what they are: now, if they are not
+// those that are stored.
+func (s store) changed(records []byte, now time.Time) (time.Time, error) {
 	old, err := s.get(keyRecord)
 	if err != nil {
 		return now, err
 	}
-	if len(old) >= 8 && bytes.Equal(old[8:], record) {
+	if len(old) >= 8 && bytes.Equal(old[8:], records) {
 		return time.Unix(0, int64(binary.BigEndian.Uint64(old))), nil
 	}
 	stamped := binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano()))
-	return now, s.put(keyRecord, append(stamped, record...))
+	return now, s.put(keyRecord, append(stamped, records...))
 }
