@@ -51,7 +51,7 @@ func (n *Node) Power(ctx context.Context, a midplanev1.PowerAction) error {
 	if err != nil {
 		return err
 	}
-	host := supply{n.host}
+	host := sensed{supply{n.host}, n.host.watch}
 	switch a {
 	case midplanev1.PowerAction_POWER_ACTION_ON:
 		return host.PowerOn(ctx)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,7 +57,7 @@ var commandRows = []row{
 	{byGuest, "04 02 04 02 30 01 57 ff ff", "c7"},
 	{byShelf, "04 02 04 02 30 01 57 ff ff", "00"},
 	{byShelf, "04 02 41 04 02 30 01 57 ff ff", "c7"},
-	{byGuest, "06 01", "00 20 01 00 10 02 be 00 00 00 00 00 00 00 00 00"},
+	{byGuest, "06 01", "00 20 81 00 10 02 bf 00 00 00 00 00 00 00 00 00"},
 	{byGuest, "06 04", "00 55 00"},
 	{byGuest, "06 08", "00 xx xx xx xx xx xx xx xx xx xx xx xx xx xx xx xx"},
 	{byGuest, "06 37", "00 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f"},
@@ -94,10 +95,10 @@ var commandRows = []row{
 	{byGuest, "0a 12 00 00 08 01", "c9"},
 	{byGuest, "0a 12 01 00 00 01", "cb"},
 	{byGuest, "0a 12 00 00 00", "c7"},
-	{byGuest, "0a 20", "00 51 01 00 fe ff xx xx xx xx ff ff ff ff 6f"},
-	{byGuest, "0a 21", "00 02 10 10 00 00 10 00 10 0f"},
+	{byGuest, "0a 20", "00 51 09 00 fe ff xx xx xx xx ff ff ff ff 6f"},
+	{byGuest, "0a 21", "00 1a 10 10 00 00 10 00 10 0f"},
 	{byGuest, "0a 22", "00 02 00"},
-	{byGuest, "0a 23 00 00 00 00 00 ff", "00 ff ff 01 00 51 12 11 82 00 00 be 00 00 00 a0 60 00 c6 62 6c 61 64 65 31"},
+	{byGuest, "0a 23 00 00 00 00 00 ff", "00 02 00 01 00 51 12 11 82 00 00 bf 00 00 00 a0 60 00 c6 62 6c 61 64 65 31"},
 	{byGuest, "0a 24 00 00 51 c0 04 00 31 5a 00", "00 00 40"},
 	{byGuest, "0a 24 00 00 51 c0 05 00 31 5a 00", "c7"},
 	{byGuest, "0a 23 00 00 00 40 00 ff", "00 ff ff 00 40 51 c0 04 00 31 5a 00"},
@@ -113,7 +114,7 @@ var commandRows = []row{
 	{byGuest, "0a 27 05 00 43 4c 52 aa", "00 01"},
 	{byGuest, "0a 2b", "00"},
 	{byGuest, "0a 2b", "d5"},
-	{byShelf, "0a 23 00 00 ff ff 00 05", "00 ff ff 01 00 51 12 11"},
+	{byShelf, "0a 23 00 00 ff ff 00 05", "00 ff ff 09 00 51 02 23"},
 	{byGuest, "0a 29 00 00 00 60", "00"},
 	{byGuest, "0a 28", "00 00 00 00 60"},
 	{byGuest, "0a 2c 00", "00 01"},
@@ -164,7 +165,7 @@ func TestCommands(t *testing.T) {
 		t.Run(profile, func(t *testing.T) {
 			b := newBoard(t, profile)
 			tested := make(map[ipmb.CommandID]bool)
-			for _, r := range commandRows {
+			for _, r := range slices.Concat(commandRows, sensorRows) {
 				raw := unhex(t, r.ask)
 				body, _, _ := ipmb.SplitBody(ipmb.NetFn(raw[0]), raw[2:])
 				tested[ipmb.CommandID{NetFn: ipmb.NetFn(raw[0]), Body: body, Cmd: ipmb.Cmd(raw[1])}] = true

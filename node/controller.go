@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/midplane-project/midplane/internal/kv"
@@ -71,6 +72,8 @@ type Controller struct {
 	bridge    *bridge
 	receiver  *mc.EventReceiver
 	sel       *localSEL
+	events    *events
+	sensors   *sensors
 	frus      *mc.FRUs
 	out       bus
 	policy    *ipmb.GuestPolicy
@@ -115,6 +118,9 @@ func newController(id Identity, p parts) (*Controller, error) {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.connect(p)
+	if c.sensors, err = c.openSensors(records{p.db}); err != nil {
+		return nil, err
+	}
 	frus, err := id.frus(p.settings.instance, p.frus)
 	if err != nil {
 		return nil, err
@@ -127,9 +133,11 @@ func newController(id Identity, p parts) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.mux = ipmb.NewMux(c.tables(p, sdrs)...)
+	c.mux = ipmb.NewMux(c.tables(p, sdrs, &own)...)
+	c.identity.SDRs = c.mux.Has(ipmb.NetFnSensor, 0, cmdGetDeviceSDR)
 	c.handler = ipmb.NewOnce(c.mux, c.hasEffect, onceLimit)
-	if err := own.open(append([]sdr.Body{id.locator(mc.SupportBits(c.mux))}, id.fruLocators(frus)...), st); err != nil {
+	bodies := slices.Concat([]sdr.Body{id.locator(mc.SupportBits(c.mux))}, c.sensors.sdrs, id.fruLocators(frus))
+	if err := own.open(bodies, st); err != nil {
 		return nil, err
 	}
 	c.restoreMail()
@@ -153,27 +161,30 @@ func (c *Controller) connect(p parts) {
 	}
 }
 
-func (c *Controller) tables(p parts, sdrs *mc.SDRRepository) [][]ipmb.Command {
+func (c *Controller) tables(p parts, sdrs *mc.SDRRepository, device mc.SDRSource) [][]ipmb.Command {
 	channels := mc.Channels{mc.IPMBChannel, mc.SystemChannel(c.id.Interface)}
-	ev := &events{
+	c.events = &events{
 		self: c.id.Addr, sel: c.sel, mail: c.mail, receiver: c.receiver, outbox: p.outbox, log: c.log, send: c.sendEvent,
 	}
-	c.sel.self, c.sel.logging, c.sel.announce = c.id.Addr, c.mail.logs, ev.level
+	c.sel.self, c.sel.logging, c.sel.announce = c.id.Addr, c.mail.logs, c.events.level
+	vm := sensed{p.vm, c.sensors}
 	t := [][]ipmb.Command{
 		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.selfTest),
 		channels.Commands(),
 		c.receiver.Commands(),
-		mc.SELDeviceCommands(c.sel, records{p.db}),
+		c.sensors.clockRows(mc.SELDeviceCommands(c.sel, records{p.db})),
 		sdrs.Commands(),
+		c.sensors.Commands(),
+		c.sensors.DeviceSDRCommands(device),
 		c.frus.Commands(),
 		c.mail.commands(),
 		c.bridge.commands(),
-		ev.commands(),
+		c.events.commands(),
 		p.life.boot.Commands(),
-		(&chassis{self: c.id.Addr, vm: p.vm, life: p.life, log: p.log}).commands(),
+		(&chassis{self: c.id.Addr, vm: vm, life: p.life, log: p.log}).commands(),
 	}
 	if c.id.Profile == ProfileATCA {
-		t = append(t, (&carrier{self: c.id.Addr, vm: p.vm}).commands())
+		t = append(t, (&carrier{self: c.id.Addr, vm: vm}).commands())
 	}
 	return t
 }

@@ -45,6 +45,7 @@ type door interface {
 type host struct {
 	machine power.Launcher // nil: somebody else starts the VM
 	door    door
+	watch   vmWatcher
 	dir     string
 	wanted  func(on bool) error // stores what the VM's power should be
 	life    *life
@@ -59,7 +60,7 @@ type host struct {
 
 func newHost(machine power.Launcher, dir string, on bool, wanted func(bool) error, log *slog.Logger) *host {
 	return &host{
-		machine: machine, dir: dir, on: on, wanted: wanted, life: newLife(&mc.MemoryRecords{}, log), log: log,
+		machine: machine, watch: unwatched{}, dir: dir, on: on, wanted: wanted, life: newLife(&mc.MemoryRecords{}, log), log: log,
 		changed: make(chan struct{}, 1),
 	}
 }

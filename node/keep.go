@@ -43,6 +43,7 @@ func (h *host) run(ctx context.Context) error {
 	if err := h.machine.Adopt(ctx); err != nil && !errors.Is(err, power.ErrNotRunning) {
 		h.log.Warn("VM of an earlier run not adopted", "err", err)
 	}
+	h.watch.vmFound(h.machine.State())
 	h.door.SetPaused(h.machine.VMTimePaused())
 	if err := h.restore(); err != nil {
 		h.log.Error("restore policy not followed", "err", err)
@@ -146,6 +147,7 @@ func (k *keeper) force(ctx context.Context) {
 func (k *keeper) happened(ctx context.Context, e power.Event) {
 	k.log.Info("VM", "event", e.Kind, "state", e.State.String(), "guest", e.Guest, "reason", e.Reason)
 	k.door.SetPaused(k.machine.VMTimePaused())
+	k.watch.vmHappened(e, k.isEnding())
 	k.count(k.life.hours.note)
 	switch e.Kind {
 	case power.EventReset:

@@ -162,9 +162,9 @@ func (n *Node) connect() (err error) {
 	n.door = vm.New(vm.Config{
 		Handler: n.controller.Handler(), Interface: kind, Memory: n.ledger.doorMemory(), Logger: n.log, Tap: n.tapDoor,
 		Origin:    ipmb.Origin{Shelf: n.cfg.Shelf, Source: n.cfg.Addr(), Instance: string(n.settings.instance[:])},
-		OnConnect: n.connected,
+		OnConnect: n.connected, OnDisconnect: n.disconnected,
 	})
-	n.host.door = n.door
+	n.host.door, n.host.watch = n.door, n.controller.sensors
 	n.host.life.boot.Changed = n.host.chooseBoot
 	n.controller.mail.connect(n.door)
 	if n.cfg.Standalone() {
@@ -259,7 +259,18 @@ func (n *Node) connected(l vm.Link) {
 	if l.Resumed {
 		close(n.resumed)
 	}
+	if n.machine == nil {
+		n.controller.sensors.vmBegins(power.Running)
+	}
 	n.controller.spawn(n.host.connected)
+}
+
+// disconnected is told of each link of the VM's that is lost. Of a VM that
+// somebody else starts nothing is known without one.
+func (n *Node) disconnected(vm.Link) {
+	if n.machine == nil && !n.host.On() {
+		n.controller.sensors.vmLost()
+	}
 }
 
 // reachVM goes on with the connection that was handed over, and keeps one to

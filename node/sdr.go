@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"time"
 
@@ -13,12 +14,12 @@ import (
 	"github.com/midplane-project/midplane/ipmb/sdr"
 )
 
-// ownRecordID is the id of the repository's first record.
+// ownRecordID is the id of the controller's first record.
 const ownRecordID = 1
 
-// repository is the node's own part of its SDR repository: a locator of its
-// controller, and those of the FRU devices behind it. Without any repository
-// ipmitool complains at every event that it shows.
+// repository is the node's own part of its SDR repository, and what it gives as
+// device SDRs: a locator of its controller, the records of its sensors, and
+// locators of the FRU devices behind it.
 type repository struct {
 	records []mc.SDRRecord
 	changed time.Time
@@ -38,7 +39,7 @@ func (r *repository) open(bodies []sdr.Body, st store) (err error) {
 	for i, body := range bodies {
 		record, err := sdr.Marshal(ownRecordID+uint16(i), body)
 		if err != nil {
-			return err
+			return fmt.Errorf("record %d: %w", i, err)
 		}
 		r.records = append(r.records, record)
 	}
@@ -46,16 +47,19 @@ func (r *repository) open(bodies []sdr.Body, st store) (err error) {
 	return err
 }
 
+// entity is what the controller and its sensors are about.
+func (id Identity) entity() sdr.Entity {
+	if id.Profile == ProfileATCA {
+		return sdr.Entity{ID: sdr.EntityFrontBoard, Instance: sdr.DeviceRelative}
+	}
+	return sdr.Entity{ID: sdr.EntitySystemBoard, Instance: 1}
+}
+
 // locator names the controller for those who read its repository.
 func (id Identity) locator(support byte) *sdr.MCLocator {
-	l := &sdr.MCLocator{
-		Addr: id.Addr, Channel: ipmb.ChannelIPMB, Capabilities: support, Name: sdrName(id.Name),
-		Entity: sdr.Entity{ID: sdr.EntitySystemBoard, Instance: 1},
+	return &sdr.MCLocator{
+		Addr: id.Addr, Channel: ipmb.ChannelIPMB, Capabilities: support, Name: sdrName(id.Name), Entity: id.entity(),
 	}
-	if id.Profile == ProfileATCA {
-		l.Entity = sdr.Entity{ID: sdr.EntityFrontBoard, Instance: sdr.DeviceRelative}
-	}
-	return l
 }
 
 // sdrName makes of a node's name what a record can hold: Latin-1, others shown

@@ -35,8 +35,10 @@ type localSEL struct {
 	db       *kv.DB
 	limit    int // records it holds
 	self     ipmb.Addr
-	logging  func() bool       // event logging is enabled
-	announce func(mc.SELEntry) // takes the events of the log itself, when they are logged
+	logging  func() bool            // event logging is enabled
+	announce func(mc.SELEntry)      // takes the events of the log itself, when they are logged
+	tells    func(offset byte) bool // an event of the log itself is enabled
+	filled   func(records int)      // told of each new number of records; must not wait for the log
 
 	adds  kv.Group[*selAdd]
 	write sync.Mutex // held by whoever changes the log, over the fsync
@@ -56,6 +58,7 @@ func openSEL(db *kv.DB) (*localSEL, error) {
 	s := &localSEL{
 		db: db, limit: selCapacity, keys: make(map[uint16]uint64), meta: selMeta{nextID: selFirstID},
 		logging: func() bool { return true }, announce: func(mc.SELEntry) {},
+		tells: func(byte) bool { return true }, filled: func(int) {},
 	}
 	err := db.View(func(tx *kv.Tx) error {
 		b, err := tx.Bucket(bucketSEL)

@@ -26,9 +26,9 @@ func (s *localSEL) levelEvent(n int) (e mc.SELEntry, ok bool) {
 	almost := (s.limit*selAlmostFullPercent + 99) / 100
 	switch n {
 	case almost:
-		return s.ownEvent(selAlmostFull, selAlmostFullPercent), true
+		return s.ownEvent(selAlmostFull, selAlmostFullPercent), s.tells(selAlmostFull)
 	case s.limit - 1:
-		return s.ownEvent(selFull, 100), true
+		return s.ownEvent(selFull, 100), s.tells(selFull)
 	}
 	return e, false
 }

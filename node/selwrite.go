@@ -73,6 +73,7 @@ func (s *localSEL) insert(adds []*selAdd) {
 	}
 	s.forget(c.lost)
 	s.meta = c.meta
+	s.filled(len(s.rows))
 }
 
 // stage adds a record to a change, in a full log instead of the oldest one.
@@ -170,6 +171,7 @@ func (s *localSEL) erase(overflow bool, file func(*kv.Tx) error, memory func()) 
 	defer s.mu.Unlock()
 	memory()
 	s.meta = m
+	s.filled(len(s.rows))
 	return nil
 }
 

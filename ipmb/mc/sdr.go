@@ -45,11 +45,13 @@ type sdrView struct {
 }
 
 // SDRCommands gives the rows of a read-only SDR repository.
-func SDRCommands(s SDRSource) []ipmb.Command {
+func SDRCommands(s SDRSource) []ipmb.Command { return readOnly(s).commands() }
+
+func readOnly(s SDRSource) sdrDevice {
 	return sdrDevice{func(ctx context.Context) (sdrView, error) {
 		records, changed, err := s.SDRs(ctx)
 		return sdrView{records, changed, changed, reservation(changed), 0, sdrSupports}, err
-	}}.commands()
+	}}
 }
 
 // sdrDevice answers what is asked of any repository.

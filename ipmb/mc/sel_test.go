@@ -200,12 +200,16 @@ func FuzzRows(f *testing.F) {
 	f.Add([]byte{0x0A, 0x25, 0, 0, 0, 0, 0, 1, 0, 0, 0x51, 0xC0, 3, 1, 2, 3})
 	f.Add([]byte{0x0A, 0x45, 0, 0, 0, 0, 0, 0, 1})
 	f.Add([]byte{0x06, 0x42, 0x0E})
+	f.Add([]byte{0x04, 0x30, 0x02, 0x20, 0, 2, 1})
+	f.Add([]byte{0x04, 0x28, 0x01, 0xE0, 0, 2, 5, 0})
 	f.Fuzz(func(t *testing.T, rq []byte) {
 		if len(rq) < 2 {
 			return
 		}
 		r := newRepository(t)
-		m := ipmb.NewMux(mc.SELDeviceCommands(newSEL(), r.kept), r.SDRRepository.Commands(), mc.Channels{mc.IPMBChannel}.Commands(),
+		d := newDevice(t, &mc.MemoryRecords{})
+		src := &sdrs{changed: time.Unix(1, 0), list: []mc.SDRRecord{{1, 0, 0x51, 0x12, 0}}}
+		m := ipmb.NewMux(d.Commands(), d.DeviceSDRCommands(src), mc.SELDeviceCommands(newSEL(), r.kept), r.SDRRepository.Commands(), mc.Channels{mc.IPMBChannel}.Commands(),
 			mc.NewEventReceiver(mc.Receiver{}, func(mc.Receiver) error { return nil }).Commands())
 		rs := m.ServeIPMI(t.Context(), &ipmb.Request{NetFn: ipmb.NetFn(rq[0] & 0x3F), Cmd: ipmb.Cmd(rq[1]), Data: rq[2:], Origin: admin})
 		if rs.Code == ipmb.ErrUnspecified || len(rs.Data) > 2+240 || (rs.Code != 0 && len(rs.Data) > 0) {

@@ -51,18 +51,37 @@ var linearFuncs = map[Linear]func(float64) float64{
 
 // Value turns a reading in the given format into a value.
 func (f Factors) Value(reading uint8, format Analog) float64 {
-	x := float64(reading)
-	switch {
-	case format == AnalogTwosComplement:
-		x = float64(int8(reading))
-	case format == AnalogOnesComplement && reading&0x80 != 0:
-		x = -float64(^reading)
-	}
+	x := float64(format.Number(reading))
 	y := (float64(f.M)*x + float64(f.B)*math.Pow10(int(f.BExp))) * math.Pow10(int(f.RExp))
 	if l := linearFuncs[f.Linear]; l != nil {
 		return l(y)
 	}
 	return y
+}
+
+// inverseFuncs undo linearFuncs.
+var inverseFuncs = map[Linear]func(float64) float64{
+	Ln: math.Exp, Log2: math.Exp2, Exp: math.Log, Exp10: math.Log10, Exp2: math.Log2,
+	Log10:   func(y float64) float64 { return math.Pow(10, y) },
+	Inverse: func(y float64) float64 { return 1 / y },
+	Square:  math.Sqrt, Cube: math.Cbrt,
+	Sqrt:     func(y float64) float64 { return y * y },
+	CubeRoot: func(y float64) float64 { return y * y * y },
+}
+
+// Reading turns a value into the nearest reading in the given format: for a
+// value out of its range the lowest or the highest one. ok is false for a
+// value that no reading stands for.
+func (f Factors) Reading(value float64, format Analog) (reading uint8, ok bool) {
+	if inverse := inverseFuncs[f.Linear]; inverse != nil {
+		value = inverse(value)
+	}
+	x := math.Round((value*math.Pow10(-int(f.RExp)) - float64(f.B)*math.Pow10(int(f.BExp))) / float64(f.M))
+	if math.IsNaN(x) || f.M == 0 {
+		return 0, false
+	}
+	low, high := format.bounds()
+	return format.reading(int(min(max(x, float64(low)), float64(high)))), true
 }
 
 const (
@@ -81,6 +100,13 @@ func (f Factors) append(b []byte) []byte {
 		byte(f.B), byte(f.B>>8)<<lowBits|byte(f.Accuracy)&lowMask,
 		byte(f.Accuracy>>lowBits)<<highShift|f.AccExp&directionMask<<accExpShift|f.Direction&directionMask,
 		byte(f.RExp)<<highShift|byte(f.BExp)&nibble)
+}
+
+// AppendReadingFactors appends the six bytes of Get Sensor Reading Factors
+// (IPMI 2.0 §35.5): those of a record from M on, without the direction.
+func (f Factors) AppendReadingFactors(b []byte) []byte {
+	f.Direction = 0
+	return append(b, f.append(nil)[1:]...)
 }
 
 func parseFactors(b []byte) Factors {

@@ -184,6 +184,66 @@ func TestValue(t *testing.T) {
 	}
 }
 
+// Each reading's value has that reading, or one that stands for the same value.
+func TestReadingUndoesValue(t *testing.T) {
+	for _, f := range []sdr.Factors{
+		{M: 1},
+		{M: 6, RExp: -2},
+		{M: -5, B: 3, BExp: 2},
+		{M: 1, B: -20, RExp: -1, BExp: 2},
+		{M: 4, RExp: 1},
+		{M: 1, B: 1, Linear: sdr.Square},
+		{M: 1, B: 1, Linear: sdr.Inverse},
+		{M: 2, B: 1, Linear: sdr.Sqrt},
+		{M: 1, B: 1, Linear: sdr.Cube},
+		{M: 1, B: 1, Linear: sdr.CubeRoot},
+		{M: 1, B: 1, Linear: sdr.Ln},
+		{M: 1, B: 1, Linear: sdr.Log10},
+		{M: 1, B: 1, Linear: sdr.Log2},
+		{M: 1, RExp: -1, Linear: sdr.Exp},
+		{M: 1, RExp: -1, Linear: sdr.Exp10},
+		{M: 1, RExp: -1, Linear: sdr.Exp2},
+	} {
+		formats := []sdr.Analog{sdr.AnalogUnsigned}
+		if f.Linear == sdr.Straight {
+			formats = append(formats, sdr.AnalogOnesComplement, sdr.AnalogTwosComplement)
+		}
+		for _, format := range formats {
+			for r := range 256 {
+				v := f.Value(uint8(r), format)
+				got, ok := f.Reading(v, format)
+				if !ok || math.Abs(f.Value(got, format)-v) > 1e-6*math.Abs(v) {
+					t.Fatalf("%+v format %d: reading %d is %g, which is reading %d, %v", f, format, r, v, got, ok)
+				}
+			}
+		}
+	}
+}
+
+func TestReadingOutOfRange(t *testing.T) {
+	for _, c := range []struct {
+		f      sdr.Factors
+		value  float64
+		format sdr.Analog
+		want   uint8
+		ok     bool
+	}{
+		{sdr.Factors{M: 1}, 300, sdr.AnalogUnsigned, 255, true},
+		{sdr.Factors{M: 1}, -1, sdr.AnalogUnsigned, 0, true},
+		{sdr.Factors{M: -1}, 300, sdr.AnalogTwosComplement, 0x80, true},
+		{sdr.Factors{M: 1}, -300, sdr.AnalogOnesComplement, 0x80, true},
+		{sdr.Factors{M: 1}, math.Inf(1), sdr.AnalogTwosComplement, 127, true},
+		{sdr.Factors{M: 2}, 5.1, sdr.AnalogUnsigned, 3, true},
+		{sdr.Factors{M: 1}, math.NaN(), sdr.AnalogUnsigned, 0, false},
+		{sdr.Factors{M: 1, Linear: sdr.Square}, -4, sdr.AnalogUnsigned, 0, false},
+		{sdr.Factors{}, 4, sdr.AnalogUnsigned, 0, false},
+	} {
+		if got, ok := c.f.Reading(c.value, c.format); got != c.want || ok != c.ok {
+			t.Errorf("%+v: %g is %d, %v, want %d, %v", c.f, c.value, got, ok, c.want, c.ok)
+		}
+	}
+}
+
 func TestFactorsKeepTheirSigns(t *testing.T) {
 	for m := int16(-512); m < 512; m++ {
 		want := &sdr.Full{Factors: sdr.Factors{M: m, B: -m - 1, RExp: int8(m % 8), BExp: int8(-m % 8), Tolerance: 63, Accuracy: 1023, AccExp: 3, Direction: 2}}

@@ -11,6 +11,36 @@ const (
 	AnalogNone
 )
 
+// Number is the number that a reading byte stands for.
+func (a Analog) Number(reading uint8) int {
+	switch {
+	case a == AnalogTwosComplement:
+		return int(int8(reading))
+	case a == AnalogOnesComplement && reading&0x80 != 0:
+		return -int(^reading)
+	}
+	return int(reading)
+}
+
+// bounds are the lowest and the highest number of a format.
+func (a Analog) bounds() (low, high int) {
+	switch a {
+	case AnalogTwosComplement:
+		return -128, 127
+	case AnalogOnesComplement:
+		return -127, 127
+	}
+	return 0, 255
+}
+
+// reading is the byte for a number within the bounds.
+func (a Analog) reading(n int) uint8 {
+	if a == AnalogOnesComplement && n < 0 {
+		return ^uint8(-n)
+	}
+	return uint8(n)
+}
+
 // Unit is a sensor unit type code (IPMI 2.0 table 43-15).
 type Unit uint8
 

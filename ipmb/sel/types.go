@@ -10,6 +10,7 @@ const (
 	EventThreshold EventType = 0x01
 	EventSensor    EventType = 0x6F // the offsets are the sensor type's own
 	EventOEM       EventType = 0x70
+	EventMax       EventType = 0x7F
 )
 
 // SensorType is a sensor type code (IPMI 2.0 table 42-3; F0h and up PICMG 3.0,
@@ -28,6 +29,7 @@ const (
 	SensorMemory        SensorType = 0x0C
 	SensorEventLogging  SensorType = 0x10
 	SensorSystemEvent   SensorType = 0x12
+	SensorButton        SensorType = 0x14
 	SensorOSStop        SensorType = 0x20
 	SensorACPIPower     SensorType = 0x22
 	SensorWatchdog      SensorType = 0x23
