@@ -48,6 +48,9 @@ func (n *Node) Agent() (*agent.Client, error) {
 func (n *Node) Power(ctx context.Context, a midplanev1.PowerAction) error {
 	switch a {
 	case midplanev1.PowerAction_POWER_ACTION_ON:
+		if err := n.host.Grant(true); err != nil {
+			return err
+		}
 		return n.host.PowerOn(ctx)
 	case midplanev1.PowerAction_POWER_ACTION_OFF:
 		return n.host.PowerOff(ctx)
@@ -66,8 +69,8 @@ func (n *Node) Power(ctx context.Context, a midplanev1.PowerAction) error {
 // VMState is where the VM is: none for a VM of somebody else's that is not connected.
 func (n *Node) VMState() string {
 	switch {
-	case n.machine != nil:
-		return n.machine.State().String()
+	case n.driver != nil:
+		return n.driver.State().String()
 	case len(n.door.Connected()) > 0:
 		return power.Running.String()
 	}

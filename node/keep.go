@@ -19,6 +19,15 @@ const (
 	offWithin = 3 * time.Second
 	// cyclePause is how long a power cycle leaves the VM without power.
 	cyclePause = time.Second
+	// gracefulWithin is how long a guest may take to power off after its power
+	// button was pressed.
+	gracefulWithin = 2 * time.Minute
+)
+
+// What is done when a guest powers itself off.
+const (
+	GuestPoweroffStay       = "stay"       // the VM is off, and no more
+	GuestPoweroffDeactivate = "deactivate" // the board asks to be deactivated
 )
 
 // keeper is the one goroutine that starts and ends the host's VM.
@@ -38,13 +47,16 @@ func (h *host) run(ctx context.Context) error {
 	}
 	events := h.machine.Subscribe(64)
 	defer events.Cancel()
-	if err := h.machine.Adopt(ctx); err != nil && !errors.Is(err, power.ErrNotRunning) {
-		h.log.Warn("VM of an earlier run not adopted", "err", err)
+	if h.own != nil {
+		if err := h.own.Adopt(ctx); err != nil && !errors.Is(err, power.ErrNotRunning) {
+			h.log.Warn("VM of an earlier run not adopted", "err", err)
+		}
 	}
 	h.door.SetPaused(h.machine.VMTimePaused())
 	k := &keeper{host: h, start: time.NewTimer(0), end: time.NewTimer(offWithin), pause: restartFirst, started: time.Now()}
 	defer k.start.Stop()
 	defer k.end.Stop()
+	k.follow(h.machine.State())
 	for {
 		select { // what has happened comes before what is to be done about it
 		case e, ok := <-events.C():
@@ -64,6 +76,10 @@ func (h *host) run(ctx context.Context) error {
 			k.launch(ctx)
 		case <-k.end.C:
 			k.force(ctx)
+		case <-k.grace.C:
+			k.overdue(ctx)
+		case do := <-k.jobs:
+			do(ctx, k)
 		case e, ok := <-events.C():
 			if !ok {
 				return nil
@@ -77,10 +93,7 @@ func (h *host) run(ctx context.Context) error {
 func (k *keeper) look(ctx context.Context) {
 	switch {
 	case k.takeCycle():
-		if err := k.machine.Kill(ctx); err != nil {
-			k.log.Error("VM not powered off for a cycle", "err", err)
-		}
-		k.start.Reset(cyclePause)
+		k.powerCycle(ctx)
 	case k.shouldRun() && !k.On():
 		k.start.Reset(0)
 	case !k.wants() && k.On():
@@ -88,17 +101,36 @@ func (k *keeper) look(ctx context.Context) {
 	}
 }
 
+// powerCycle takes the VM's power, and gives it back after a while unless the
+// driver does that by itself.
+func (k *keeper) powerCycle(ctx context.Context) {
+	if c, ok := k.machine.(power.Cycler); ok {
+		if err := c.Cycle(ctx); !errors.Is(err, power.ErrUnsupported) {
+			_ = k.failed("cycle", err)
+			return
+		}
+	}
+	k.setAsked(k.own == nil)
+	if err := k.machine.Kill(ctx); err != nil {
+		k.log.Error("VM not powered off for a cycle", "err", err)
+	}
+	k.start.Reset(cyclePause)
+}
+
 // launch starts the VM; one that cannot be started is tried again.
 func (k *keeper) launch(ctx context.Context) {
+	if k.own == nil {
+		if k.isAsked() && k.shouldRun() {
+			_ = k.failed("on", k.give(ctx))
+		}
+		return
+	}
 	if !k.shouldRun() || k.On() {
 		return
 	}
 	k.setEnding(false)
 	k.started = time.Now()
-	var err error
-	if k.machine.State() == power.Crashed {
-		err = k.machine.Kill(ctx) // its process may be there still
-	}
+	err := k.release(ctx)
 	if err == nil {
 		err = k.machine.Start(ctx)
 	}
@@ -106,6 +138,14 @@ func (k *keeper) launch(ctx context.Context) {
 		k.log.Error("VM not started", "err", err)
 		k.again()
 	}
+}
+
+// release ends what a crash may have left.
+func (k *keeper) release(ctx context.Context) error {
+	if k.machine.State() != power.Crashed {
+		return nil
+	}
+	return k.machine.Kill(ctx)
 }
 
 // again tries to start the VM after a pause, a longer one each time.
@@ -116,11 +156,26 @@ func (k *keeper) again() {
 
 // force ends a VM that should be off and is not.
 func (k *keeper) force(ctx context.Context) {
-	if !k.On() || k.wants() && !k.isEnding() {
+	if !k.On() || !k.isEnding() && (k.wants() || k.own == nil) {
 		return
 	}
 	if err := k.machine.Kill(ctx); err != nil {
 		k.log.Error("VM not powered off", "err", err)
+	}
+}
+
+// overdue ends a VM whose guest has not obeyed its power button. While its time
+// stands still it cannot.
+func (k *keeper) overdue(ctx context.Context) {
+	switch {
+	case !k.On():
+	case k.machine.VMTimePaused():
+		k.grace.Reset(gracefulWithin)
+	default:
+		k.log.Warn("the guest did not power off when its button was pressed, and loses its power", "within", gracefulWithin)
+		k.note(false)
+		k.setEnding(true)
+		k.force(ctx)
 	}
 }
 
@@ -131,18 +186,35 @@ func (k *keeper) happened(ctx context.Context, e power.Event) {
 	k.door.SetPaused(k.machine.VMTimePaused())
 	switch e.Kind {
 	case power.EventShutdown:
-		if !e.Guest || k.isEnding() {
-			return // our own doing, or the host's
-		}
-		if err := k.want(false); err != nil {
-			k.log.Error("VM's power state not stored", "err", err)
+		if e.Guest && !k.isEnding() { // else our own doing, or the host's
+			k.guestPoweroff()
 		}
 	case power.EventStarted:
 		if len(k.door.Connected()) > 0 {
 			k.connected(ctx)
 		}
 	case power.EventExited:
-		k.exited(e.State == power.Crashed)
+		if k.grace.Stop() {
+			k.log.Warn("the VM ended before its guest said that it had shut down")
+		}
+		if k.own != nil {
+			k.exited(e.State == power.Crashed)
+		}
+	}
+	k.follow(e.State)
+}
+
+// guestPoweroff leaves a VM off whose guest powered it off. A board that is
+// set to do so asks to be deactivated, if nobody asked its guest.
+func (k *keeper) guestPoweroff() {
+	k.note(false)
+	switch {
+	case k.grace.Stop():
+		k.log.Info("the guest powered off, as its power button asked it to")
+	case k.onGuestPoweroff == GuestPoweroffDeactivate:
+		k.log.Warn("the guest powered off by itself: this board is to be deactivated")
+	default:
+		k.log.Info("the guest powered off by itself")
 	}
 }
 

@@ -14,11 +14,11 @@ type External struct {
 	Libvirt *LibvirtConfig `json:"libvirt,omitempty"`
 }
 
-// A Target is the VM that an external driver acts on.
+// A Target is what a hook is told of its VM. The UUID is the node's, who does not know the VM's.
 type Target struct {
 	Slot int
 	Name string
-	UUID string // "" when the driver is to tell
+	UUID string
 }
 
 // Check finds what is missing or cannot be.
@@ -53,7 +53,7 @@ func (x External) Open(t Target, log *slog.Logger) Driver {
 	case x.Libvirt != nil:
 		return NewDomain(*x.Libvirt, log)
 	}
-	return Attach(strings.TrimPrefix(x.QMP, "unix:"), t.UUID, log)
+	return Attach(strings.TrimPrefix(x.QMP, "unix:"), "", log)
 }
 
 // Manages reports whether somebody who manages the VM's process, and would take its end by another
