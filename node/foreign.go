@@ -41,7 +41,7 @@ func (k *keeper) give(ctx context.Context) error {
 
 // follow takes note of where it is: who else starts or ends it means it.
 func (k *keeper) follow(s power.State) {
-	if k.own != nil || k.isAsked() {
+	if k.own != nil {
 		return
 	}
 	on := s == power.Running || s == power.Paused || s == power.Suspended
@@ -50,6 +50,7 @@ func (k *keeper) follow(s power.State) {
 		if !on && s != power.Unknown {
 			k.exited(false)
 		}
+	case k.isAsked():
 	case on:
 		k.note(true)
 	case s == power.Off || s == power.Shutdown || s == power.Crashed:

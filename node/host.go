@@ -54,6 +54,7 @@ type host struct {
 	log     *slog.Logger
 	changed chan struct{} // one slot: on or cycle changed
 	jobs    chan job      // what is done before it is answered
+	end     *time.Timer   // runs while the VM may obey the VM protocol's power off
 	grace   *time.Timer   // runs while the guest may end itself
 
 	onGuestPoweroff string
@@ -70,9 +71,10 @@ type host struct {
 func newHost(machine power.Driver, dir string, on bool, wanted func(bool) error, log *slog.Logger) *host {
 	h := &host{
 		machine: machine, dir: dir, on: on, granted: true, wanted: wanted, log: log,
-		changed: make(chan struct{}, 1), jobs: make(chan job), grace: time.NewTimer(gracefulWithin),
+		changed: make(chan struct{}, 1), jobs: make(chan job), end: time.NewTimer(offWithin), grace: time.NewTimer(gracefulWithin),
 	}
 	h.own, _ = machine.(power.Launcher)
+	h.end.Stop()
 	h.grace.Stop()
 	return h
 }
@@ -177,6 +179,7 @@ func (h *host) PowerOff(ctx context.Context) error {
 		return h.machine.Kill(ctx) // of its process, perhaps nothing is there
 	}
 	h.setEnding(true)
+	h.end.Reset(offWithin)
 	switch {
 	case h.managed:
 		err = h.attempt(ctx, "off", func(ctx context.Context, k *keeper) error { return k.machine.Kill(ctx) })

@@ -34,7 +34,6 @@ const (
 type keeper struct {
 	*host
 	start   *time.Timer // to start the VM
-	end     *time.Timer // to end it if it has not obeyed
 	pause   time.Duration
 	started time.Time
 }
@@ -53,9 +52,9 @@ func (h *host) run(ctx context.Context) error {
 		}
 	}
 	h.door.SetPaused(h.machine.VMTimePaused())
-	k := &keeper{host: h, start: time.NewTimer(0), end: time.NewTimer(offWithin), pause: restartFirst, started: time.Now()}
+	k := &keeper{host: h, start: time.NewTimer(0), pause: restartFirst, started: time.Now()}
 	defer k.start.Stop()
-	defer k.end.Stop()
+	k.end.Reset(offWithin) // for one that an earlier run was to end
 	k.follow(h.machine.State())
 	for {
 		select { // what has happened comes before what is to be done about it
@@ -94,10 +93,8 @@ func (k *keeper) look(ctx context.Context) {
 	switch {
 	case k.takeCycle():
 		k.powerCycle(ctx)
-	case k.shouldRun() && !k.On():
+	case k.own != nil && k.shouldRun() && !k.On():
 		k.start.Reset(0)
-	case !k.wants() && k.On():
-		k.end.Reset(offWithin)
 	}
 }
 
@@ -222,6 +219,8 @@ func (k *keeper) exited(crashed bool) {
 	ending := k.isEnding()
 	k.setEnding(false)
 	switch {
+	case ending && k.isAsked():
+		k.start.Reset(0)
 	case ending:
 		k.notify() // perhaps it should be on again
 	case crashed:
