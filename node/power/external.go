@@ -9,9 +9,9 @@ import (
 
 // An External names the driver of a VM that is not the node's own. One of its fields is set.
 type External struct {
-	QMP     string         `json:"qmp,omitempty"` // unix:PATH of a monitor that nobody else holds
-	Hook    *HookConfig    `json:"hook,omitempty"`
-	Libvirt *LibvirtConfig `json:"libvirt,omitempty"`
+	QMP     string         `json:"qmp,omitempty" yaml:"qmp"` // unix:PATH of a monitor that nobody else holds
+	Hook    *HookConfig    `json:"hook,omitempty" yaml:"hook"`
+	Libvirt *LibvirtConfig `json:"libvirt,omitempty" yaml:"libvirt"`
 }
 
 // A Target is what a hook is told of its VM. The UUID is the node's, who does not know the VM's.

@@ -15,13 +15,13 @@ const hookPoll = 5 * time.Second
 // A HookConfig is how commands of one's own act on a VM: each is a program with its arguments, run
 // without a shell. What is left out cannot be done, except that a cycle is off and then on.
 type HookConfig struct {
-	On     []string `json:"on"`
-	Off    []string `json:"off"`
-	Status []string `json:"status"` // exit code 0: on, 1: off, another: not known
-	Reset  []string `json:"reset,omitempty"`
-	Cycle  []string `json:"cycle,omitempty"`
-	NMI    []string `json:"nmi,omitempty"`
-	Soft   []string `json:"soft,omitempty"` // press the power button
+	On     []string `json:"on" yaml:"on"`
+	Off    []string `json:"off" yaml:"off"`
+	Status []string `json:"status" yaml:"status"` // exit code 0: on, 1: off, another: not known
+	Reset  []string `json:"reset,omitempty" yaml:"reset"`
+	Cycle  []string `json:"cycle,omitempty" yaml:"cycle"`
+	NMI    []string `json:"nmi,omitempty" yaml:"nmi"`
+	Soft   []string `json:"soft,omitempty" yaml:"soft"` // press the power button
 }
 
 func (c *HookConfig) check() error {

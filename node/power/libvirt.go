@@ -17,8 +17,8 @@ const libvirtLimit = 20 * time.Second
 
 // A LibvirtConfig names a domain of a libvirt on this machine.
 type LibvirtConfig struct {
-	URI    string `json:"uri"` // qemu:///system, qemu:///session, perhaps with ?socket=PATH
-	Domain string `json:"domain"`
+	URI    string `json:"uri" yaml:"uri"` // qemu:///system, qemu:///session, perhaps with ?socket=PATH
+	Domain string `json:"domain" yaml:"domain"`
 }
 
 func (c *LibvirtConfig) check() error {
