@@ -264,7 +264,7 @@ func TestWhoPoweredOff(t *testing.T) {
 			}
 			time.Sleep(time.Hour)
 			synctest.Wait()
-			if r.On() || r.wants() || !strings.Contains(logged.String(), c.want) {
+			if r.On() || r.wants() || !slices.Equal(r.stored, []bool{false}) || !strings.Contains(logged.String(), c.want) {
 				t.Errorf("%s: on %v, log without %q:\n%s", c.name, r.On(), c.want, logged)
 			}
 		})

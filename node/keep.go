@@ -198,7 +198,9 @@ func (k *keeper) happened(ctx context.Context, e power.Event) {
 			k.exited(e.State == power.Crashed)
 		}
 	}
-	k.follow(e.State)
+	if e.Kind != power.EventShutdown { // which comes while the VM still runs
+		k.follow(e.State)
+	}
 }
 
 // guestPoweroff leaves a VM off whose guest powered it off. A board that is

@@ -73,8 +73,9 @@ func (d *Domain) lifecycle(event, detail int32) {
 	case libvirt.DomainEventPmsuspended:
 		d.enter(Suspended, Event{Kind: EventSuspend})
 	case libvirt.DomainEventShutdown:
+		// Libvirt ends the process now, so the state waits for that.
 		guest := libvirt.DomainEventShutdownDetailType(detail) == libvirt.DomainEventShutdownGuest
-		d.enter(Shutdown, Event{Kind: EventShutdown, Guest: guest})
+		d.publish(Event{Kind: EventShutdown, Guest: guest})
 	case libvirt.DomainEventCrashed:
 		d.enter(Crashed, Event{Kind: EventPanicked, Reason: "pause"})
 	case libvirt.DomainEventStopped:
@@ -108,15 +109,13 @@ func (d *Domain) stopped(detail libvirt.DomainEventStoppedDetailType) {
 // domainState maps virDomainState and its reason to ours.
 func domainState(state, reason int32) State {
 	switch libvirt.DomainState(state) {
-	case libvirt.DomainRunning, libvirt.DomainBlocked:
+	case libvirt.DomainRunning, libvirt.DomainBlocked, libvirt.DomainShutdown: // the last one is about to end
 		return Running
 	case libvirt.DomainPaused:
 		if libvirt.DomainPausedReason(reason) == libvirt.DomainPausedCrashed {
 			return Crashed
 		}
 		return Paused
-	case libvirt.DomainShutdown:
-		return Shutdown
 	case libvirt.DomainShutoff:
 		if libvirt.DomainShutoffReason(reason) == libvirt.DomainShutoffCrashed {
 			return Crashed
