@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -25,6 +26,10 @@ crashed  start  end  cycle  cycle  refuse refuse
 `
 
 func TestPowerTruth(t *testing.T) {
+	design, err := os.ReadFile("power/DESIGN.md")
+	if err != nil || !strings.Contains(string(design), powerRows) {
+		t.Errorf("DESIGN.md has another table: %v", err)
+	}
 	rows := strings.Split(strings.TrimSpace(powerRows), "\n")
 	if len(rows) != int(powerStates) {
 		t.Fatalf("%d rows for %d states", len(rows), powerStates)
