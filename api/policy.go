@@ -25,14 +25,17 @@ var common = authz.Policy{
 
 // NodePolicy says who may call what at a node.
 var NodePolicy = with(common, authz.Policy{
-	v1.Node_Status_FullMethodName:   authz.Viewers,
-	v1.Node_Trace_FullMethodName:    authz.Operators, // it shows what guests say
-	v1.Node_Raw_FullMethodName:      authz.Admins,
-	v1.Node_Console_FullMethodName:  authz.Operators,
-	v1.Node_Exec_FullMethodName:     authz.Admins,
-	v1.Node_CopyTo_FullMethodName:   authz.Admins,
-	v1.Node_CopyFrom_FullMethodName: authz.Admins,
-	v1.Node_Power_FullMethodName:    authz.Operators,
+	v1.Node_Status_FullMethodName:      authz.Viewers,
+	v1.Node_Trace_FullMethodName:       authz.Operators, // it shows what guests say
+	v1.Node_Raw_FullMethodName:         authz.Admins,
+	v1.Node_Console_FullMethodName:     authz.Operators,
+	v1.Node_Exec_FullMethodName:        authz.Admins,
+	v1.Node_CopyTo_FullMethodName:      authz.Admins,
+	v1.Node_CopyFrom_FullMethodName:    authz.Admins,
+	v1.Node_Power_FullMethodName:       authz.Operators,
+	v1.Node_InjectFault_FullMethodName: authz.Operators,
+	v1.Node_ListFaults_FullMethodName:  authz.Viewers,
+	v1.Node_HealFault_FullMethodName:   authz.Operators,
 })
 
 // ReplicaPolicy says who may call what at a replica. What only the leader can

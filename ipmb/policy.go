@@ -85,7 +85,8 @@ var guestCommands = []CommandID{
 	{NetFnStorage, 0, 0x43}, // SEL reads
 	{NetFnStorage, 0, 0x44},
 	{NetFnStorage, 0, 0x48},
-	{NetFnStorage, 0, 0x5C}, // Add SEL Entry, SEL time, UTC offset
+	{NetFnStorage, 0, 0x5A},
+	{NetFnStorage, 0, 0x5C}, // Add SEL Entry, SEL time, auxiliary log, UTC offset
 	{NetFnGroup, BodyPICMG, 0x00},
 	{NetFnGroup, BodyPICMG, 0x01},
 	{NetFnGroup, BodyPICMG, 0x02}, // properties, addresses

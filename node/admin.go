@@ -44,27 +44,36 @@ func (n *Node) Agent() (*agent.Client, error) {
 	return n.agent, nil
 }
 
-// Power acts on the VM, whatever the shelf grants.
+// Power acts on the VM, whatever the shelf grants, as the buttons of its front
+// panel do.
 func (n *Node) Power(ctx context.Context, a midplanev1.PowerAction) error {
+	ctx, err := n.host.life.press(ctx, a)
+	if err != nil {
+		return err
+	}
+	host := supply{n.host}
 	switch a {
 	case midplanev1.PowerAction_POWER_ACTION_ON:
-		if err := n.host.Grant(true); err != nil {
+		if err := host.Grant(true); err != nil {
 			return err
 		}
-		return n.host.PowerOn(ctx)
+		return host.PowerOn(ctx)
 	case midplanev1.PowerAction_POWER_ACTION_OFF:
-		return n.host.PowerOff(ctx)
+		return host.PowerOff(ctx)
 	case midplanev1.PowerAction_POWER_ACTION_SOFT_OFF:
-		return n.host.Press(ctx, vm.CommandGracefulPower)
+		return host.Press(ctx, vm.CommandGracefulPower)
 	case midplanev1.PowerAction_POWER_ACTION_RESET:
-		return n.host.Press(ctx, vm.CommandReset)
+		return host.Press(ctx, vm.CommandReset)
 	case midplanev1.PowerAction_POWER_ACTION_NMI:
-		return n.host.Press(ctx, vm.CommandNMI)
+		return host.Press(ctx, vm.CommandNMI)
 	case midplanev1.PowerAction_POWER_ACTION_CYCLE:
-		return n.host.Cycle(ctx)
+		return host.Cycle(ctx)
 	}
 	return fmt.Errorf("power action %s: %w", a, ipmb.ErrInvalidField)
 }
+
+// Faults is what the guest's door can do wrong on purpose.
+func (n *Node) Faults() *vm.Door { return n.door }
 
 // VMState is where the VM is: none for a VM of somebody else's that is not connected.
 func (n *Node) VMState() string {

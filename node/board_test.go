@@ -68,8 +68,12 @@ func (b *board) start() {
 		b.t.Fatal(err)
 	}
 	b.line = &fakeLine{}
+	life, err := openLife(records{b.db}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	b.Controller, err = newController(b.id, parts{
-		db: b.db, ledger: b.ledger, left: left, settings: st, out: b.bus, outbox: b.outbox, vm: b.vm,
+		db: b.db, ledger: b.ledger, left: left, settings: st, out: b.bus, outbox: b.outbox, vm: b.vm, life: life,
 		log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -19,10 +20,35 @@ const (
 // commandRows has at least one exchange for each command, in order: later ones
 // see what earlier ones did.
 var commandRows = []row{
-	{byGuest, "00 00", "00 04 00 82 82 82"},
-	{byGuest, "00 01", "00 20 00 00"},
+	{byGuest, "00 00", "00 06 00 82 82 82"},
+	{byGuest, "00 01", "00 20 00 40 70"},
 	{byGuest, "00 02 06", "cc"},
 	{byGuest, "00 02", "c7"},
+	{byGuest, "00 03", "00"},
+	{byGuest, "00 03 00", "c7"},
+	{byGuest, "00 04", "00"},
+	{byGuest, "00 04 05 02", "cc"},
+	{byGuest, "00 04 05 01 00", "c7"},
+	{byGuest, "00 05 06 20 82 82 82 20", "00"},
+	{byGuest, "00 05 16 20 82 82 82", "cc"},
+	{byGuest, "00 05 06 21 82 82 82", "cc"},
+	{byGuest, "00 05 06 20 82 82", "c7"},
+	{byShelf, "00 00", "00 06 20 82 82 82 20"},
+	{byGuest, "00 06 03", "00 07"}, // ipmitool chassis policy list
+	{byGuest, "00 06 02", "00 07"},
+	{byGuest, "00 06 04", "cc"},
+	{byGuest, "00 07", "00 00 00"},
+	{byGuest, "00 08 03 1f", "00"},
+	{byGuest, "00 08 08 00", "80"},
+	{byGuest, "00 08", "c7"},
+	{byGuest, "00 09 03 00 00", "00 01 03 1f"},
+	{byGuest, "00 09 08 00 00", "80"},
+	{byGuest, "00 0a 03", "00"},
+	{byGuest, "00 0a 08", "cc"}, // a VM has no button for standby
+	{byGuest, "00 0b 0a", "00"},
+	{byGuest, "00 0b", "c7"},
+	{byGuest, "00 0f", "00 3c 00 00 00 00"},
+	{byGuest, "00 01", "00 40 00 52 73"}, // always on; identifying; both buttons are disabled
 	{byShelf, "04 00 20 00", "00"},
 	{byGuest, "04 01", "00 20 00"},
 	{byShelf, "04 00 21 00", "cc"},
@@ -53,23 +79,54 @@ var commandRows = []row{
 	{byGuest, "06 42 00", "00 00 01 01 00 f2 1b 00 00 00"},
 	{byGuest, "06 42 0e", "00 0f 0c 05 00 f2 1b 00 ff ff"},
 	{byGuest, "06 42 07", "cc"},
-	{byGuest, "0a 20", "00 51 01 00 00 00 xx xx xx xx xx xx xx xx 23"},
-	{byGuest, "0a 21", "00 02 00 10 00 00 00 00 00 0f"},
-	{byGuest, "0a 22", "00 xx xx"},
+	{byGuest, "0a 20", "00 51 01 00 fe ff xx xx xx xx ff ff ff ff 6f"},
+	{byGuest, "0a 21", "00 02 10 10 00 00 10 00 10 0f"},
+	{byGuest, "0a 22", "00 02 00"},
 	{byGuest, "0a 23 00 00 00 00 00 ff", "00 ff ff 01 00 51 12 11 82 00 00 b6 00 00 00 a0 60 00 c6 62 6c 61 64 65 31"},
-	{byGuest, "0a 40", "00 51 02 00 xx xx xx xx xx xx xx xx xx xx 0b"},
+	{byGuest, "0a 24 00 00 51 c0 04 00 31 5a 00", "00 00 40"},
+	{byGuest, "0a 24 00 00 51 c0 05 00 31 5a 00", "c7"},
+	{byGuest, "0a 23 00 00 00 40 00 ff", "00 ff ff 00 40 51 c0 04 00 31 5a 00"},
+	{byGuest, "0a 25 00 00 00 00 00 00 00 00 51 c0 04", "00 01 00"},
+	{byGuest, "0a 25 03 00 01 00 05 01 00 31 5a 01", "00 01 40"},
+	{byGuest, "0a 26 03 00 00 40", "c5"}, // the second record ended the reservation
+	{byGuest, "0a 26 04 00 00 40", "00 00 40"},
+	{byGuest, "0a 26 05 00 01 00", "cd"}, // its own
+	{byGuest, "0a 23 00 00 ff ff 00 05", "00 ff ff 01 40 51 c0 04"},
+	{byGuest, "0a 2a", "00"},
+	{byShelf, "0a 23 00 00 00 00 00 ff", "d0"},
+	{byShelf, "0a 2b", "d0"},
+	{byGuest, "0a 27 05 00 43 4c 52 aa", "00 01"},
+	{byGuest, "0a 2b", "00"},
+	{byGuest, "0a 2b", "d5"},
+	{byShelf, "0a 23 00 00 ff ff 00 05", "00 ff ff 01 00 51 12 11"},
+	{byGuest, "0a 29 00 00 00 60", "00"},
+	{byGuest, "0a 28", "00 00 00 00 60"},
+	{byGuest, "0a 2c 00", "00 01"},
+	{byGuest, "0a 40", "00 51 02 00 xx xx xx xx xx xx xx xx xx xx 0f"},
 	{byGuest, "0a 41", "00 00 10 10 00 fe 0f fe 0f 01"},
 	{byGuest, "0a 42", "00 01 00"},
 	{byGuest, "0a 43 00 00 00 00 00 ff", "00 02 00 01 00 02 xx xx xx xx 41 00 04 02 30 01 57 ff ff"},
 	{byGuest, "0a 43 00 00 ff ff 00 ff", "00 ff ff 02 00 02 xx xx xx xx 20 00 04 02 30 01 57 ff ff"},
 	{byGuest, "0a 44 00 00 f0 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d", "00 03 00"},
+	{byGuest, "0a 45 00 00 00 00 00 00 00 00 f0 01 02 03 04", "00 01 00"}, // in two pieces
+	{byGuest, "0a 45 01 00 01 00 07 01 05 06 07 08 09 0a 0b 0c 0d", "00 04 00"},
+	{byGuest, "0a 43 00 00 ff ff 00 ff", "00 ff ff 04 00 f0 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d"},
+	{byGuest, "0a 46 00 00 ff ff", "00 04 00"}, // the last
+	{byGuest, "0a 45 01 00 01 00 07 01 05", "c5"},
 	{byGuest, "0a 46 00 00 03 00", "00 03 00"},
 	{byGuest, "0a 46 00 00 03 00", "cb"},
 	{byGuest, "0a 47 01 00 43 4c 52 aa", "c5"}, // the deletion cancelled the reservation
-	{byGuest, "0a 47 02 00 43 4c 52 aa", "00 01"},
+	{byGuest, "0a 47 03 00 43 4c 52 aa", "00 01"},
 	{byGuest, "0a 48", "00 xx xx xx xx"},
 	{byGuest, "0a 49 00 00 00 60", "00"},
 	{byGuest, "0a 48", "00 00 00 00 60"},
+	{byGuest, "0a 5a 00", "cb"}, // nobody has told of a machine check log
+	{byGuest, "0a 5b 00 01 02 03 04 05 00 00 00", "00"},
+	{byGuest, "0a 5a 00", "00 01 02 03 04 05 00 00 00"},
+	{byGuest, "0a 5b 01 01 02 03 04 5a 31 00 01 02 03 04 05 06 07", "c7"},
+	{byGuest, "0a 5c", "00 ff 07"},
+	{byGuest, "0a 5d c4 ff", "00"}, // an hour west of Greenwich
+	{byGuest, "0a 5c", "00 c4 ff"},
 	{byGuest, "2c 00 00", "00 00 32 00 00"},
 	{byGuest, "2c 01 00", "00 00 41 82 ff 00 01 00"},
 	{byGuest, "2c 01 00 00 01 82", "00 00 41 82 ff 00 01 00"},
@@ -167,8 +224,14 @@ func TestPowerThatCannotBe(t *testing.T) {
 	if got := b.guest("00 02 03"); got != "d5" {
 		t.Errorf("reset of a VM that is off: %s", got)
 	}
+	b.vm.fail = errors.New("monitor is busy")
+	for _, ask := range []string{"00 02 00", "00 02 01", "00 02 02", "00 02 03", "00 02 04", "00 02 05", "00 03"} {
+		if got := b.guest(ask); got != "c0" {
+			t.Errorf("%s that may be tried again: %s", ask, got)
+		}
+	}
 	b.vm.on = true
-	if got := b.guest("00 01"); got != "00 21 00 00" {
+	if got := b.guest("00 01"); got != "00 21 00 40 70" {
 		t.Errorf("status of a VM that is on: %s", got)
 	}
 }

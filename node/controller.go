@@ -92,6 +92,7 @@ type parts struct {
 	out      bus
 	outbox   outbox
 	vm       payload
+	life     *life
 	log      *slog.Logger
 }
 
@@ -110,10 +111,14 @@ func newController(id Identity, p parts) (*Controller, error) {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.connect(p)
-	var sdrs repository
-	c.mux = ipmb.NewMux(c.tables(p, &sdrs)...)
+	var own repository
+	sdrs, err := c.openSDRs(&own, p.db)
+	if err != nil {
+		return nil, err
+	}
+	c.mux = ipmb.NewMux(c.tables(p, sdrs)...)
 	c.handler = ipmb.NewOnce(c.mux, c.hasEffect, onceLimit)
-	if err := sdrs.open(id, mc.SupportBits(c.mux), st); err != nil {
+	if err := own.open(id, mc.SupportBits(c.mux), st); err != nil {
 		return nil, err
 	}
 	c.restoreMail()
@@ -137,15 +142,23 @@ func (c *Controller) connect(p parts) {
 	}
 }
 
-func (c *Controller) tables(p parts, sdrs mc.SDRSource) [][]ipmb.Command {
+func (c *Controller) tables(p parts, sdrs *mc.SDRRepository) [][]ipmb.Command {
 	channels := mc.Channels{mc.IPMBChannel, mc.SystemChannel(c.id.Interface)}
 	ev := &events{
-		self: c.id.Addr, sel: c.sel, mail: c.mail, receiver: c.receiver, outbox: p.outbox, send: c.sendEvent,
+		self: c.id.Addr, sel: c.sel, mail: c.mail, receiver: c.receiver, outbox: p.outbox, log: c.log, send: c.sendEvent,
 	}
+	c.sel.self, c.sel.logging, c.sel.announce = c.id.Addr, c.mail.logs, ev.level
 	t := [][]ipmb.Command{
 		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.selfTest),
-		channels.Commands(), c.receiver.Commands(), mc.SELCommands(c.sel), mc.SDRCommands(sdrs),
-		c.mail.commands(), c.bridge.commands(), ev.commands(), (&chassis{self: c.id.Addr, vm: p.vm}).commands(),
+		channels.Commands(),
+		c.receiver.Commands(),
+		mc.SELDeviceCommands(c.sel, records{p.db}),
+		sdrs.Commands(),
+		c.mail.commands(),
+		c.bridge.commands(),
+		ev.commands(),
+		p.life.boot.Commands(),
+		(&chassis{self: c.id.Addr, vm: p.vm, life: p.life, log: p.log}).commands(),
 	}
 	if c.id.Profile == ProfileATCA {
 		t = append(t, (&carrier{self: c.id.Addr, vm: p.vm}).commands())

@@ -4,7 +4,6 @@ package node_test
 
 import (
 	"encoding/json"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -27,17 +26,8 @@ func TestE2ETakeOver(t *testing.T) {
 }
 
 // TestE2ESIGKILL kills the node, which another process follows.
-//
-// A BT guest can lose an answer then, which its driver notices after ten seconds
-// (RD_WAIT), and a write that was under way may be there twice: an open defect,
-// so BT is checked by make soak only. That a BT guest works again is checked by
-// internal/e2e, TestNodeRestarts.
 func TestE2ESIGKILL(t *testing.T) {
-	interfaces := []string{"kcs"}
-	if os.Getenv("MIDPLANE_SOAK") != "" {
-		interfaces = append(interfaces, "bt")
-	}
-	for _, iface := range interfaces {
+	for _, iface := range []string{"kcs", "bt"} {
 		t.Run(iface, func(t *testing.T) {
 			s := newSite(t, node.ProfileATCA, iface, "")
 			s.underLoad(func() { s.killNode() }, -1)

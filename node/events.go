@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -34,6 +35,7 @@ type events struct {
 	mail     *messages
 	receiver *mc.EventReceiver
 	outbox   outbox // nil on a standalone node
+	log      *slog.Logger
 
 	// send reports to a receiver other than 20h.
 	send func(to mc.Receiver, body []byte, speaker ipmb.Speaker)
@@ -76,6 +78,15 @@ func (e *events) report(ctx context.Context, req *ipmb.Request, gen uint16, body
 		return nil
 	}
 	return e.forward(req.Origin.Speaker, body)
+}
+
+// level passes on what the log says of itself. It is logged already, and no
+// answer hangs on it: who filled the log has had theirs stored.
+func (e *events) level(record mc.SELEntry) {
+	e.mail.bufferEvent(record[:])
+	if err := e.forward(ipmb.SpeakerController, record[mc.SELEntryLen-eventBody:]); err != nil {
+		e.log.Error("event of the log not passed on", "err", err)
+	}
 }
 
 func (e *events) forward(speaker ipmb.Speaker, body []byte) error {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -121,5 +122,41 @@ func TestEventThatCannotBeKept(t *testing.T) {
 	b.outbox.fail = errors.New("disk full")
 	if got := b.guest(fromGuest); got != "ff" {
 		t.Errorf("answered %s", got)
+	}
+}
+
+// What the log says of its own level goes where events go, once.
+func TestLogLevelIsAnEvent(t *testing.T) {
+	inTime(t, func(t *testing.T, b *board) {
+		b.sel.limit = 20
+		b.shelf("04 00 20 00")
+		b.guest("06 2e 0c") // event buffer and logging
+		for range 18 {
+			if got := b.guest("0a 44 00 00 f0 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d"); got[:2] != "00" {
+				t.Fatal(got)
+			}
+		}
+		if got := b.guest("0a 43 00 00 ff ff 00 ff"); got[:18] != "00 ff ff 13 00 02 " || got[30:] != "82 00 04 10 16 6f 35 ff 5a" {
+			t.Errorf("logged %s", got)
+		}
+		if got := b.guest("06 35"); !strings.HasSuffix(got, "82 00 04 10 16 6f 35 ff 5a") {
+			t.Errorf("event buffer %s", got)
+		}
+		if len(b.outbox.events) != 1 || string(b.outbox.events[0].Body) != "\x04\x10\x16\x6f\x35\xff\x5a" {
+			t.Errorf("for the shelf: %v", b.outbox.events)
+		}
+	})
+}
+
+// With logging off the log says nothing of itself.
+func TestLogLevelUnsaid(t *testing.T) {
+	b := newBoard(t, ProfileATCA)
+	b.sel.limit = 20
+	b.guest("06 2e 00")
+	for range 20 {
+		b.guest("0a 44 00 00 f0 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d")
+	}
+	if got := b.guest("0a 43 00 00 ff ff 00 03"); got != "00 ff ff 14 00 f0" {
+		t.Errorf("last record %s", got)
 	}
 }

@@ -25,6 +25,7 @@ func (k *keeper) give(ctx context.Context) error {
 	defer k.setAsked(false)
 	err := k.release(ctx)
 	if err == nil {
+		k.bootNext()
 		err = k.machine.Start(ctx)
 	}
 	if err == nil && k.machine.State() == power.Prelaunch {
@@ -34,9 +35,10 @@ func (k *keeper) give(ctx context.Context) error {
 	case errors.Is(err, power.ErrRunning) && k.On():
 		return nil
 	case err != nil:
-		return errors.Join(err, k.want(false))
+		err = errors.Join(err, k.want(false))
 	}
-	return nil
+	k.launched(ctx, err)
+	return err
 }
 
 // follow takes note of where it is: who else starts or ends it means it.
@@ -52,8 +54,14 @@ func (k *keeper) follow(s power.State) {
 		}
 	case k.isAsked():
 	case on:
+		if !k.wants() {
+			k.life.started(nil) // by another hand
+		}
 		k.note(true)
 	case s == power.Off || s == power.Shutdown || s == power.Crashed:
+		if s == power.Crashed && k.wants() {
+			k.life.crashed()
+		}
 		k.note(false)
 	}
 }

@@ -66,13 +66,16 @@ func TestForeignIsTakenAsItIs(t *testing.T) {
 		r.vm.Crash(power.Exit{})
 		time.Sleep(time.Hour)
 		r.want(t, power.Crashed)
-		if len(r.vm.Calls()) > 0 || r.wants() {
-			t.Errorf("after a crash: %v", r.vm.Calls())
+		if len(r.vm.Calls()) > 0 || r.wants() || r.life.faults() != statusPowerFault {
+			t.Errorf("after a crash: %v, faults %#x", r.vm.Calls(), r.life.faults())
 		}
 		if err := r.PowerOn(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		r.want(t, power.Running, "Kill", "Start", "Cont")
+		if f := r.life.faults(); f != 0 {
+			t.Errorf("faults %#x", f)
+		}
 	})
 }
 
@@ -125,7 +128,7 @@ func TestForeignOffAndOn(t *testing.T) {
 func TestForeignThatFails(t *testing.T) {
 	inForeign(t, power.Off, false, func(t *testing.T, r *rig, logged *strings.Builder) {
 		r.vm.Fail("Start", errors.New("no such domain"))
-		if err := r.PowerOn(t.Context()); ipmb.CodeOf(err) != ipmb.ErrState || !strings.Contains(logged.String(), "no such domain") {
+		if err := r.PowerOn(t.Context()); ipmb.CodeOf(err) != ipmb.ErrState || r.life.faults() != statusControlFault || !strings.Contains(logged.String(), "no such domain") {
 			t.Errorf("%v; log:\n%s", err, logged)
 		}
 		time.Sleep(time.Hour)
@@ -293,6 +296,17 @@ func TestGrant(t *testing.T) {
 		r.saveGranted = func(bool) error { return errors.New("disk full") }
 		if err := r.Grant(false); err == nil || !r.On() {
 			t.Errorf("a grant that cannot be stored: %v", err)
+		}
+	})
+}
+
+// A driver that has no means for something is D5h.
+func TestForeignWithoutMeans(t *testing.T) {
+	inForeign(t, power.Running, true, func(t *testing.T, r *rig, logged *strings.Builder) {
+		r.door.absent = true
+		r.vm.Fail("NMI", power.ErrUnsupported)
+		if err := r.Press(t.Context(), vm.CommandNMI); ipmb.CodeOf(err) != ipmb.ErrState || !strings.Contains(logged.String(), "no way") {
+			t.Errorf("%v; log:\n%s", err, logged)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
 	"github.com/midplane-project/midplane/node/power"
 	"github.com/midplane-project/midplane/node/vm"
 )
@@ -51,6 +52,7 @@ type host struct {
 	door    door
 	dir     string
 	wanted  func(on bool) error // stores what the VM's power should be
+	life    *life
 	log     *slog.Logger
 	changed chan struct{} // one slot: on or cycle changed
 	jobs    chan job      // what is done before it is answered
@@ -70,7 +72,7 @@ type host struct {
 
 func newHost(machine power.Driver, dir string, on bool, wanted func(bool) error, log *slog.Logger) *host {
 	h := &host{
-		machine: machine, dir: dir, on: on, granted: true, wanted: wanted, log: log,
+		machine: machine, dir: dir, on: on, granted: true, wanted: wanted, life: newLife(&mc.MemoryRecords{}, log), log: log,
 		changed: make(chan struct{}, 1), jobs: make(chan job), end: time.NewTimer(offWithin), grace: time.NewTimer(gracefulWithin),
 	}
 	h.own, _ = machine.(power.Launcher)
@@ -249,7 +251,10 @@ func (h *host) press(ctx context.Context, c vm.Command) (err error) {
 	default:
 		err = h.machine.PowerDown(ctx)
 	}
-	return h.failed("press "+c.String(), err)
+	if errors.Is(err, power.ErrNotRunning) || errors.Is(err, power.ErrUnsupported) {
+		return h.failed(c.String(), err)
+	}
+	return err
 }
 
 // want notes what the VM's power should be, on disk first.

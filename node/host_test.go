@@ -18,7 +18,8 @@ import (
 	"github.com/midplane-project/midplane/node/vm"
 )
 
-// fakeDoor is the guest's door: power off makes the VM power itself off.
+// fakeDoor is the guest's door: power off makes the VM power itself off, reset
+// makes it reset itself.
 type fakeDoor struct {
 	vm   *powertest.VM
 	deaf bool
@@ -39,6 +40,9 @@ func (d *fakeDoor) Hardware(c vm.Command) error {
 	}
 	if c == vm.CommandPowerOff && !d.deaf && d.vm != nil {
 		d.vm.GuestPoweroff()
+	}
+	if c == vm.CommandReset && !d.deaf && d.vm != nil {
+		d.vm.GuestReboot()
 	}
 	return nil
 }
@@ -70,21 +74,33 @@ type rig struct {
 func inRig(t *testing.T, s power.State, on bool, f func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{vm: powertest.New()}
-		r.vm.SetState(s)
-		r.door = &fakeDoor{vm: r.vm}
-		r.host = newHost(r.vm, t.TempDir(), on, func(on bool) error { r.stored = append(r.stored, on); return nil }, slog.New(slog.DiscardHandler))
-		r.host.door = r.door
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- r.run(ctx) }()
-		synctest.Wait()
+		r := newRig(t, s, on)
+		defer r.live(t)()
 		f(t, r)
+	})
+}
+
+func newRig(t *testing.T, s power.State, on bool) *rig {
+	r := &rig{vm: powertest.New()}
+	r.vm.SetState(s)
+	r.door = &fakeDoor{vm: r.vm}
+	r.host = newHost(r.vm, t.TempDir(), on, func(on bool) error { r.stored = append(r.stored, on); return nil }, slog.New(slog.DiscardHandler))
+	r.host.door = r.door
+	return r
+}
+
+// live runs the host until the function that it gives is called.
+func (r *rig) live(t *testing.T) (end func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.run(ctx) }()
+	synctest.Wait()
+	return func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-	})
+	}
 }
 
 func (r *rig) want(t *testing.T, s power.State, calls ...string) {

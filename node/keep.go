@@ -17,7 +17,8 @@ const (
 	steadyAfter = time.Minute
 	// offWithin is how long a VM may take to obey the VM protocol's power off.
 	offWithin = 3 * time.Second
-	// cyclePause is how long a power cycle leaves the VM without power.
+	// cyclePause is how long a power cycle leaves the VM without power, unless
+	// Set Power Cycle Interval says otherwise.
 	cyclePause = time.Second
 	// gracefulWithin is how long a guest may take to power off after its power
 	// button was pressed.
@@ -34,6 +35,7 @@ const (
 type keeper struct {
 	*host
 	start   *time.Timer // to start the VM
+	order   *time.Timer // to choose what it boots next
 	pause   time.Duration
 	started time.Time
 }
@@ -41,7 +43,7 @@ type keeper struct {
 // run keeps the VM as it should be until ctx ends, and leaves it running then.
 func (h *host) run(ctx context.Context) error {
 	if h.machine == nil {
-		<-ctx.Done()
+		h.countHours(ctx)
 		return nil
 	}
 	events := h.machine.Subscribe(64)
@@ -50,10 +52,18 @@ func (h *host) run(ctx context.Context) error {
 		if err := h.own.Adopt(ctx); err != nil && !errors.Is(err, power.ErrNotRunning) {
 			h.log.Warn("VM of an earlier run not adopted", "err", err)
 		}
+		if err := h.restore(); err != nil {
+			h.log.Error("restore policy not followed", "err", err)
+		}
 	}
 	h.door.SetPaused(h.machine.VMTimePaused())
+	h.count(h.life.hours.resume)
 	k := &keeper{host: h, start: time.NewTimer(0), pause: restartFirst, started: time.Now()}
+	k.order = time.NewTimer(firmwareTime) // perhaps an earlier process's VM has just booted
+	tick := time.NewTicker(hoursEvery)
 	defer k.start.Stop()
+	defer k.order.Stop()
+	defer tick.Stop()
 	k.end.Reset(offWithin) // for one that an earlier run was to end
 	k.follow(h.machine.State())
 	for {
@@ -79,6 +89,10 @@ func (h *host) run(ctx context.Context) error {
 			k.overdue(ctx)
 		case do := <-k.jobs:
 			do(ctx, k)
+		case <-k.order.C:
+			k.orderDue(ctx)
+		case <-tick.C:
+			k.count(k.life.hours.note)
 		case e, ok := <-events.C():
 			if !ok {
 				return nil
@@ -103,15 +117,16 @@ func (k *keeper) look(ctx context.Context) {
 func (k *keeper) powerCycle(ctx context.Context) {
 	if c, ok := k.machine.(power.Cycler); ok {
 		if err := c.Cycle(ctx); !errors.Is(err, power.ErrUnsupported) {
-			_ = k.failed("cycle", err)
+			k.launched(ctx, k.failed("cycle", err))
 			return
 		}
 	}
 	k.setAsked(k.own == nil)
 	if err := k.machine.Kill(ctx); err != nil {
 		k.log.Error("VM not powered off for a cycle", "err", err)
+		k.life.note(func(s *lifeState) { s.Due = 0 })
 	}
-	k.start.Reset(cyclePause)
+	k.start.Reset(k.life.cyclePause())
 }
 
 // launch starts the VM; one that cannot be started is tried again.
@@ -129,8 +144,10 @@ func (k *keeper) launch(ctx context.Context) {
 	k.started = time.Now()
 	err := k.release(ctx)
 	if err == nil {
+		k.bootNext()
 		err = k.machine.Start(ctx)
 	}
+	k.launched(ctx, err)
 	if err != nil && ctx.Err() == nil {
 		k.log.Error("VM not started", "err", err)
 		k.again()
@@ -181,7 +198,12 @@ func (k *keeper) overdue(ctx context.Context) {
 func (k *keeper) happened(ctx context.Context, e power.Event) {
 	k.log.Info("VM", "event", e.Kind, "state", e.State.String(), "guest", e.Guest, "reason", e.Reason)
 	k.door.SetPaused(k.machine.VMTimePaused())
+	k.count(k.life.hours.note)
 	switch e.Kind {
+	case power.EventReset:
+		if !k.isEnding() { // else it is how an attached VM ends
+			k.reset(ctx, e.Guest)
+		}
 	case power.EventShutdown:
 		if e.Guest && !k.isEnding() { // else our own doing, or the host's
 			k.guestPoweroff()
@@ -220,6 +242,9 @@ func (k *keeper) guestPoweroff() {
 func (k *keeper) exited(crashed bool) {
 	ending := k.isEnding()
 	k.setEnding(false)
+	if crashed && !ending {
+		k.life.crashed()
+	}
 	switch {
 	case ending && k.isAsked():
 		k.start.Reset(0)

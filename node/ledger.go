@@ -11,9 +11,12 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/midplane-project/midplane/node/vm"
 )
 
-// Layout of a ledger: a slot with the magic, then the records' slots.
+// Layout of a ledger: a slot with the magic and, from ledgerMemory on, what the
+// guest's door remembers; then the records' slots.
 //
 //	0  state      0 free, 1 live, 2 marked
 //	1  kind
@@ -24,6 +27,7 @@ import (
 const (
 	ledgerMagic   = "midplane ledger 1\n"
 	ledgerSlot    = 512
+	ledgerMemory  = 64
 	ledgerHeader  = 16
 	ledgerPayload = ledgerSlot - ledgerHeader
 
@@ -115,6 +119,11 @@ func mapFile(path string) ([]byte, error) {
 		}
 	}
 	return unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+}
+
+// doorMemory is vm.Config.Memory. It must not be used after close.
+func (l *ledger) doorMemory() []byte {
+	return l.mem[ledgerMemory : ledgerMemory+vm.MemorySize]
 }
 
 func (l *ledger) at(slot int) []byte {

@@ -93,7 +93,7 @@ func New(cfg Config, opt Options) (*Node, error) {
 }
 
 func (n *Node) open() (err error) {
-	if n.db, err = kv.Open(filepath.Join(n.cfg.Dir, storeFile)); err != nil {
+	if n.db, err = openStore(n.cfg.Dir); err != nil {
 		return err
 	}
 	if n.settings, err = (store{n.db}).start(); err != nil {
@@ -104,6 +104,12 @@ func (n *Node) open() (err error) {
 	}
 	if err := n.openVM(); err != nil {
 		return err
+	}
+	if n.host.life, err = openLife(records{n.db}, n.log); err != nil {
+		return err
+	}
+	if n.host.life.hostBoot, err = power.HostBoot(); err != nil {
+		n.log.Warn("restarts of the host go unseen", "err", err)
 	}
 	return n.connect()
 }
@@ -152,7 +158,7 @@ func (n *Node) saveWanted(on bool) error { return store{n.db}.saveWanted(on) }
 // connect builds the controller between its doors.
 func (n *Node) connect() (err error) {
 	p := parts{
-		db: n.db, ledger: n.ledger, left: n.left, settings: n.settings, out: &n.out, vm: n.host, log: n.log,
+		db: n.db, ledger: n.ledger, left: n.left, settings: n.settings, out: &n.out, vm: supply{n.host}, life: n.host.life, log: n.log,
 	}
 	if !n.cfg.Standalone() {
 		if n.outbox, err = uplink.OpenOutbox(n.db); err != nil {
@@ -168,11 +174,12 @@ func (n *Node) connect() (err error) {
 		return err
 	}
 	n.door = vm.New(vm.Config{
-		Handler: n.controller.Handler(), Interface: kind, Logger: n.log, Tap: n.tapDoor,
+		Handler: n.controller.Handler(), Interface: kind, Memory: n.ledger.doorMemory(), Logger: n.log, Tap: n.tapDoor,
 		Origin:    ipmb.Origin{Shelf: n.cfg.Shelf, Source: n.cfg.Addr(), Instance: string(n.settings.instance[:])},
 		OnConnect: n.connected,
 	})
 	n.host.door = n.door
+	n.host.life.boot.Changed = n.host.chooseBoot
 	n.controller.mail.connect(n.door)
 	if n.cfg.Standalone() {
 		return nil

@@ -269,8 +269,18 @@ func TestNewRefuses(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(cfg.Dir, storeFile), []byte("no database"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(cfg, Options{Log: slog.New(slog.DiscardHandler)}); err == nil {
-		t.Error("a file that is no store")
+	if _, err := New(cfg, Options{Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "node repair --dir "+cfg.Dir) {
+		t.Errorf("a file that is no store: %v", err)
+	}
+	if r, err := Repair(cfg.Dir); err != nil || r.Aside == "" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	mended, err := New(cfg, Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mended.Close(); err != nil {
+		t.Error(err)
 	}
 	cfg.Interface = "morse"
 	if _, err := New(cfg, Options{}); err == nil || !strings.Contains(err.Error(), "morse") {

@@ -101,7 +101,7 @@ func (c *carrier) setPower(ctx context.Context, req *ipmb.Request) ([]byte, erro
 		return nil, err
 	}
 	if level == levelOn {
-		return nil, c.vm.PowerOn(ctx)
+		return nil, c.vm.PowerOn(byCommand(ctx, req))
 	}
 	return nil, c.vm.PowerOff(ctx)
 }

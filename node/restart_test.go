@@ -52,6 +52,38 @@ func TestSettingsAreKept(t *testing.T) {
 	})
 }
 
+// What software put into the repository and told the SEL device outlives the
+// node, and so do the clocks that it set.
+func TestRepositoriesAreKept(t *testing.T) {
+	eachEnd(t, func(t *testing.T, b *board, restart func()) {
+		for _, ask := range []string{
+			"0a 24 00 00 51 c0 04 00 31 5a 00", "0a 29 00 00 00 60", "0a 49 00 00 00 50",
+			"0a 5b 00 01 02 03 04 05 00 00 00", "0a 5d c4 ff", "0a 44 00 00 f0 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d",
+		} {
+			if got := b.guest(ask); got[:2] != "00" {
+				t.Fatalf("%s: %s", ask, got)
+			}
+		}
+		reads := []string{"0a 20", "0a 21", "0a 22", "0a 23 00 00 00 40 00 ff", "0a 40", "0a 42", "0a 43 00 00 ff ff 00 ff", "0a 5a 00", "0a 5c"}
+		var before []string
+		for _, ask := range reads {
+			before = append(before, b.guest(ask))
+		}
+		time.Sleep(time.Hour)
+		restart()
+		for i, ask := range reads {
+			if got := b.guest(ask); got != before[i] || got[:2] != "00" {
+				t.Errorf("%s: %s, was %s", ask, got, before[i])
+			}
+		}
+		for ask, want := range map[string]string{"0a 28": "00 10 0e 00 60", "0a 48": "00 10 0e 00 50"} { // an hour later
+			if got := b.guest(ask); got != want {
+				t.Errorf("%s: %s, want %s", ask, got, want)
+			}
+		}
+	})
+}
+
 // A locator that changes changes the repository's time.
 func TestRepositoryChanges(t *testing.T) {
 	inTime(t, func(t *testing.T, b *board) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/midplane-project/midplane/internal/kv"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
 	"github.com/midplane-project/midplane/ipmb/sdr"
@@ -15,11 +16,20 @@ import (
 // ownRecordID is the id of the repository's only record.
 const ownRecordID = 1
 
-// repository is the node's SDR repository: a locator of its controller. Without
-// any repository ipmitool complains at every event that it shows.
+// repository is the node's own part of its SDR repository: a locator of its
+// controller. Without any repository ipmitool complains at every event that it
+// shows.
 type repository struct {
 	record  mc.SDRRecord
 	changed time.Time
+}
+
+// openSDRs gives the whole repository: own, and what was added.
+func (c *Controller) openSDRs(own mc.SDRSource, db *kv.DB) (*mc.SDRRepository, error) {
+	return mc.OpenSDRRepository(mc.SDRConfig{
+		Own: own, Records: records{db}, Addr: c.id.Addr, Spawn: c.spawn,
+		Sensors: ipmb.HandlerFunc(func(ctx context.Context, req *ipmb.Request) ipmb.Response { return c.mux.ServeIPMI(ctx, req) }),
+	})
 }
 
 // open fills the repository of a controller with these support bits. Its time

@@ -6,7 +6,7 @@ import "github.com/spf13/cobra"
 func (a *app) dataVerbs() []*cobra.Command {
 	return []*cobra.Command{
 		a.psVerb(), a.inspectVerb(), a.clusterVerb(), a.eventsVerb(), a.selVerb(),
-		a.rawVerb(), a.traceVerb(), a.captureVerb(),
+		a.rawVerb(), a.traceVerb(), a.captureVerb(), a.faultVerb(),
 		a.consoleVerb(), a.execVerb(), a.cpVerb(),
 		a.collectVerb(), a.backupVerb(), a.restoreVerb(), a.tourVerb(),
 	}

@@ -184,6 +184,7 @@ type fakeNode struct {
 	mu     sync.Mutex
 	files  map[string][]byte
 	modes  map[string]uint32
+	faults []*v1.Fault
 }
 
 func newFakeNode(l *lab.Lab, name string) *fakeNode {

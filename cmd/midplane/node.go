@@ -59,6 +59,7 @@ With --standalone it is a plain server's BMC without a shelf or certificates.`,
 		},
 	}
 	f.add(cmd)
+	cmd.AddCommand(a.nodeRepairVerb())
 	fl := cmd.Flags()
 	fl.BoolVar(&takeOver, "take-over", false, "replace the node that runs with this configuration; its guest sees no interruption")
 	fl.BoolVar(&standalone, "standalone", false, "a server's BMC: no shelf, no certificates")

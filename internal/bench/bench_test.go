@@ -116,6 +116,9 @@ func serveBMC(ln net.Listener, answer func(m vm.Message) []byte) {
 		return
 	}
 	defer conn.Close()
+	if _, err := conn.Write([]byte{0x01, 0xA0}); err != nil { // a node ends a message that QEMU may have half of
+		return
+	}
 	var d vm.Decoder
 	for buf := make([]byte, 4096); ; {
 		n, err := conn.Read(buf)

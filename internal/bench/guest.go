@@ -55,7 +55,9 @@ func (g *guest) next() (vm.Message, error) {
 			f, g.in = g.decoder.Next(g.in)
 			switch f.Kind {
 			case vm.FrameMessage:
-				return vm.ParseMessage(f.Body)
+				if m, err := vm.ParseMessage(f.Body); err == nil {
+					return m, nil
+				} // else it is passed over, as by QEMU
 			case vm.FrameCommand:
 				g.line(vm.Command(f.Body[0]))
 			case vm.FrameBad:

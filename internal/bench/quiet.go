@@ -33,7 +33,7 @@ func (b *bench) quiet(ctx context.Context) error {
 	b.report.add(&measurement{
 		Name: fmt.Sprintf("Spurious elections in %v without load", b.idle), Unit: "elections", Guests: "fake",
 		Midplane: &summary{P50: float64(after.Term - before.Term), Trials: 1}, Required: []bound{atMost("p50", 0)},
-		Note: "with the lab's timing of 100 ms",
+		Note: "with the timing \"lab\": elections after 200 ms of silence",
 	})
 	return nil
 }

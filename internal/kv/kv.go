@@ -30,17 +30,23 @@ type CorruptError struct {
 }
 
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("%s: record %s/%x is corrupt (checksum mismatch): restore the file from a backup or remove it to start afresh", e.File, e.Bucket, e.Key)
+	return fmt.Sprintf("%s: record %s/%x is corrupt (checksum mismatch)", e.File, e.Bucket, e.Key)
 }
 
 // ErrLocked says that another process has the file open.
 var ErrLocked = errors.New("file is in use by another process")
 
 // DB is an open file of records. Every Update is on disk when it returns.
-type DB struct{ bolt *bolt.DB }
+type DB struct {
+	bolt  *bolt.DB
+	group Group[job]
+}
 
 // Open opens or creates the file at path.
 func Open(path string) (*DB, error) {
+	if err := precheck(path); err != nil {
+		return nil, err
+	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout: openTimeout, NoFreelistSync: true, FreelistType: bolt.FreelistMapType,
 	})
@@ -50,7 +56,7 @@ func Open(path string) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	return &DB{db}, nil
+	return &DB{bolt: db}, nil
 }
 
 // Close closes the file.
@@ -68,12 +74,6 @@ func (db *DB) View(f func(*Tx) error) error {
 // returned nil, and undone otherwise.
 func (db *DB) Update(f func(*Tx) error) error {
 	return db.bolt.Update(func(tx *bolt.Tx) error { return f(&Tx{tx, db.Path()}) })
-}
-
-// Batch is Update for many goroutines at once: their transactions share one
-// fsync. f may run more than once and must bear it.
-func (db *DB) Batch(f func(*Tx) error) error {
-	return db.bolt.Batch(func(tx *bolt.Tx) error { return f(&Tx{tx, db.Path()}) })
 }
 
 // Tx is a transaction.

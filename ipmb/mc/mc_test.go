@@ -12,7 +12,7 @@ import (
 )
 
 // bytesOf reads hex with spaces.
-func bytesOf(t *testing.T, s string) []byte {
+func bytesOf(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
 	if err != nil {

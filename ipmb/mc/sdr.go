@@ -15,7 +15,8 @@ type SDRRecord []byte
 // ID is the record id.
 func (r SDRRecord) ID() uint16 { return binary.LittleEndian.Uint16(r) }
 
-// SDRSource gives the records of a read-only repository, in order of their
+// SDRSource gives the records of a read-only repository, or those that a
+// controller itself provides for one that can be written, in order of their
 // ids, and when they last changed. The time must hold still while the records
 // do: FreeIPMI keeps a cache by it.
 type SDRSource interface {
@@ -27,15 +28,36 @@ const (
 	sdrVersion  = 0x51
 	sdrSupports = 0x20 | 0x02 | 0x01 // non-modal update, reserve, allocation info
 	sdrUnit     = 16                 // bytes of an allocation unit
+	sdrMaxUnits = 0xFF / sdrUnit     // of a record
+	sdrFreeMax  = 0xFFFE             // that many free bytes, or more
 	sdrFirst    = 0x0000
 	sdrLast     = 0xFFFF
 	sdrWhole    = 0xFF
-	sdrNoneFree = 0
 )
+
+// sdrView is a repository at one moment.
+type sdrView struct {
+	records       []SDRRecord
+	added, erased time.Time
+	reservation   uint16
+	free          int  // allocation units
+	support       byte // operation support, of Get SDR Repository Info
+}
 
 // SDRCommands gives the rows of a read-only SDR repository.
 func SDRCommands(s SDRSource) []ipmb.Command {
-	d := sdrDevice{s}
+	return sdrDevice{func(ctx context.Context) (sdrView, error) {
+		records, changed, err := s.SDRs(ctx)
+		return sdrView{records, changed, changed, reservation(changed), 0, sdrSupports}, err
+	}}.commands()
+}
+
+// sdrDevice answers what is asked of any repository.
+type sdrDevice struct {
+	look func(context.Context) (sdrView, error)
+}
+
+func (d sdrDevice) commands() []ipmb.Command {
 	const user = ipmb.PrivilegeUser
 	return []ipmb.Command{
 		{Name: "Get SDR Repository Info", NetFn: ipmb.NetFnStorage, Cmd: 0x20, Privilege: user, Ref: "IPMI 2.0 §33.9", Do: d.info},
@@ -45,40 +67,44 @@ func SDRCommands(s SDRSource) []ipmb.Command {
 	}
 }
 
-type sdrDevice struct{ source SDRSource }
-
 func (d sdrDevice) info(ctx context.Context, _ *ipmb.Request) ([]byte, error) {
-	records, changed, err := d.source.SDRs(ctx)
+	v, err := d.look(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b := binary.LittleEndian.AppendUint16([]byte{sdrVersion}, uint16(len(records)))
-	b = binary.LittleEndian.AppendUint16(b, sdrNoneFree)
-	b = binary.LittleEndian.AppendUint32(b, timestamp(changed))
-	b = binary.LittleEndian.AppendUint32(b, timestamp(changed))
-	return append(b, sdrSupports), nil
+	b := binary.LittleEndian.AppendUint16([]byte{sdrVersion}, uint16(len(v.records)))
+	b = binary.LittleEndian.AppendUint16(b, uint16(min(v.free*sdrUnit, sdrFreeMax)))
+	b = binary.LittleEndian.AppendUint32(b, timestamp(v.added))
+	b = binary.LittleEndian.AppendUint32(b, timestamp(v.erased))
+	return append(b, v.support), nil
 }
 
 func (d sdrDevice) allocation(ctx context.Context, _ *ipmb.Request) ([]byte, error) {
-	records, _, err := d.source.SDRs(ctx)
+	v, err := d.look(ctx)
 	if err != nil {
 		return nil, err
 	}
-	units := 0
+	b := binary.LittleEndian.AppendUint16(nil, uint16(sdrUnits(v.records...)+v.free))
+	b = binary.LittleEndian.AppendUint16(b, sdrUnit)
+	b = binary.LittleEndian.AppendUint16(b, uint16(v.free))
+	b = binary.LittleEndian.AppendUint16(b, uint16(v.free)) // largest free block
+	return append(b, sdrMaxUnits), nil
+}
+
+// sdrUnits is how many allocation units records take.
+func sdrUnits(records ...SDRRecord) (units int) {
 	for _, r := range records {
 		units += (len(r) + sdrUnit - 1) / sdrUnit
 	}
-	b := binary.LittleEndian.AppendUint16(nil, uint16(units))
-	b = binary.LittleEndian.AppendUint16(b, sdrUnit)
-	return append(b, 0, 0, 0, 0, 0xFF/sdrUnit), nil // nothing free: read-only
+	return units
 }
 
 func (d sdrDevice) reserve(ctx context.Context, _ *ipmb.Request) ([]byte, error) {
-	_, changed, err := d.source.SDRs(ctx)
+	v, err := d.look(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return binary.LittleEndian.AppendUint16(nil, reservation(changed)), nil
+	return binary.LittleEndian.AppendUint16(nil, v.reservation), nil
 }
 
 // reservation makes an id of the time of the last change: the same on every
@@ -90,13 +116,14 @@ func reservation(changed time.Time) uint16 {
 }
 
 func (d sdrDevice) get(ctx context.Context, req *ipmb.Request) ([]byte, error) {
-	records, changed, err := d.source.SDRs(ctx)
+	v, err := d.look(ctx)
 	if err != nil {
 		return nil, err
 	}
+	records := v.records
 	offset, count := int(req.Data[4]), int(req.Data[5])
 	reserved := binary.LittleEndian.Uint16(req.Data)
-	if (offset != 0 || reserved != 0) && reserved != reservation(changed) {
+	if (offset != 0 || reserved != 0) && reserved != v.reservation {
 		return nil, ipmb.ErrReservation
 	}
 	i := findSDR(records, binary.LittleEndian.Uint16(req.Data[2:]))

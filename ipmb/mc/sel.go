@@ -62,6 +62,7 @@ type SELStore interface {
 const (
 	selVersion      = 0x51
 	selSupports     = 0x08 | 0x02 | 0x01 // delete, reserve, allocation info
+	selPartial      = 0x04
 	selOverflow     = 0x80
 	selEraseStart   = 0xAA
 	selEraseStatus  = 0x00
@@ -72,27 +73,31 @@ const (
 )
 
 // SELCommands gives the rows of a SEL device over a store.
-func SELCommands(s SELStore) []ipmb.Command {
-	d := selDevice{s}
-	type do = func(context.Context, *ipmb.Request) ([]byte, error)
-	row := func(name string, cmd ipmb.Cmd, p ipmb.Privilege, data ipmb.Span, effect bool, ref string, f do) ipmb.Command {
-		return ipmb.Command{Name: name, NetFn: ipmb.NetFnStorage, Cmd: cmd, Privilege: p, Data: data, Effect: effect, Ref: ref, Do: f}
-	}
+func SELCommands(s SELStore) []ipmb.Command { return selDevice{s, selSupports}.commands() }
+
+func selRow(name string, cmd ipmb.Cmd, p ipmb.Privilege, data ipmb.Span, effect bool, ref string, f func(context.Context, *ipmb.Request) ([]byte, error)) ipmb.Command {
+	return ipmb.Command{Name: name, NetFn: ipmb.NetFnStorage, Cmd: cmd, Privilege: p, Data: data, Effect: effect, Ref: ref, Do: f}
+}
+
+func (d selDevice) commands() []ipmb.Command {
 	const user, operator = ipmb.PrivilegeUser, ipmb.PrivilegeOperator
 	return []ipmb.Command{
-		row("Get SEL Info", 0x40, user, ipmb.Exactly(0), false, "IPMI 2.0 §31.2", d.info),
-		row("Get SEL Allocation Info", 0x41, user, ipmb.Exactly(0), false, "IPMI 2.0 §31.3", d.allocation),
-		row("Reserve SEL", 0x42, user, ipmb.Exactly(0), false, "IPMI 2.0 §31.4", d.reserve),
-		row("Get SEL Entry", 0x43, user, ipmb.Exactly(6), false, "IPMI 2.0 §31.5", d.get),
-		row("Add SEL Entry", 0x44, operator, ipmb.Exactly(SELEntryLen), true, "IPMI 2.0 §31.6", d.add),
-		row("Delete SEL Entry", 0x46, operator, ipmb.Exactly(4), true, "IPMI 2.0 §31.8", d.delete),
-		row("Clear SEL", 0x47, operator, ipmb.Exactly(6), true, "IPMI 2.0 §31.9", d.clear),
-		row("Get SEL Time", 0x48, user, ipmb.Exactly(0), false, "IPMI 2.0 §31.10", d.time),
-		row("Set SEL Time", 0x49, operator, ipmb.Exactly(4), true, "IPMI 2.0 §31.11", d.setTime),
+		selRow("Get SEL Info", 0x40, user, ipmb.Exactly(0), false, "IPMI 2.0 §31.2", d.info),
+		selRow("Get SEL Allocation Info", 0x41, user, ipmb.Exactly(0), false, "IPMI 2.0 §31.3", d.allocation),
+		selRow("Reserve SEL", 0x42, user, ipmb.Exactly(0), false, "IPMI 2.0 §31.4", d.reserve),
+		selRow("Get SEL Entry", 0x43, user, ipmb.Exactly(6), false, "IPMI 2.0 §31.5", d.get),
+		selRow("Add SEL Entry", 0x44, operator, ipmb.Exactly(SELEntryLen), true, "IPMI 2.0 §31.6", d.add),
+		selRow("Delete SEL Entry", 0x46, operator, ipmb.Exactly(4), true, "IPMI 2.0 §31.8", d.delete),
+		selRow("Clear SEL", 0x47, operator, ipmb.Exactly(6), true, "IPMI 2.0 §31.9", d.clear),
+		selRow("Get SEL Time", 0x48, user, ipmb.Exactly(0), false, "IPMI 2.0 §31.10", d.time),
+		selRow("Set SEL Time", 0x49, operator, ipmb.Exactly(4), true, "IPMI 2.0 §31.11", d.setTime),
 	}
 }
 
-type selDevice struct{ store SELStore }
+type selDevice struct {
+	store   SELStore
+	support byte // operation support, of Get SEL Info
+}
 
 func (d selDevice) info(ctx context.Context, _ *ipmb.Request) ([]byte, error) {
 	i, err := d.store.SELInfo(ctx)
@@ -105,7 +110,7 @@ func (d selDevice) info(ctx context.Context, _ *ipmb.Request) ([]byte, error) {
 	b = binary.LittleEndian.AppendUint16(b, uint16(free))
 	b = binary.LittleEndian.AppendUint32(b, timestamp(i.LastAdd))
 	b = binary.LittleEndian.AppendUint32(b, timestamp(i.LastErase))
-	support := byte(selSupports)
+	support := d.support
 	if i.Overflow {
 		support |= selOverflow
 	}
@@ -172,7 +177,10 @@ func (d selDevice) get(ctx context.Context, req *ipmb.Request) ([]byte, error) {
 }
 
 func (d selDevice) add(ctx context.Context, req *ipmb.Request) ([]byte, error) {
-	e := SELEntry(req.Data)
+	return d.put(ctx, req, SELEntry(req.Data))
+}
+
+func (d selDevice) put(ctx context.Context, req *ipmb.Request, e SELEntry) ([]byte, error) {
 	if t := e.Type(); t == 0 || t == 0xFF {
 		return nil, ipmb.ErrInvalidField
 	}

@@ -120,6 +120,66 @@ func TestSELDevice(t *testing.T) {
 	})
 }
 
+// What a server's SEL device has beside the log.
+func TestSELDeviceCommands(t *testing.T) {
+	kept := &mc.MemoryRecords{}
+	m := ipmb.NewMux(mc.SELDeviceCommands(newSEL(), kept))
+	run(t, m, admin, []exchange{
+		{"info says partial add", "0A 40", "00 51 0000 0010 FFFFFFFF FFFFFFFF 0F"},
+		{"in one piece", "0A 45 0000 0000 00 01" + plain, "00 0100"},
+		{"begun without reservation", "0A 45 0000 0000 00 00 0000 F0 0102", "00 0200"},
+		{"not in order", "0A 45 0100 0200 04 00 03", "C9"},
+		{"goes on without reservation", "0A 45 0000 0200 05 00 03", "C5"},
+		{"with another", "0A 45 0200 0200 05 00 03", "C5"},
+		{"another's id", "0A 45 0100 0300 05 00 03", "CB"},
+		{"neither more nor the last", "0A 45 0100 0200 05 02 03", "CC"},
+		{"nothing in it", "0A 45 0100 0200 05 00", "C7"},
+		{"more than a record", "0A 45 0100 0200 05 01 000000000000000000000000", "C9"},
+		{"another piece", "0A 45 0100 0200 05 00 03040506", "00 0200"},
+		{"adding in between is no harm", "0A 44" + system, "00 0200"},
+		{"the last", "0A 45 0100 0200 09 01 07080910111213", "00 0300"},
+		{"read back", "0A 43 0000 0300 00 FF", "00 FFFF 0300 F0 01020304050607080910111213"},
+		{"it is over", "0A 45 0100 0200 10 01 00", "CB"},
+		{"too short for a record", "0A 45 0000 0000 00 01 0000 F0 0102", "80"},
+		{"a type that is none", "0A 45 0000 0000 00 01 0000 00 01020304050607080910111213", "CC"},
+		{"begun", "0A 45 0100 0000 00 00 0000 F0 0102", "00 0500"},
+		{"begun anew", "0A 45 0100 0000 00 00 0000 F0 0102", "00 0600"},
+		{"the first is lost", "0A 45 0100 0500 05 00 03", "CB"},
+		{"delete", "0A 46 0100 0100", "00 0100"},
+		{"which cancels what was begun", "0A 45 0200 0600 05 00 03", "C5"},
+		{"for good", "0A 45 0200 0600 05 00 03", "CB"},
+
+		{"no machine check log yet", "0A 5A 00", "CB"},
+		{"told of one", "0A 5B 00 01020304 02000000", "00"},
+		{"read back", "0A 5A 00", "00 01020304 02000000"},
+		{"no OEM log", "0A 5A 01", "CB"},
+		{"told of both", "0A 5B 01 01020304 5A3100 0102030405060708", "00"},
+		{"told of both", "0A 5B 02 05060708 5A3100 1112131415161718", "00"},
+		{"read back", "0A 5A 01", "00 01020304 5A3100 0102030405060708"},
+		{"read back", "0A 5A 02", "00 05060708 5A3100 1112131415161718"},
+		{"no such log", "0A 5A 03", "CC"},
+		{"reserved bits", "0A 5A 10", "CC"},
+		{"no such log", "0A 5B 03 00", "CC"},
+		{"machine check log as an OEM's", "0A 5B 00 01020304 5A3100 0102030405060708", "C7"},
+		{"OEM's as machine check log", "0A 5B 01 01020304 02000000", "C7"},
+
+		{"nobody knows", "0A 5C", "00 FF07"},
+		{"two hours east", "0A 5D 7800", "00"},
+		{"read back", "0A 5C", "00 7800"},
+		{"a day is the most", "0A 5D A005", "00"},
+		{"more", "0A 5D A105", "C9"},
+		{"a day less", "0A 5D 60FA", "00"},
+		{"more than that", "0A 5D 5FFA", "C9"},
+		{"read back", "0A 5C", "00 60FA"},
+		{"unspecified", "0A 5D FF07", "00"},
+		{"read back", "0A 5C", "00 FF07"},
+	})
+	m = ipmb.NewMux(mc.SELDeviceCommands(newSEL(), kept))
+	run(t, m, admin, []exchange{
+		{"kept over a restart", "0A 5A 02", "00 05060708 5A3100 1112131415161718"}, {"kept", "0A 5C", "00 FF07"},
+	})
+}
+
 func TestSELStampsOnlyTypesWithTime(t *testing.T) {
 	for _, tt := range []struct {
 		kind    byte
@@ -136,16 +196,19 @@ func TestSELStampsOnlyTypesWithTime(t *testing.T) {
 func FuzzRows(f *testing.F) {
 	f.Add([]byte{0x0A, 0x43, 0, 0, 0, 0, 0, 0xFF})
 	f.Add([]byte{0x0A, 0x23, 0, 0, 0, 0, 0, 0xFF})
+	f.Add([]byte{0x0A, 0x24, 0, 0, 0x51, 0x12, 0})
+	f.Add([]byte{0x0A, 0x25, 0, 0, 0, 0, 0, 1, 0, 0, 0x51, 0xC0, 3, 1, 2, 3})
+	f.Add([]byte{0x0A, 0x45, 0, 0, 0, 0, 0, 0, 1})
 	f.Add([]byte{0x06, 0x42, 0x0E})
 	f.Fuzz(func(t *testing.T, rq []byte) {
 		if len(rq) < 2 {
 			return
 		}
-		src := &sdrs{changed: time.Unix(1, 0), list: []mc.SDRRecord{{1, 0, 0x51, 0x12, 0}}}
-		m := ipmb.NewMux(mc.SELCommands(newSEL()), mc.SDRCommands(src), mc.Channels{mc.IPMBChannel}.Commands(),
+		r := newRepository(t)
+		m := ipmb.NewMux(mc.SELDeviceCommands(newSEL(), r.kept), r.SDRRepository.Commands(), mc.Channels{mc.IPMBChannel}.Commands(),
 			mc.NewEventReceiver(mc.Receiver{}, func(mc.Receiver) error { return nil }).Commands())
 		rs := m.ServeIPMI(t.Context(), &ipmb.Request{NetFn: ipmb.NetFn(rq[0] & 0x3F), Cmd: ipmb.Cmd(rq[1]), Data: rq[2:], Origin: admin})
-		if rs.Code == ipmb.ErrUnspecified || (rs.Code != 0 && len(rs.Data) > 3) {
+		if rs.Code == ipmb.ErrUnspecified || len(rs.Data) > 2+240 || (rs.Code != 0 && len(rs.Data) > 0) {
 			t.Fatalf("% x answers %02x % x", rq, byte(rs.Code), rs.Data)
 		}
 	})

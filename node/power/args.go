@@ -91,16 +91,6 @@ func nicArgs(s Spec) []pair {
 	return pairs
 }
 
-func bootArgs(s Spec) []pair {
-	var pairs []pair
-	for _, p := range []pair{{"-kernel", s.Kernel}, {"-initrd", s.Initrd}, {"-append", s.Append}} {
-		if p.value != "" {
-			pairs = append(pairs, p)
-		}
-	}
-	return pairs
-}
-
 func flatten(program string, pairs []pair) []string {
 	argv := []string{program}
 	for _, p := range pairs {

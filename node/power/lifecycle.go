@@ -42,6 +42,7 @@ func (m *Machine) Start(ctx context.Context) error {
 
 func (m *Machine) prepare(ctx context.Context) ([]string, error) {
 	s := m.cfg.Spec.withDefaults()
+	s.Boot = m.nextBoot()
 	if err := Check(s); err != nil {
 		return nil, err
 	}

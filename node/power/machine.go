@@ -42,6 +42,7 @@ type Machine struct {
 	proc    *process      // nil: no process
 	settled chan struct{} // closed when proc's end, or letting go of it, has been dealt with
 	killing bool          // the end is our own wish
+	boot    Boot          // of the next process
 }
 
 var _ Launcher = (*Machine)(nil)

@@ -1,6 +1,7 @@
 package power
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
@@ -48,6 +49,7 @@ func playQEMU(how string, argv []string) int {
 		return 1
 	}
 	defer s.Close()
+	s.Handle("human-monitor-command", bootSet)
 	s.Guest()
 	guest := make(chan os.Signal, 1)
 	signal.Notify(guest, guestPoweroff, guestReboot)
@@ -63,6 +65,21 @@ func playQEMU(how string, argv []string) int {
 			}
 		}
 	}
+}
+
+// bootSet is QEMU's boot_set, as a PC answers it.
+func bootSet(arguments json.RawMessage) (any, error) {
+	var line struct {
+		Command string `json:"command-line"`
+	}
+	if err := json.Unmarshal(arguments, &line); err != nil {
+		return nil, err
+	}
+	order := strings.TrimPrefix(line.Command, "boot_set ")
+	if strings.Trim(order, "acdn") != "" {
+		return "Error: Boot device order is invalid\r\n", nil
+	}
+	return "boot device list now set to " + order + "\r\n", nil
 }
 
 // value finds the option's value that begins with prefix and returns what follows up to the next comma.

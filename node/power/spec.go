@@ -40,6 +40,7 @@ type Spec struct {
 	SMP       int    // processors, default: 1
 
 	Kernel, Initrd, Append string // direct boot; all optional
+	Boot                   Boot   `json:"-"` // other devices than these for one start, see Booter
 
 	Disk  Disk
 	NICs  []NIC

@@ -66,6 +66,12 @@ type Config struct {
 	// anything is no VM), OnDisconnect when its link is lost. They must not block.
 	OnConnect, OnDisconnect func(Link)
 
+	// Memory is MemorySize bytes, zero at first, in which the door notes what
+	// this guest asks, until it is closed. If they outlive the process, as those
+	// of a mapped file do, the next one can revive a guest that a killed one
+	// left without an answer. Default: the door's own.
+	Memory []byte
+
 	// Tap sees every message, if set.
 	Tap Tap
 
@@ -98,12 +104,14 @@ type Door struct {
 	current  *turn // the newest request, until it is answered
 	slow     []*turn
 	last     sequence
+	memory   memory
 	reply    []byte        // the answer to the newest request as it was sent; empty before
 	replyTo  *link         // by which link it went
 	backdate time.Duration // how long ago the next request came: a process before this one had it
 	watch    *time.Timer
 	watching bool
 	served   uint64 // requests so far
+	faults   faults
 	noticed  uint64 // served, when the watch last looked
 }
 
@@ -123,7 +131,10 @@ type sequence struct {
 func New(cfg Config) *Door {
 	o := cfg.Origin
 	o.Speaker, o.Door, o.Channel, o.Privilege = ipmb.SpeakerGuest, ipmb.DoorSystem, ipmb.ChannelSystem, ipmb.PrivilegeAdmin
-	d := &Door{cfg: cfg, origin: o, log: cfg.Logger, clock: newClock()}
+	d := &Door{cfg: cfg, origin: o, log: cfg.Logger, clock: newClock(), memory: cfg.Memory}
+	if len(d.memory) < MemorySize {
+		d.memory = make(memory, MemorySize)
+	}
 	d.base, d.end = context.WithCancel(context.Background())
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
@@ -227,6 +238,7 @@ func (d *Door) Close() error {
 	d.end()
 	d.mu.Unlock()
 	d.conns.Wait()
+	d.faults.remove(func(*activeFault) bool { return true })
 	d.mu.Lock()
 	for _, t := range d.slow {
 		t.ctx.end(context.Canceled)

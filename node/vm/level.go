@@ -26,7 +26,7 @@ func (d *Door) syncAll() {
 
 // sync queues what l does not know and reports whether there was anything.
 func (l *link) sync() bool {
-	want, have := l.door.level, l.told
+	want, have := l.door.shown(), l.told
 	if want == have {
 		return false
 	}
@@ -45,9 +45,9 @@ func (l *link) sync() bool {
 
 // tellAll queues the whole state.
 func (l *link) tellAll() {
+	l.told = l.door.shown()
 	l.interrupts()
-	l.command(l.door.level.command())
-	l.told = l.door.level
+	l.command(l.told.command())
 }
 
 func (l *link) interrupts() {

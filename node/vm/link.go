@@ -38,6 +38,8 @@ type link struct {
 	turn     *turn // the request that the reading goroutine serves
 	free     *turn
 	kick     *time.Timer
+	kicks    int // sent so far
+	rescue   *time.Timer
 	asked    bool // a request came
 
 	out     []byte // to be written
@@ -187,8 +189,10 @@ func (l *link) die(err error) {
 	if l.up && !errors.Is(err, io.EOF) && !l.draining {
 		l.door.log.Warn("link lost", "link", l.info.ID, "err", err)
 	}
-	if l.kick != nil {
-		l.kick.Stop()
+	for _, t := range []*time.Timer{l.kick, l.rescue} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 	l.door.notify()
 }

@@ -14,7 +14,15 @@ import (
 // new link gets the last answer again, which ends the second case; and if
 // nothing is asked for a while, an answer to the request that may have been
 // lost, which ends the first. An interface that waits for nothing drops both.
-const kickAfter = 6 * time.Second
+//
+// What was asked is not known. To a KCS driver any answer ends the request. A BT
+// driver passes over one that is not to its command, and waits on until its ten
+// seconds are over (ipmi_bt_sm.c, read_all_bytes): so it gets one after the
+// other for each kind of request that this guest makes.
+const (
+	kickAfter = 6 * time.Second
+	kickEvery = 100 * time.Millisecond // a guest that was revived asks again within this
+)
 
 // promote makes l the active link without its having asked for that. The
 // caller holds d.mu and flushes l.
@@ -52,34 +60,41 @@ func (d *Door) demote(l *link) {
 	}
 }
 
-// kickIdle sends the kick, once the VM has run for long enough.
+// kickIdle sends the next kick, once the VM has run for long enough.
 func (l *link) kickIdle() {
 	d := l.door
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	kinds := d.memory.kinds()
 	switch {
-	case !l.usable() || l.asked || l.handing || d.active != l:
+	case !l.usable() || l.asked || l.handing || d.active != l || l.kicks >= len(kinds):
 		return
 	case d.clock.paused:
 		l.kick.Reset(kickAfter)
 		return
 	}
-	d.log.Debug("no request yet: answering one that may have been lost", "link", l.info.ID, "after", d.last.n, "known", d.last.known)
+	m := kinds[l.kicks]
+	l.kicks++
+	d.log.Debug("no request yet: answering one that may have been lost",
+		"link", l.info.ID, "as", m, "after", d.last.n, "known", d.last.known)
 	d.tap(ToGuest, nil, "kick")
 	if d.last.known {
 		d.last.n++
-		l.out = appendKick(l.out, d.last.n)
+		l.out = appendKick(l.out, m, d.last.n)
 	} else {
 		// Descending: the device counts up at each match, so only one can match.
 		for seq := 255; seq >= 0; seq-- {
-			l.out = appendKick(l.out, uint8(seq))
+			l.out = appendKick(l.out, m, uint8(seq))
 		}
 	}
 	l.flushSoon()
+	if d.cfg.Interface == BT {
+		l.kick.Reset(kickEvery)
+	}
 }
 
 // appendKick appends the answer that the device itself gives without a node.
-func appendKick(b []byte, seq uint8) []byte {
-	m := Message{Seq: seq, NetFn: ipmb.NetFnApp, Cmd: ipmb.CmdGetDeviceID}
+func appendKick(b []byte, m Message, seq uint8) []byte {
+	m.Seq = seq
 	return appendResponse(b, m, ipmb.Response{Code: ipmb.ErrInitialising})
 }

@@ -1,6 +1,7 @@
 package vm_test
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"testing"
@@ -196,6 +197,60 @@ func TestKickWaitsForThePausedVM(t *testing.T) {
 	})
 }
 
+// TestKickAsEachKindOfRequest: the successor of a door that was killed revives a
+// BT guest, whose driver waits for an answer to its very command.
+func TestKickAsEachKindOfRequest(t *testing.T) {
+	memory := make([]byte, vm.MemorySize)
+	bubble(t, vm.Config{Handler: echo, Memory: memory}, func(t *testing.T, d *vm.Door) {
+		g := vmtest.New(vmtest.Options{})
+		defer g.Close()
+		connect(t, d, g)
+		for _, cmd := range []ipmb.Cmd{1, 2, 1, 3, 3, 3} {
+			if code, _, err := g.Do(t.Context(), ipmb.NetFnStorage, 2, cmd, nil); code != ipmb.OK || err != nil {
+				t.Fatal(code, err)
+			}
+		}
+	})
+	for kind, want := range map[vm.Interface]string{vm.KCS: "3", vm.BT: "312"} {
+		bubble(t, vm.Config{Handler: echo, Memory: memory, Interface: kind}, func(t *testing.T, d *vm.Door) {
+			node, qemu := net.Pipe()
+			go func() { _ = d.ServeConn(context.Background(), node) }()
+			var as string
+			for i, m := range messages(t, qemu, time.Minute) {
+				if m.NetFn != ipmb.NetFnStorage.Response() || m.LUN != 2 || m.Data[0] != byte(ipmb.ErrInitialising) {
+					t.Fatalf("%v: answer %+v", kind, m)
+				}
+				if want := uint8(255 - i%256); m.Seq != want {
+					t.Fatalf("%v: answer %d has number %d, want %d", kind, i, m.Seq, want)
+				}
+				if i%256 == 0 {
+					as += string('0' + rune(m.Cmd))
+				}
+			}
+			if as != want {
+				t.Errorf("%v: kicked as commands %s, want %s", kind, as, want)
+			}
+		})
+	}
+}
+
+// TestMemoryForgetsTheRarest, and holds no more than it can.
+func TestMemoryForgetsTheRarest(t *testing.T) {
+	memory := make([]byte, vm.MemorySize)
+	bubble(t, vm.Config{Handler: echo, Memory: memory}, func(t *testing.T, d *vm.Door) {
+		g := vmtest.New(vmtest.Options{})
+		defer g.Close()
+		connect(t, d, g)
+		for i := range 300 {
+			ask(t, g, ipmb.OK, ipmb.Cmd(i))
+			ask(t, g, ipmb.OK, 0xEE)
+		}
+	})
+	if n := int(memory[0]); 2*n+1 != vm.MemorySize || memory[2] != 0xEE || memory[2*n] != 299-256 {
+		t.Errorf("remembered: % x", memory)
+	}
+}
+
 func TestReconnectRepeatsTheAnswerThenKicksOnce(t *testing.T) {
 	bubble(t, vm.Config{Handler: echo}, func(t *testing.T, d *vm.Door) {
 		g := vmtest.New(vmtest.Options{Seq: 41})
@@ -216,6 +271,15 @@ func TestReconnectRepeatsTheAnswerThenKicksOnce(t *testing.T) {
 // answers greets and gives the numbers of all answers that come within d.
 func answers(t *testing.T, conn net.Conn, d time.Duration) (seqs []uint8) {
 	t.Helper()
+	for _, m := range messages(t, conn, d) {
+		seqs = append(seqs, m.Seq)
+	}
+	return seqs
+}
+
+// messages greets and gives all messages that come within d.
+func messages(t *testing.T, conn net.Conn, d time.Duration) (all []vm.Message) {
+	t.Helper()
 	if _, err := conn.Write([]byte("\xff\x01\xa1\x08\x3f\xa1")); err != nil {
 		t.Fatal(err)
 	}
@@ -226,12 +290,16 @@ func answers(t *testing.T, conn net.Conn, d time.Duration) (seqs []uint8) {
 		n, err := conn.Read(buf)
 		for in := buf[:n]; len(in) > 0; {
 			var f vm.Frame
-			if f, in = dec.Next(in); f.Kind == vm.FrameMessage && len(f.Body) >= 5 {
-				seqs = append(seqs, f.Body[0])
+			if f, in = dec.Next(in); f.Kind != vm.FrameMessage {
+				continue
+			}
+			if m, err := vm.ParseMessage(f.Body); err == nil {
+				m.Data = bytes.Clone(m.Data)
+				all = append(all, m)
 			}
 		}
 		if err != nil {
-			return seqs
+			return all
 		}
 	}
 }

@@ -32,6 +32,7 @@ type turn struct {
 	began time.Duration // VM time
 	looks int           // how often the watch has seen it
 	slow  bool
+	fault FaultKind // what spoils its answer; 0: nothing
 }
 
 // request serves one request on the reading goroutine.
@@ -44,8 +45,7 @@ func (l *link) request(m Message) error {
 	if l.door.cfg.Tap != nil {
 		l.door.tap(FromGuest, wireBytes(t.msg), "")
 	}
-	r := l.door.cfg.Handler.ServeIPMI(&t.ctx, &t.req)
-	return l.door.finish(t, r)
+	return l.door.finish(t, l.serve(t))
 }
 
 // begin makes m the door's newest request. It gives nil when m is not to be served.
@@ -67,8 +67,9 @@ func (l *link) begin(m Message) (*turn, error) {
 	}
 	d.supersede()
 	d.last, d.reply = sequence{m.Seq, true}, d.reply[:0]
+	d.memory.note(m)
 	if len(d.slow) >= maxSlow {
-		d.answer(l, m, ipmb.Response{Code: ipmb.ErrBusy})
+		d.answer(l, m, ipmb.Response{Code: ipmb.ErrBusy}, 0)
 		return nil, nil
 	}
 	t := l.newTurn(m)
@@ -129,7 +130,7 @@ func (d *Door) finish(t *turn, r ipmb.Response) error {
 		d.late(t, "late")
 	default:
 		d.current = nil
-		d.answer(l, t.msg, r)
+		d.answer(l, t.msg, r, t.fault)
 	}
 	l.flush() // what the handler queued
 	d.notify()
@@ -144,14 +145,18 @@ func (d *Door) finish(t *turn, r ipmb.Response) error {
 
 // answer sends r by the link that m came by, or by the active one if that is
 // gone, and remembers it for a link that follows. The caller holds d.mu.
-func (d *Door) answer(l *link, m Message, r ipmb.Response) {
+func (d *Door) answer(l *link, m Message, r ipmb.Response, bad FaultKind) {
 	if len(r.Data) > d.cfg.Interface.MaxData() {
 		r = ipmb.Response{Code: ipmb.ErrTruncated}
 	}
 	if !l.usable() && d.active != nil {
 		l = d.active
 	}
-	d.reply, d.replyTo = appendResponse(d.reply[:0], m, r), l
+	if bad == FaultWrongSeq {
+		l.rescueLater(m)
+		m.Seq ^= 0x80
+	}
+	d.reply, d.replyTo = bad.spoil(appendResponse(d.reply[:0], m, r)), l
 	if d.cfg.Tap != nil {
 		d.tap(ToGuest, responseBytes(m, r), "")
 	}

@@ -22,6 +22,11 @@ type VM struct {
 	calls []string
 	fail  map[string]error
 	obeys bool
+
+	next  power.Boot // of the next process
+	order string     // of the next reset
+	once  bool       // order goes with it
+	boots []string   // what was booted so far
 }
 
 var _ power.Launcher = (*VM)(nil)
@@ -82,6 +87,7 @@ func (v *VM) Start(context.Context) error {
 			return power.ErrRunning
 		}
 		v.enter(power.Prelaunch, power.Event{Kind: power.EventStarted, Reason: "prelaunch"})
+		v.boots, v.order, v.once = append(v.boots, v.next.Order), v.next.Order, v.next.Once
 		return nil
 	})
 }
@@ -198,6 +204,10 @@ func (v *VM) reset(e power.Event) {
 	if s == power.Paused || s == power.Shutdown {
 		s = power.Prelaunch
 	}
+	if v.once {
+		v.order, v.once = "", false
+	}
+	v.boots = append(v.boots, v.order)
 	v.enter(s, e)
 }
 

@@ -48,3 +48,14 @@ func TestLife(t *testing.T) {
 		t.Errorf("events %q, want %q", got, want)
 	}
 }
+
+func TestBoots(t *testing.T) {
+	v, ctx := powertest.New(), t.Context()
+	v.BootNext(power.Boot{Order: "n", Once: true})
+	if err := errors.Join(v.Start(ctx), v.Reset(ctx), v.Reorder(ctx, "d"), v.Reset(ctx), v.Reset(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"n", "", "d", "d"}; !slices.Equal(v.Boots(), want) {
+		t.Errorf("booted by %q, want %q", v.Boots(), want)
+	}
+}

@@ -83,6 +83,22 @@ func TestQueries(t *testing.T) {
 	}
 }
 
+// boot_set answers in words, also when it refuses.
+func TestBootSet(t *testing.T) {
+	s := qmptest.Start(t)
+	var asked json.RawMessage
+	said := "boot device list now set to nc\r\n"
+	s.Handle("human-monitor-command", func(a json.RawMessage) (any, error) { asked = a; return said, nil })
+	c := dial(t, s)
+	if err := c.BootSet(t.Context(), "nc"); err != nil || string(asked) != `{"command-line":"boot_set nc"}` {
+		t.Errorf("BootSet = %v, asked %s", err, asked)
+	}
+	said = "no function defined to set boot device list for this architecture\r\n"
+	if err := c.BootSet(t.Context(), "nc"); err == nil || !strings.Contains(err.Error(), "no function defined") {
+		t.Errorf("err = %v", err)
+	}
+}
+
 func TestRefusalIsTyped(t *testing.T) {
 	c := dial(t, qmptest.Start(t))
 	err := c.Execute(t.Context(), "no-such", nil, nil)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // A Status is the reply to query-status.
@@ -68,6 +69,20 @@ type Actions struct {
 // SetAction changes the actions of a running QEMU (6.0 and later).
 func (c *Client) SetAction(ctx context.Context, a Actions) error {
 	return c.Execute(ctx, "set-action", a, nil)
+}
+
+// BootSet sets the order of the boot devices from the next reset on, in the letters of -boot. QMP has no
+// command for it; the monitor's answers in words.
+func (c *Client) BootSet(ctx context.Context, order string) error {
+	var said string
+	line := map[string]string{"command-line": "boot_set " + order}
+	if err := c.Execute(ctx, "human-monitor-command", line, &said); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(said, "boot device list now set to ") {
+		return fmt.Errorf("qmp: boot_set %s: %s", order, strings.TrimSpace(said))
+	}
+	return nil
 }
 
 // QomGet reads one property of QEMU's object tree into result, a pointer.

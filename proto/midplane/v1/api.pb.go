@@ -134,6 +134,74 @@ func (PowerAction) EnumDescriptor() ([]byte, []int) {
 	return file_midplane_v1_api_proto_rawDescGZIP(), []int{1}
 }
 
+// BMCFaultKind is one way for a BMC to be bad towards its guest.
+type BMCFaultKind int32
+
+const (
+	BMCFaultKind_BMC_FAULT_KIND_UNSPECIFIED       BMCFaultKind = 0
+	BMCFaultKind_BMC_FAULT_KIND_DELAY             BMCFaultKind = 1 // the request waits before it is served
+	BMCFaultKind_BMC_FAULT_KIND_DROP              BMCFaultKind = 2 // it is served, and not answered
+	BMCFaultKind_BMC_FAULT_KIND_CODE              BMCFaultKind = 3 // it is not served, and answered with a completion code
+	BMCFaultKind_BMC_FAULT_KIND_TRUNCATE          BMCFaultKind = 4 // the answer is cut short
+	BMCFaultKind_BMC_FAULT_KIND_BAD_CHECKSUM      BMCFaultKind = 5 // QEMU drops the answer
+	BMCFaultKind_BMC_FAULT_KIND_WRONG_SEQ         BMCFaultKind = 6 // the device drops the answer
+	BMCFaultKind_BMC_FAULT_KIND_ATTENTION_STUCK   BMCFaultKind = 7 // the attention line stays up
+	BMCFaultKind_BMC_FAULT_KIND_QUEUE_NEVER_EMPTY BMCFaultKind = 8 // Get Message never says that the queue is empty
+)
+
+// Enum value maps for BMCFaultKind.
+var (
+	BMCFaultKind_name = map[int32]string{
+		0: "BMC_FAULT_KIND_UNSPECIFIED",
+		1: "BMC_FAULT_KIND_DELAY",
+		2: "BMC_FAULT_KIND_DROP",
+		3: "BMC_FAULT_KIND_CODE",
+		4: "BMC_FAULT_KIND_TRUNCATE",
+		5: "BMC_FAULT_KIND_BAD_CHECKSUM",
+		6: "BMC_FAULT_KIND_WRONG_SEQ",
+		7: "BMC_FAULT_KIND_ATTENTION_STUCK",
+		8: "BMC_FAULT_KIND_QUEUE_NEVER_EMPTY",
+	}
+	BMCFaultKind_value = map[string]int32{
+		"BMC_FAULT_KIND_UNSPECIFIED":       0,
+		"BMC_FAULT_KIND_DELAY":             1,
+		"BMC_FAULT_KIND_DROP":              2,
+		"BMC_FAULT_KIND_CODE":              3,
+		"BMC_FAULT_KIND_TRUNCATE":          4,
+		"BMC_FAULT_KIND_BAD_CHECKSUM":      5,
+		"BMC_FAULT_KIND_WRONG_SEQ":         6,
+		"BMC_FAULT_KIND_ATTENTION_STUCK":   7,
+		"BMC_FAULT_KIND_QUEUE_NEVER_EMPTY": 8,
+	}
+)
+
+func (x BMCFaultKind) Enum() *BMCFaultKind {
+	p := new(BMCFaultKind)
+	*p = x
+	return p
+}
+
+func (x BMCFaultKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (BMCFaultKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_midplane_v1_api_proto_enumTypes[2].Descriptor()
+}
+
+func (BMCFaultKind) Type() protoreflect.EnumType {
+	return &file_midplane_v1_api_proto_enumTypes[2]
+}
+
+func (x BMCFaultKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use BMCFaultKind.Descriptor instead.
+func (BMCFaultKind) EnumDescriptor() ([]byte, []int) {
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{2}
+}
+
 type RawRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Shelf         string                 `protobuf:"bytes,1,opt,name=shelf,proto3" json:"shelf,omitempty"`
@@ -1726,6 +1794,467 @@ func (x *PowerResponse) GetVmState() string {
 	return ""
 }
 
+// RequestMatch chooses requests.
+type RequestMatch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NetFn         uint32                 `protobuf:"varint,1,opt,name=net_fn,json=netFn,proto3" json:"net_fn,omitempty"`
+	Command       uint32                 `protobuf:"varint,2,opt,name=command,proto3" json:"command,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestMatch) Reset() {
+	*x = RequestMatch{}
+	mi := &file_midplane_v1_api_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestMatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestMatch) ProtoMessage() {}
+
+func (x *RequestMatch) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_api_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestMatch.ProtoReflect.Descriptor instead.
+func (*RequestMatch) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RequestMatch) GetNetFn() uint32 {
+	if x != nil {
+		return x.NetFn
+	}
+	return 0
+}
+
+func (x *RequestMatch) GetCommand() uint32 {
+	if x != nil {
+		return x.Command
+	}
+	return 0
+}
+
+type BMCFault struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Kind           BMCFaultKind           `protobuf:"varint,1,opt,name=kind,proto3,enum=midplane.v1.BMCFaultKind" json:"kind,omitempty"`
+	Match          *RequestMatch          `protobuf:"bytes,2,opt,name=match,proto3" json:"match,omitempty"`                                          // none: every request
+	Delay          int64                  `protobuf:"varint,3,opt,name=delay,proto3" json:"delay,omitempty"`                                         // nanoseconds; of DELAY
+	CompletionCode uint32                 `protobuf:"varint,4,opt,name=completion_code,json=completionCode,proto3" json:"completion_code,omitempty"` // of CODE
+	Keep           uint32                 `protobuf:"varint,5,opt,name=keep,proto3" json:"keep,omitempty"`                                           // of TRUNCATE: bytes that are left after the completion code
+	Count          uint32                 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`                                         // how many requests it spoils; 0: all
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *BMCFault) Reset() {
+	*x = BMCFault{}
+	mi := &file_midplane_v1_api_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BMCFault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BMCFault) ProtoMessage() {}
+
+func (x *BMCFault) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_api_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BMCFault.ProtoReflect.Descriptor instead.
+func (*BMCFault) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *BMCFault) GetKind() BMCFaultKind {
+	if x != nil {
+		return x.Kind
+	}
+	return BMCFaultKind_BMC_FAULT_KIND_UNSPECIFIED
+}
+
+func (x *BMCFault) GetMatch() *RequestMatch {
+	if x != nil {
+		return x.Match
+	}
+	return nil
+}
+
+func (x *BMCFault) GetDelay() int64 {
+	if x != nil {
+		return x.Delay
+	}
+	return 0
+}
+
+func (x *BMCFault) GetCompletionCode() uint32 {
+	if x != nil {
+		return x.CompletionCode
+	}
+	return 0
+}
+
+func (x *BMCFault) GetKeep() uint32 {
+	if x != nil {
+		return x.Keep
+	}
+	return 0
+}
+
+func (x *BMCFault) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type Fault struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Bmc           *BMCFault              `protobuf:"bytes,2,opt,name=bmc,proto3" json:"bmc,omitempty"`
+	Until         int64                  `protobuf:"varint,3,opt,name=until,proto3" json:"until,omitempty"` // Unix nanoseconds; 0: until it is healed
+	Hits          uint64                 `protobuf:"varint,4,opt,name=hits,proto3" json:"hits,omitempty"`   // how often it has struck
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fault) Reset() {
+	*x = Fault{}
+	mi := &file_midplane_v1_api_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fault) ProtoMessage() {}
+
+func (x *Fault) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_api_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fault.ProtoReflect.Descriptor instead.
+func (*Fault) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Fault) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Fault) GetBmc() *BMCFault {
+	if x != nil {
+		return x.Bmc
+	}
+	return nil
+}
+
+func (x *Fault) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *Fault) GetHits() uint64 {
+	if x != nil {
+		return x.Hits
+	}
+	return 0
+}
+
+type InjectFaultRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bmc           *BMCFault              `protobuf:"bytes,1,opt,name=bmc,proto3" json:"bmc,omitempty"`
+	Duration      int64                  `protobuf:"varint,2,opt,name=duration,proto3" json:"duration,omitempty"` // nanoseconds; 0: until it is healed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InjectFaultRequest) Reset() {
+	*x = InjectFaultRequest{}
+	mi := &file_midplane_v1_api_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InjectFaultRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InjectFaultRequest) ProtoMessage() {}
+
+func (x *InjectFaultRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_api_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InjectFaultRequest.ProtoReflect.Descriptor instead.
+func (*InjectFaultRequest) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *InjectFaultRequest) GetBmc() *BMCFault {
+	if x != nil {
+		return x.Bmc
+	}
+	return nil
+}
+
+func (x *InjectFaultRequest) GetDuration() int64 {
+	if x != nil {
+		return x.Duration
+	}
+	return 0
+}
+
+type InjectFaultResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fault         *Fault                 `protobuf:"bytes,1,opt,name=fault,proto3" json:"fault,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InjectFaultResponse) Reset() {
+	*x = InjectFaultResponse{}
+	mi := &file_midplane_v1_api_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InjectFaultResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InjectFaultResponse) ProtoMessage() {}
+
+func (x *InjectFaultResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_api_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InjectFaultResponse.ProtoReflect.Descriptor instead.
+func (*InjectFaultResponse) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *InjectFaultResponse) GetFault() *Fault {
+	if x != nil {
+		return x.Fault
+	}
+	return nil
+}
+
+type ListFaultsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFaultsRequest) Reset() {
+	*x = ListFaultsRequest{}
+	mi := &file_midplane_v1_api_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFaultsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFaultsRequest) ProtoMessage() {}
+
+func (x *ListFaultsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_api_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFaultsRequest.ProtoReflect.Descriptor instead.
+func (*ListFaultsRequest) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{29}
+}
+
+type ListFaultsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Faults        []*Fault               `protobuf:"bytes,1,rep,name=faults,proto3" json:"faults,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFaultsResponse) Reset() {
+	*x = ListFaultsResponse{}
+	mi := &file_midplane_v1_api_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFaultsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFaultsResponse) ProtoMessage() {}
+
+func (x *ListFaultsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_api_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFaultsResponse.ProtoReflect.Descriptor instead.
+func (*ListFaultsResponse) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ListFaultsResponse) GetFaults() []*Fault {
+	if x != nil {
+		return x.Faults
+	}
+	return nil
+}
+
+type HealFaultRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"` // 0: all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealFaultRequest) Reset() {
+	*x = HealFaultRequest{}
+	mi := &file_midplane_v1_api_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealFaultRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealFaultRequest) ProtoMessage() {}
+
+func (x *HealFaultRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_api_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealFaultRequest.ProtoReflect.Descriptor instead.
+func (*HealFaultRequest) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *HealFaultRequest) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+type HealFaultResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealFaultResponse) Reset() {
+	*x = HealFaultResponse{}
+	mi := &file_midplane_v1_api_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealFaultResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealFaultResponse) ProtoMessage() {}
+
+func (x *HealFaultResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_api_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealFaultResponse.ProtoReflect.Descriptor instead.
+func (*HealFaultResponse) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{32}
+}
+
 type ClusterStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1734,7 +2263,7 @@ type ClusterStatusRequest struct {
 
 func (x *ClusterStatusRequest) Reset() {
 	*x = ClusterStatusRequest{}
-	mi := &file_midplane_v1_api_proto_msgTypes[24]
+	mi := &file_midplane_v1_api_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +2275,7 @@ func (x *ClusterStatusRequest) String() string {
 func (*ClusterStatusRequest) ProtoMessage() {}
 
 func (x *ClusterStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[24]
+	mi := &file_midplane_v1_api_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +2288,7 @@ func (x *ClusterStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatusRequest.ProtoReflect.Descriptor instead.
 func (*ClusterStatusRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{24}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{33}
 }
 
 type ClusterStatusResponse struct {
@@ -1780,7 +2309,7 @@ type ClusterStatusResponse struct {
 
 func (x *ClusterStatusResponse) Reset() {
 	*x = ClusterStatusResponse{}
-	mi := &file_midplane_v1_api_proto_msgTypes[25]
+	mi := &file_midplane_v1_api_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1792,7 +2321,7 @@ func (x *ClusterStatusResponse) String() string {
 func (*ClusterStatusResponse) ProtoMessage() {}
 
 func (x *ClusterStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[25]
+	mi := &file_midplane_v1_api_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1805,7 +2334,7 @@ func (x *ClusterStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatusResponse.ProtoReflect.Descriptor instead.
 func (*ClusterStatusResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{25}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ClusterStatusResponse) GetCluster() string {
@@ -1895,7 +2424,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_midplane_v1_api_proto_msgTypes[26]
+	mi := &file_midplane_v1_api_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1907,7 +2436,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[26]
+	mi := &file_midplane_v1_api_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1920,7 +2449,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Member) GetName() string {
@@ -1995,7 +2524,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_midplane_v1_api_proto_msgTypes[27]
+	mi := &file_midplane_v1_api_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2007,7 +2536,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[27]
+	mi := &file_midplane_v1_api_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2020,7 +2549,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TransferLeadershipRequest) GetReplica() string {
@@ -2038,7 +2567,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_midplane_v1_api_proto_msgTypes[28]
+	mi := &file_midplane_v1_api_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2050,7 +2579,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[28]
+	mi := &file_midplane_v1_api_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2063,7 +2592,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{37}
 }
 
 type RemoveReplicaRequest struct {
@@ -2075,7 +2604,7 @@ type RemoveReplicaRequest struct {
 
 func (x *RemoveReplicaRequest) Reset() {
 	*x = RemoveReplicaRequest{}
-	mi := &file_midplane_v1_api_proto_msgTypes[29]
+	mi := &file_midplane_v1_api_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2087,7 +2616,7 @@ func (x *RemoveReplicaRequest) String() string {
 func (*RemoveReplicaRequest) ProtoMessage() {}
 
 func (x *RemoveReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[29]
+	mi := &file_midplane_v1_api_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2100,7 +2629,7 @@ func (x *RemoveReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveReplicaRequest.ProtoReflect.Descriptor instead.
 func (*RemoveReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RemoveReplicaRequest) GetReplica() string {
@@ -2118,7 +2647,7 @@ type RemoveReplicaResponse struct {
 
 func (x *RemoveReplicaResponse) Reset() {
 	*x = RemoveReplicaResponse{}
-	mi := &file_midplane_v1_api_proto_msgTypes[30]
+	mi := &file_midplane_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2130,7 +2659,7 @@ func (x *RemoveReplicaResponse) String() string {
 func (*RemoveReplicaResponse) ProtoMessage() {}
 
 func (x *RemoveReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[30]
+	mi := &file_midplane_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2143,7 +2672,7 @@ func (x *RemoveReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveReplicaResponse.ProtoReflect.Descriptor instead.
 func (*RemoveReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 type BackupRequest struct {
@@ -2154,7 +2683,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_midplane_v1_api_proto_msgTypes[31]
+	mi := &file_midplane_v1_api_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2166,7 +2695,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[31]
+	mi := &file_midplane_v1_api_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2179,7 +2708,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{31}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{40}
 }
 
 type BackupResponse struct {
@@ -2191,7 +2720,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_midplane_v1_api_proto_msgTypes[32]
+	mi := &file_midplane_v1_api_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2203,7 +2732,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[32]
+	mi := &file_midplane_v1_api_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2216,7 +2745,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *BackupResponse) GetData() []byte {
@@ -2235,7 +2764,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_midplane_v1_api_proto_msgTypes[33]
+	mi := &file_midplane_v1_api_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2247,7 +2776,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[33]
+	mi := &file_midplane_v1_api_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2260,7 +2789,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RestoreRequest) GetData() []byte {
@@ -2278,7 +2807,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_midplane_v1_api_proto_msgTypes[34]
+	mi := &file_midplane_v1_api_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2290,7 +2819,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[34]
+	mi := &file_midplane_v1_api_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2303,7 +2832,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{43}
 }
 
 var File_midplane_v1_api_proto protoreflect.FileDescriptor
@@ -2435,7 +2964,33 @@ const file_midplane_v1_api_proto_rawDesc = "" +
 	"\fPowerRequest\x120\n" +
 	"\x06action\x18\x01 \x01(\x0e2\x18.midplane.v1.PowerActionR\x06action\"*\n" +
 	"\rPowerResponse\x12\x19\n" +
-	"\bvm_state\x18\x01 \x01(\tR\avmState\"\x16\n" +
+	"\bvm_state\x18\x01 \x01(\tR\avmState\"?\n" +
+	"\fRequestMatch\x12\x15\n" +
+	"\x06net_fn\x18\x01 \x01(\rR\x05netFn\x12\x18\n" +
+	"\acommand\x18\x02 \x01(\rR\acommand\"\xd3\x01\n" +
+	"\bBMCFault\x12-\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x19.midplane.v1.BMCFaultKindR\x04kind\x12/\n" +
+	"\x05match\x18\x02 \x01(\v2\x19.midplane.v1.RequestMatchR\x05match\x12\x14\n" +
+	"\x05delay\x18\x03 \x01(\x03R\x05delay\x12'\n" +
+	"\x0fcompletion_code\x18\x04 \x01(\rR\x0ecompletionCode\x12\x12\n" +
+	"\x04keep\x18\x05 \x01(\rR\x04keep\x12\x14\n" +
+	"\x05count\x18\x06 \x01(\rR\x05count\"j\n" +
+	"\x05Fault\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x12'\n" +
+	"\x03bmc\x18\x02 \x01(\v2\x15.midplane.v1.BMCFaultR\x03bmc\x12\x14\n" +
+	"\x05until\x18\x03 \x01(\x03R\x05until\x12\x12\n" +
+	"\x04hits\x18\x04 \x01(\x04R\x04hits\"Y\n" +
+	"\x12InjectFaultRequest\x12'\n" +
+	"\x03bmc\x18\x01 \x01(\v2\x15.midplane.v1.BMCFaultR\x03bmc\x12\x1a\n" +
+	"\bduration\x18\x02 \x01(\x03R\bduration\"?\n" +
+	"\x13InjectFaultResponse\x12(\n" +
+	"\x05fault\x18\x01 \x01(\v2\x12.midplane.v1.FaultR\x05fault\"\x13\n" +
+	"\x11ListFaultsRequest\"@\n" +
+	"\x12ListFaultsResponse\x12*\n" +
+	"\x06faults\x18\x01 \x03(\v2\x12.midplane.v1.FaultR\x06faults\"\"\n" +
+	"\x10HealFaultRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\"\x13\n" +
+	"\x11HealFaultResponse\"\x16\n" +
 	"\x14ClusterStatusRequest\"\xc1\x02\n" +
 	"\x15ClusterStatusResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x18\n" +
@@ -2485,13 +3040,23 @@ const file_midplane_v1_api_proto_rawDesc = "" +
 	"\x15POWER_ACTION_SOFT_OFF\x10\x03\x12\x16\n" +
 	"\x12POWER_ACTION_RESET\x10\x04\x12\x16\n" +
 	"\x12POWER_ACTION_CYCLE\x10\x05\x12\x14\n" +
-	"\x10POWER_ACTION_NMI\x10\x062\xa0\x02\n" +
+	"\x10POWER_ACTION_NMI\x10\x06*\xa0\x02\n" +
+	"\fBMCFaultKind\x12\x1e\n" +
+	"\x1aBMC_FAULT_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14BMC_FAULT_KIND_DELAY\x10\x01\x12\x17\n" +
+	"\x13BMC_FAULT_KIND_DROP\x10\x02\x12\x17\n" +
+	"\x13BMC_FAULT_KIND_CODE\x10\x03\x12\x1b\n" +
+	"\x17BMC_FAULT_KIND_TRUNCATE\x10\x04\x12\x1f\n" +
+	"\x1bBMC_FAULT_KIND_BAD_CHECKSUM\x10\x05\x12\x1c\n" +
+	"\x18BMC_FAULT_KIND_WRONG_SEQ\x10\x06\x12\"\n" +
+	"\x1eBMC_FAULT_KIND_ATTENTION_STUCK\x10\a\x12$\n" +
+	" BMC_FAULT_KIND_QUEUE_NEVER_EMPTY\x10\b2\xa0\x02\n" +
 	"\x05Shelf\x128\n" +
 	"\x03Raw\x12\x17.midplane.v1.RawRequest\x1a\x18.midplane.v1.RawResponse\x12J\n" +
 	"\tListSlots\x12\x1d.midplane.v1.ListSlotsRequest\x1a\x1e.midplane.v1.ListSlotsResponse\x12O\n" +
 	"\n" +
 	"ListEvents\x12\x1e.midplane.v1.ListEventsRequest\x1a\x1f.midplane.v1.ListEventsResponse0\x01\x12@\n" +
-	"\x05Trace\x12\x19.midplane.v1.TraceRequest\x1a\x1a.midplane.v1.TraceResponse0\x012\xa6\x04\n" +
+	"\x05Trace\x12\x19.midplane.v1.TraceRequest\x1a\x1a.midplane.v1.TraceResponse0\x012\x93\x06\n" +
 	"\x04Node\x12I\n" +
 	"\x06Status\x12\x1e.midplane.v1.NodeStatusRequest\x1a\x1f.midplane.v1.NodeStatusResponse\x128\n" +
 	"\x03Raw\x12\x17.midplane.v1.RawRequest\x1a\x18.midplane.v1.RawResponse\x12@\n" +
@@ -2500,7 +3065,11 @@ const file_midplane_v1_api_proto_rawDesc = "" +
 	"\x04Exec\x12\x18.midplane.v1.ExecRequest\x1a\x19.midplane.v1.ExecResponse0\x01\x12C\n" +
 	"\x06CopyTo\x12\x1a.midplane.v1.CopyToRequest\x1a\x1b.midplane.v1.CopyToResponse(\x01\x12I\n" +
 	"\bCopyFrom\x12\x1c.midplane.v1.CopyFromRequest\x1a\x1d.midplane.v1.CopyFromResponse0\x01\x12>\n" +
-	"\x05Power\x12\x19.midplane.v1.PowerRequest\x1a\x1a.midplane.v1.PowerResponse2\xa6\x03\n" +
+	"\x05Power\x12\x19.midplane.v1.PowerRequest\x1a\x1a.midplane.v1.PowerResponse\x12P\n" +
+	"\vInjectFault\x12\x1f.midplane.v1.InjectFaultRequest\x1a .midplane.v1.InjectFaultResponse\x12M\n" +
+	"\n" +
+	"ListFaults\x12\x1e.midplane.v1.ListFaultsRequest\x1a\x1f.midplane.v1.ListFaultsResponse\x12J\n" +
+	"\tHealFault\x12\x1d.midplane.v1.HealFaultRequest\x1a\x1e.midplane.v1.HealFaultResponse2\xa6\x03\n" +
 	"\aCluster\x12O\n" +
 	"\x06Status\x12!.midplane.v1.ClusterStatusRequest\x1a\".midplane.v1.ClusterStatusResponse\x12e\n" +
 	"\x12TransferLeadership\x12&.midplane.v1.TransferLeadershipRequest\x1a'.midplane.v1.TransferLeadershipResponse\x12V\n" +
@@ -2520,101 +3089,123 @@ func file_midplane_v1_api_proto_rawDescGZIP() []byte {
 	return file_midplane_v1_api_proto_rawDescData
 }
 
-var file_midplane_v1_api_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_midplane_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_midplane_v1_api_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_midplane_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_midplane_v1_api_proto_goTypes = []any{
 	(TraceKind)(0),                     // 0: midplane.v1.TraceKind
 	(PowerAction)(0),                   // 1: midplane.v1.PowerAction
-	(*RawRequest)(nil),                 // 2: midplane.v1.RawRequest
-	(*RawResponse)(nil),                // 3: midplane.v1.RawResponse
-	(*ListSlotsRequest)(nil),           // 4: midplane.v1.ListSlotsRequest
-	(*ListSlotsResponse)(nil),          // 5: midplane.v1.ListSlotsResponse
-	(*Slot)(nil),                       // 6: midplane.v1.Slot
-	(*ListEventsRequest)(nil),          // 7: midplane.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),         // 8: midplane.v1.ListEventsResponse
-	(*EventEntry)(nil),                 // 9: midplane.v1.EventEntry
-	(*TraceRequest)(nil),               // 10: midplane.v1.TraceRequest
-	(*TraceResponse)(nil),              // 11: midplane.v1.TraceResponse
-	(*TraceEntry)(nil),                 // 12: midplane.v1.TraceEntry
-	(*NodeStatusRequest)(nil),          // 13: midplane.v1.NodeStatusRequest
-	(*NodeStatusResponse)(nil),         // 14: midplane.v1.NodeStatusResponse
-	(*UplinkStatus)(nil),               // 15: midplane.v1.UplinkStatus
-	(*ConsoleRequest)(nil),             // 16: midplane.v1.ConsoleRequest
-	(*ConsoleResponse)(nil),            // 17: midplane.v1.ConsoleResponse
-	(*ExecRequest)(nil),                // 18: midplane.v1.ExecRequest
-	(*ExecResponse)(nil),               // 19: midplane.v1.ExecResponse
-	(*CopyToRequest)(nil),              // 20: midplane.v1.CopyToRequest
-	(*CopyToResponse)(nil),             // 21: midplane.v1.CopyToResponse
-	(*CopyFromRequest)(nil),            // 22: midplane.v1.CopyFromRequest
-	(*CopyFromResponse)(nil),           // 23: midplane.v1.CopyFromResponse
-	(*PowerRequest)(nil),               // 24: midplane.v1.PowerRequest
-	(*PowerResponse)(nil),              // 25: midplane.v1.PowerResponse
-	(*ClusterStatusRequest)(nil),       // 26: midplane.v1.ClusterStatusRequest
-	(*ClusterStatusResponse)(nil),      // 27: midplane.v1.ClusterStatusResponse
-	(*Member)(nil),                     // 28: midplane.v1.Member
-	(*TransferLeadershipRequest)(nil),  // 29: midplane.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 30: midplane.v1.TransferLeadershipResponse
-	(*RemoveReplicaRequest)(nil),       // 31: midplane.v1.RemoveReplicaRequest
-	(*RemoveReplicaResponse)(nil),      // 32: midplane.v1.RemoveReplicaResponse
-	(*BackupRequest)(nil),              // 33: midplane.v1.BackupRequest
-	(*BackupResponse)(nil),             // 34: midplane.v1.BackupResponse
-	(*RestoreRequest)(nil),             // 35: midplane.v1.RestoreRequest
-	(*RestoreResponse)(nil),            // 36: midplane.v1.RestoreResponse
-	(PresenceState)(0),                 // 37: midplane.v1.PresenceState
-	(Speaker)(0),                       // 38: midplane.v1.Speaker
-	(Plane)(0),                         // 39: midplane.v1.Plane
+	(BMCFaultKind)(0),                  // 2: midplane.v1.BMCFaultKind
+	(*RawRequest)(nil),                 // 3: midplane.v1.RawRequest
+	(*RawResponse)(nil),                // 4: midplane.v1.RawResponse
+	(*ListSlotsRequest)(nil),           // 5: midplane.v1.ListSlotsRequest
+	(*ListSlotsResponse)(nil),          // 6: midplane.v1.ListSlotsResponse
+	(*Slot)(nil),                       // 7: midplane.v1.Slot
+	(*ListEventsRequest)(nil),          // 8: midplane.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),         // 9: midplane.v1.ListEventsResponse
+	(*EventEntry)(nil),                 // 10: midplane.v1.EventEntry
+	(*TraceRequest)(nil),               // 11: midplane.v1.TraceRequest
+	(*TraceResponse)(nil),              // 12: midplane.v1.TraceResponse
+	(*TraceEntry)(nil),                 // 13: midplane.v1.TraceEntry
+	(*NodeStatusRequest)(nil),          // 14: midplane.v1.NodeStatusRequest
+	(*NodeStatusResponse)(nil),         // 15: midplane.v1.NodeStatusResponse
+	(*UplinkStatus)(nil),               // 16: midplane.v1.UplinkStatus
+	(*ConsoleRequest)(nil),             // 17: midplane.v1.ConsoleRequest
+	(*ConsoleResponse)(nil),            // 18: midplane.v1.ConsoleResponse
+	(*ExecRequest)(nil),                // 19: midplane.v1.ExecRequest
+	(*ExecResponse)(nil),               // 20: midplane.v1.ExecResponse
+	(*CopyToRequest)(nil),              // 21: midplane.v1.CopyToRequest
+	(*CopyToResponse)(nil),             // 22: midplane.v1.CopyToResponse
+	(*CopyFromRequest)(nil),            // 23: midplane.v1.CopyFromRequest
+	(*CopyFromResponse)(nil),           // 24: midplane.v1.CopyFromResponse
+	(*PowerRequest)(nil),               // 25: midplane.v1.PowerRequest
+	(*PowerResponse)(nil),              // 26: midplane.v1.PowerResponse
+	(*RequestMatch)(nil),               // 27: midplane.v1.RequestMatch
+	(*BMCFault)(nil),                   // 28: midplane.v1.BMCFault
+	(*Fault)(nil),                      // 29: midplane.v1.Fault
+	(*InjectFaultRequest)(nil),         // 30: midplane.v1.InjectFaultRequest
+	(*InjectFaultResponse)(nil),        // 31: midplane.v1.InjectFaultResponse
+	(*ListFaultsRequest)(nil),          // 32: midplane.v1.ListFaultsRequest
+	(*ListFaultsResponse)(nil),         // 33: midplane.v1.ListFaultsResponse
+	(*HealFaultRequest)(nil),           // 34: midplane.v1.HealFaultRequest
+	(*HealFaultResponse)(nil),          // 35: midplane.v1.HealFaultResponse
+	(*ClusterStatusRequest)(nil),       // 36: midplane.v1.ClusterStatusRequest
+	(*ClusterStatusResponse)(nil),      // 37: midplane.v1.ClusterStatusResponse
+	(*Member)(nil),                     // 38: midplane.v1.Member
+	(*TransferLeadershipRequest)(nil),  // 39: midplane.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 40: midplane.v1.TransferLeadershipResponse
+	(*RemoveReplicaRequest)(nil),       // 41: midplane.v1.RemoveReplicaRequest
+	(*RemoveReplicaResponse)(nil),      // 42: midplane.v1.RemoveReplicaResponse
+	(*BackupRequest)(nil),              // 43: midplane.v1.BackupRequest
+	(*BackupResponse)(nil),             // 44: midplane.v1.BackupResponse
+	(*RestoreRequest)(nil),             // 45: midplane.v1.RestoreRequest
+	(*RestoreResponse)(nil),            // 46: midplane.v1.RestoreResponse
+	(PresenceState)(0),                 // 47: midplane.v1.PresenceState
+	(Speaker)(0),                       // 48: midplane.v1.Speaker
+	(Plane)(0),                         // 49: midplane.v1.Plane
 }
 var file_midplane_v1_api_proto_depIdxs = []int32{
-	6,  // 0: midplane.v1.ListSlotsResponse.slots:type_name -> midplane.v1.Slot
-	37, // 1: midplane.v1.Slot.presence:type_name -> midplane.v1.PresenceState
-	9,  // 2: midplane.v1.ListEventsResponse.events:type_name -> midplane.v1.EventEntry
-	38, // 3: midplane.v1.EventEntry.speaker:type_name -> midplane.v1.Speaker
-	12, // 4: midplane.v1.TraceResponse.entries:type_name -> midplane.v1.TraceEntry
+	7,  // 0: midplane.v1.ListSlotsResponse.slots:type_name -> midplane.v1.Slot
+	47, // 1: midplane.v1.Slot.presence:type_name -> midplane.v1.PresenceState
+	10, // 2: midplane.v1.ListEventsResponse.events:type_name -> midplane.v1.EventEntry
+	48, // 3: midplane.v1.EventEntry.speaker:type_name -> midplane.v1.Speaker
+	13, // 4: midplane.v1.TraceResponse.entries:type_name -> midplane.v1.TraceEntry
 	0,  // 5: midplane.v1.TraceEntry.kind:type_name -> midplane.v1.TraceKind
-	39, // 6: midplane.v1.TraceEntry.plane:type_name -> midplane.v1.Plane
-	15, // 7: midplane.v1.NodeStatusResponse.uplinks:type_name -> midplane.v1.UplinkStatus
-	39, // 8: midplane.v1.UplinkStatus.plane:type_name -> midplane.v1.Plane
+	49, // 6: midplane.v1.TraceEntry.plane:type_name -> midplane.v1.Plane
+	16, // 7: midplane.v1.NodeStatusResponse.uplinks:type_name -> midplane.v1.UplinkStatus
+	49, // 8: midplane.v1.UplinkStatus.plane:type_name -> midplane.v1.Plane
 	1,  // 9: midplane.v1.PowerRequest.action:type_name -> midplane.v1.PowerAction
-	28, // 10: midplane.v1.ClusterStatusResponse.members:type_name -> midplane.v1.Member
-	2,  // 11: midplane.v1.Shelf.Raw:input_type -> midplane.v1.RawRequest
-	4,  // 12: midplane.v1.Shelf.ListSlots:input_type -> midplane.v1.ListSlotsRequest
-	7,  // 13: midplane.v1.Shelf.ListEvents:input_type -> midplane.v1.ListEventsRequest
-	10, // 14: midplane.v1.Shelf.Trace:input_type -> midplane.v1.TraceRequest
-	13, // 15: midplane.v1.Node.Status:input_type -> midplane.v1.NodeStatusRequest
-	2,  // 16: midplane.v1.Node.Raw:input_type -> midplane.v1.RawRequest
-	10, // 17: midplane.v1.Node.Trace:input_type -> midplane.v1.TraceRequest
-	16, // 18: midplane.v1.Node.Console:input_type -> midplane.v1.ConsoleRequest
-	18, // 19: midplane.v1.Node.Exec:input_type -> midplane.v1.ExecRequest
-	20, // 20: midplane.v1.Node.CopyTo:input_type -> midplane.v1.CopyToRequest
-	22, // 21: midplane.v1.Node.CopyFrom:input_type -> midplane.v1.CopyFromRequest
-	24, // 22: midplane.v1.Node.Power:input_type -> midplane.v1.PowerRequest
-	26, // 23: midplane.v1.Cluster.Status:input_type -> midplane.v1.ClusterStatusRequest
-	29, // 24: midplane.v1.Cluster.TransferLeadership:input_type -> midplane.v1.TransferLeadershipRequest
-	31, // 25: midplane.v1.Cluster.RemoveReplica:input_type -> midplane.v1.RemoveReplicaRequest
-	33, // 26: midplane.v1.Cluster.Backup:input_type -> midplane.v1.BackupRequest
-	35, // 27: midplane.v1.Cluster.Restore:input_type -> midplane.v1.RestoreRequest
-	3,  // 28: midplane.v1.Shelf.Raw:output_type -> midplane.v1.RawResponse
-	5,  // 29: midplane.v1.Shelf.ListSlots:output_type -> midplane.v1.ListSlotsResponse
-	8,  // 30: midplane.v1.Shelf.ListEvents:output_type -> midplane.v1.ListEventsResponse
-	11, // 31: midplane.v1.Shelf.Trace:output_type -> midplane.v1.TraceResponse
-	14, // 32: midplane.v1.Node.Status:output_type -> midplane.v1.NodeStatusResponse
-	3,  // 33: midplane.v1.Node.Raw:output_type -> midplane.v1.RawResponse
-	11, // 34: midplane.v1.Node.Trace:output_type -> midplane.v1.TraceResponse
-	17, // 35: midplane.v1.Node.Console:output_type -> midplane.v1.ConsoleResponse
-	19, // 36: midplane.v1.Node.Exec:output_type -> midplane.v1.ExecResponse
-	21, // 37: midplane.v1.Node.CopyTo:output_type -> midplane.v1.CopyToResponse
-	23, // 38: midplane.v1.Node.CopyFrom:output_type -> midplane.v1.CopyFromResponse
-	25, // 39: midplane.v1.Node.Power:output_type -> midplane.v1.PowerResponse
-	27, // 40: midplane.v1.Cluster.Status:output_type -> midplane.v1.ClusterStatusResponse
-	30, // 41: midplane.v1.Cluster.TransferLeadership:output_type -> midplane.v1.TransferLeadershipResponse
-	32, // 42: midplane.v1.Cluster.RemoveReplica:output_type -> midplane.v1.RemoveReplicaResponse
-	34, // 43: midplane.v1.Cluster.Backup:output_type -> midplane.v1.BackupResponse
-	36, // 44: midplane.v1.Cluster.Restore:output_type -> midplane.v1.RestoreResponse
-	28, // [28:45] is the sub-list for method output_type
-	11, // [11:28] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	2,  // 10: midplane.v1.BMCFault.kind:type_name -> midplane.v1.BMCFaultKind
+	27, // 11: midplane.v1.BMCFault.match:type_name -> midplane.v1.RequestMatch
+	28, // 12: midplane.v1.Fault.bmc:type_name -> midplane.v1.BMCFault
+	28, // 13: midplane.v1.InjectFaultRequest.bmc:type_name -> midplane.v1.BMCFault
+	29, // 14: midplane.v1.InjectFaultResponse.fault:type_name -> midplane.v1.Fault
+	29, // 15: midplane.v1.ListFaultsResponse.faults:type_name -> midplane.v1.Fault
+	38, // 16: midplane.v1.ClusterStatusResponse.members:type_name -> midplane.v1.Member
+	3,  // 17: midplane.v1.Shelf.Raw:input_type -> midplane.v1.RawRequest
+	5,  // 18: midplane.v1.Shelf.ListSlots:input_type -> midplane.v1.ListSlotsRequest
+	8,  // 19: midplane.v1.Shelf.ListEvents:input_type -> midplane.v1.ListEventsRequest
+	11, // 20: midplane.v1.Shelf.Trace:input_type -> midplane.v1.TraceRequest
+	14, // 21: midplane.v1.Node.Status:input_type -> midplane.v1.NodeStatusRequest
+	3,  // 22: midplane.v1.Node.Raw:input_type -> midplane.v1.RawRequest
+	11, // 23: midplane.v1.Node.Trace:input_type -> midplane.v1.TraceRequest
+	17, // 24: midplane.v1.Node.Console:input_type -> midplane.v1.ConsoleRequest
+	19, // 25: midplane.v1.Node.Exec:input_type -> midplane.v1.ExecRequest
+	21, // 26: midplane.v1.Node.CopyTo:input_type -> midplane.v1.CopyToRequest
+	23, // 27: midplane.v1.Node.CopyFrom:input_type -> midplane.v1.CopyFromRequest
+	25, // 28: midplane.v1.Node.Power:input_type -> midplane.v1.PowerRequest
+	30, // 29: midplane.v1.Node.InjectFault:input_type -> midplane.v1.InjectFaultRequest
+	32, // 30: midplane.v1.Node.ListFaults:input_type -> midplane.v1.ListFaultsRequest
+	34, // 31: midplane.v1.Node.HealFault:input_type -> midplane.v1.HealFaultRequest
+	36, // 32: midplane.v1.Cluster.Status:input_type -> midplane.v1.ClusterStatusRequest
+	39, // 33: midplane.v1.Cluster.TransferLeadership:input_type -> midplane.v1.TransferLeadershipRequest
+	41, // 34: midplane.v1.Cluster.RemoveReplica:input_type -> midplane.v1.RemoveReplicaRequest
+	43, // 35: midplane.v1.Cluster.Backup:input_type -> midplane.v1.BackupRequest
+	45, // 36: midplane.v1.Cluster.Restore:input_type -> midplane.v1.RestoreRequest
+	4,  // 37: midplane.v1.Shelf.Raw:output_type -> midplane.v1.RawResponse
+	6,  // 38: midplane.v1.Shelf.ListSlots:output_type -> midplane.v1.ListSlotsResponse
+	9,  // 39: midplane.v1.Shelf.ListEvents:output_type -> midplane.v1.ListEventsResponse
+	12, // 40: midplane.v1.Shelf.Trace:output_type -> midplane.v1.TraceResponse
+	15, // 41: midplane.v1.Node.Status:output_type -> midplane.v1.NodeStatusResponse
+	4,  // 42: midplane.v1.Node.Raw:output_type -> midplane.v1.RawResponse
+	12, // 43: midplane.v1.Node.Trace:output_type -> midplane.v1.TraceResponse
+	18, // 44: midplane.v1.Node.Console:output_type -> midplane.v1.ConsoleResponse
+	20, // 45: midplane.v1.Node.Exec:output_type -> midplane.v1.ExecResponse
+	22, // 46: midplane.v1.Node.CopyTo:output_type -> midplane.v1.CopyToResponse
+	24, // 47: midplane.v1.Node.CopyFrom:output_type -> midplane.v1.CopyFromResponse
+	26, // 48: midplane.v1.Node.Power:output_type -> midplane.v1.PowerResponse
+	31, // 49: midplane.v1.Node.InjectFault:output_type -> midplane.v1.InjectFaultResponse
+	33, // 50: midplane.v1.Node.ListFaults:output_type -> midplane.v1.ListFaultsResponse
+	35, // 51: midplane.v1.Node.HealFault:output_type -> midplane.v1.HealFaultResponse
+	37, // 52: midplane.v1.Cluster.Status:output_type -> midplane.v1.ClusterStatusResponse
+	40, // 53: midplane.v1.Cluster.TransferLeadership:output_type -> midplane.v1.TransferLeadershipResponse
+	42, // 54: midplane.v1.Cluster.RemoveReplica:output_type -> midplane.v1.RemoveReplicaResponse
+	44, // 55: midplane.v1.Cluster.Backup:output_type -> midplane.v1.BackupResponse
+	46, // 56: midplane.v1.Cluster.Restore:output_type -> midplane.v1.RestoreResponse
+	37, // [37:57] is the sub-list for method output_type
+	17, // [17:37] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_midplane_v1_api_proto_init() }
@@ -2628,8 +3219,8 @@ func file_midplane_v1_api_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_midplane_v1_api_proto_rawDesc), len(file_midplane_v1_api_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   35,
+			NumEnums:      3,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -254,14 +254,17 @@ var Shelf_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Node_Status_FullMethodName   = "/midplane.v1.Node/Status"
-	Node_Raw_FullMethodName      = "/midplane.v1.Node/Raw"
-	Node_Trace_FullMethodName    = "/midplane.v1.Node/Trace"
-	Node_Console_FullMethodName  = "/midplane.v1.Node/Console"
-	Node_Exec_FullMethodName     = "/midplane.v1.Node/Exec"
-	Node_CopyTo_FullMethodName   = "/midplane.v1.Node/CopyTo"
-	Node_CopyFrom_FullMethodName = "/midplane.v1.Node/CopyFrom"
-	Node_Power_FullMethodName    = "/midplane.v1.Node/Power"
+	Node_Status_FullMethodName      = "/midplane.v1.Node/Status"
+	Node_Raw_FullMethodName         = "/midplane.v1.Node/Raw"
+	Node_Trace_FullMethodName       = "/midplane.v1.Node/Trace"
+	Node_Console_FullMethodName     = "/midplane.v1.Node/Console"
+	Node_Exec_FullMethodName        = "/midplane.v1.Node/Exec"
+	Node_CopyTo_FullMethodName      = "/midplane.v1.Node/CopyTo"
+	Node_CopyFrom_FullMethodName    = "/midplane.v1.Node/CopyFrom"
+	Node_Power_FullMethodName       = "/midplane.v1.Node/Power"
+	Node_InjectFault_FullMethodName = "/midplane.v1.Node/InjectFault"
+	Node_ListFaults_FullMethodName  = "/midplane.v1.Node/ListFaults"
+	Node_HealFault_FullMethodName   = "/midplane.v1.Node/HealFault"
 )
 
 // NodeClient is the client API for Node service.
@@ -284,6 +287,11 @@ type NodeClient interface {
 	CopyFrom(ctx context.Context, in *CopyFromRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CopyFromResponse], error)
 	// Power acts on the VM.
 	Power(ctx context.Context, in *PowerRequest, opts ...grpc.CallOption) (*PowerResponse, error)
+	// InjectFault makes the node misbehave, for those who write drivers or test
+	// what watches it. ListFaults shows what it does wrong, HealFault ends it.
+	InjectFault(ctx context.Context, in *InjectFaultRequest, opts ...grpc.CallOption) (*InjectFaultResponse, error)
+	ListFaults(ctx context.Context, in *ListFaultsRequest, opts ...grpc.CallOption) (*ListFaultsResponse, error)
+	HealFault(ctx context.Context, in *HealFaultRequest, opts ...grpc.CallOption) (*HealFaultResponse, error)
 }
 
 type nodeClient struct {
@@ -407,6 +415,36 @@ func (c *nodeClient) Power(ctx context.Context, in *PowerRequest, opts ...grpc.C
 	return out, nil
 }
 
+func (c *nodeClient) InjectFault(ctx context.Context, in *InjectFaultRequest, opts ...grpc.CallOption) (*InjectFaultResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(InjectFaultResponse)
+	err := c.cc.Invoke(ctx, Node_InjectFault_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeClient) ListFaults(ctx context.Context, in *ListFaultsRequest, opts ...grpc.CallOption) (*ListFaultsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListFaultsResponse)
+	err := c.cc.Invoke(ctx, Node_ListFaults_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeClient) HealFault(ctx context.Context, in *HealFaultRequest, opts ...grpc.CallOption) (*HealFaultResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HealFaultResponse)
+	err := c.cc.Invoke(ctx, Node_HealFault_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // NodeServer is the server API for Node service.
 // All implementations must embed UnimplementedNodeServer
 // for forward compatibility.
@@ -427,6 +465,11 @@ type NodeServer interface {
 	CopyFrom(*CopyFromRequest, grpc.ServerStreamingServer[CopyFromResponse]) error
 	// Power acts on the VM.
 	Power(context.Context, *PowerRequest) (*PowerResponse, error)
+	// InjectFault makes the node misbehave, for those who write drivers or test
+	// what watches it. ListFaults shows what it does wrong, HealFault ends it.
+	InjectFault(context.Context, *InjectFaultRequest) (*InjectFaultResponse, error)
+	ListFaults(context.Context, *ListFaultsRequest) (*ListFaultsResponse, error)
+	HealFault(context.Context, *HealFaultRequest) (*HealFaultResponse, error)
 	mustEmbedUnimplementedNodeServer()
 }
 
@@ -460,6 +503,15 @@ func (UnimplementedNodeServer) CopyFrom(*CopyFromRequest, grpc.ServerStreamingSe
 }
 func (UnimplementedNodeServer) Power(context.Context, *PowerRequest) (*PowerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Power not implemented")
+}
+func (UnimplementedNodeServer) InjectFault(context.Context, *InjectFaultRequest) (*InjectFaultResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method InjectFault not implemented")
+}
+func (UnimplementedNodeServer) ListFaults(context.Context, *ListFaultsRequest) (*ListFaultsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListFaults not implemented")
+}
+func (UnimplementedNodeServer) HealFault(context.Context, *HealFaultRequest) (*HealFaultResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method HealFault not implemented")
 }
 func (UnimplementedNodeServer) mustEmbedUnimplementedNodeServer() {}
 func (UnimplementedNodeServer) testEmbeddedByValue()              {}
@@ -583,6 +635,60 @@ func _Node_Power_Handler(srv interface{}, ctx context.Context, dec func(interfac
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Node_InjectFault_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(InjectFaultRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServer).InjectFault(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Node_InjectFault_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServer).InjectFault(ctx, req.(*InjectFaultRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Node_ListFaults_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListFaultsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServer).ListFaults(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Node_ListFaults_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServer).ListFaults(ctx, req.(*ListFaultsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Node_HealFault_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HealFaultRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServer).HealFault(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Node_HealFault_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServer).HealFault(ctx, req.(*HealFaultRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Node_ServiceDesc is the grpc.ServiceDesc for Node service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -601,6 +707,18 @@ var Node_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Power",
 			Handler:    _Node_Power_Handler,
+		},
+		{
+			MethodName: "InjectFault",
+			Handler:    _Node_InjectFault_Handler,
+		},
+		{
+			MethodName: "ListFaults",
+			Handler:    _Node_ListFaults_Handler,
+		},
+		{
+			MethodName: "HealFault",
+			Handler:    _Node_HealFault_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

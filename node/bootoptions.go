@@ -1,0 +1,134 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/node/power"
+)
+
+// firmwareTime is how much running time the firmware may take to read the boot
+// order after a start or reset. Then the order becomes that of the next boot.
+const firmwareTime = 30 * time.Second
+
+// bootOrders are the devices that a VM can boot, in QEMU's letters. It has one
+// disk, so the disks are one; the firmware's setup (6) is a key on the console.
+var bootOrders = map[mc.BootDevice]string{
+	mc.BootPXE:  "n",
+	mc.BootDisk: "c", mc.BootDiskSafe: "c", mc.BootDiagnostic: "c", mc.BootRemoteDisk: "c",
+	mc.BootCD: "d", mc.BootRemoteCD: "d",
+	mc.BootRemovable: "a", mc.BootRemoteRemovable: "a", mc.BootRemotePrimary: "a",
+}
+
+// bootNext tells the machine what its next process boots.
+func (h *host) bootNext() {
+	h.life.order.Lock()
+	defer h.life.order.Unlock()
+	f := h.life.boot.Flags()
+	order := bootOrders[f.Device()]
+	h.life.used, h.life.fixed = f, false
+	if b, ok := h.machine.(power.Booter); ok {
+		b.BootNext(power.Boot{Order: order, Once: !f.Persistent()})
+		h.life.note(func(s *lifeState) { s.Order = order })
+	}
+}
+
+// reorder tells a VM that is on what it boots when it is reset.
+func (h *host) reorder(ctx context.Context) error {
+	h.life.order.Lock()
+	defer h.life.order.Unlock()
+	f := h.life.boot.Flags()
+	order := bootOrders[f.Device()]
+	b, ok := h.machine.(power.Booter)
+	if f.Device() != mc.BootDefault && (!ok || order == "") {
+		h.log.Warn("boot device is stored, but the node cannot make the VM boot it", "device", f.Device())
+	}
+	h.life.fixed = false
+	if ok && h.On() && h.life.get().Order != order {
+		err := b.Reorder(ctx, order)
+		if errors.Is(err, power.ErrFixedBoot) {
+			h.life.fixed = true
+			return nil
+		}
+		if err == nil {
+			err = h.life.update(func(s *lifeState) { s.Order = order })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	h.life.used = f
+	return nil
+}
+
+// chooseBoot is reorder for a command, which is told when it was not done.
+func (h *host) chooseBoot(ctx context.Context) error {
+	if err := h.reorder(ctx); err != nil {
+		h.log.Warn("VM not told its boot device", "err", err)
+		return fmt.Errorf("%w: %w", ipmb.ErrBusy, err)
+	}
+	return nil
+}
+
+// launched takes note of a new process, or why there is none.
+func (k *keeper) launched(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	k.life.started(err)
+	if err == nil {
+		k.booted(k.life.get().Cause.Cause)
+	}
+}
+
+// booted notes that the VM boots by the flags that it was told.
+func (k *keeper) booted(cause restartCause) {
+	k.life.order.Lock()
+	used := k.life.used
+	k.life.order.Unlock()
+	if err := k.life.boot.Booted(used, cause.reason()); err != nil {
+		k.log.Error("boot flags not stored", "err", err)
+	}
+	k.order.Reset(firmwareTime)
+}
+
+// reset takes note of a reset of the VM. If this process cannot boot what the
+// VM should boot now, another one does.
+func (k *keeper) reset(ctx context.Context, guest bool) {
+	cause := k.life.reset(guest)
+	k.settleOrder(ctx) // of the last boot, if it was a moment ago
+	k.life.order.Lock()
+	fixed := k.life.fixed
+	k.life.order.Unlock()
+	if !fixed || !k.shouldRun() {
+		k.booted(cause)
+		return
+	}
+	k.log.Info("VM boots in a new process, which its boot device needs")
+	k.life.note(func(s *lifeState) { s.Due = forever })
+	if err := k.machine.Kill(ctx); err != nil {
+		k.log.Error("VM not ended to boot another device", "err", err)
+	}
+	k.start.Reset(0)
+}
+
+// settleOrder gives a VM that has booted the order of its next boot.
+func (k *keeper) settleOrder(ctx context.Context) {
+	if err := k.reorder(ctx); err != nil {
+		k.log.Warn("VM not told its boot device", "err", err)
+	}
+}
+
+// orderDue is settleOrder when the firmware has had its time, which stands
+// still while the VM is paused.
+func (k *keeper) orderDue(ctx context.Context) {
+	if k.On() && k.machine.VMTimePaused() {
+		k.order.Reset(firmwareTime)
+		return
+	}
+	k.settleOrder(ctx)
+}
