@@ -54,6 +54,9 @@ func (n *Node) Power(ctx context.Context, a midplanev1.PowerAction) error {
 	host := sensed{supply{n.host}, n.host.watch}
 	switch a {
 	case midplanev1.PowerAction_POWER_ACTION_ON:
+		if err := host.Grant(true); err != nil {
+			return err
+		}
 		return host.PowerOn(ctx)
 	case midplanev1.PowerAction_POWER_ACTION_OFF:
 		return host.PowerOff(ctx)
@@ -75,8 +78,8 @@ func (n *Node) Faults() *vm.Door { return n.door }
 // VMState is where the VM is: none for a VM of somebody else's that is not connected.
 func (n *Node) VMState() string {
 	switch {
-	case n.machine != nil:
-		return n.machine.State().String()
+	case n.driver != nil:
+		return n.driver.State().String()
 	case len(n.door.Connected()) > 0:
 		return power.Running.String()
 	}

@@ -359,7 +359,14 @@ func (v *fakeVM) PowerOn(context.Context) error               { return v.do("on"
 func (v *fakeVM) PowerOff(context.Context) error              { return v.do("off") }
 func (v *fakeVM) Cycle(context.Context) error                 { return v.do("cycle") }
 func (v *fakeVM) Press(_ context.Context, c vm.Command) error { return v.do(c.String()) }
-func (v *fakeVM) took() (calls []string)                      { calls, v.calls = v.calls, nil; return calls }
+func (v *fakeVM) Grant(on bool) error {
+	if on {
+		return v.do("grant")
+	}
+	return v.do("revoke")
+}
+
+func (v *fakeVM) took() (calls []string) { calls, v.calls = v.calls, nil; return calls }
 
 // fakeOutbox keeps the events for the shelf.
 type fakeOutbox struct {

@@ -20,6 +20,8 @@ type payload interface {
 	Cycle(context.Context) error
 	// Press resets the VM, raises an NMI or presses its power button.
 	Press(context.Context, vm.Command) error
+	// Grant says whether the shelf lets the VM have power.
+	Grant(bool) error
 }
 
 // Chassis Control's actions (IPMI 2.0 §28.3).

@@ -29,6 +29,11 @@ type Config struct {
 	Listen []Listen `json:"listen,omitempty"`
 	// VM is the VM that the node starts; nil for none.
 	VM *power.Spec `json:"vm,omitempty"`
+	// Power is how the node acts on a VM that somebody else starts, beside the
+	// VM protocol; nil: by that alone.
+	Power *power.External `json:"power,omitempty"`
+	// OnGuestPoweroff is stay (the default) or deactivate.
+	OnGuestPoweroff string `json:"on_guest_poweroff,omitempty"`
 
 	// Replicas are the shelf managers to attach to.
 	Replicas []Replica `json:"replicas,omitempty"`
@@ -82,6 +87,14 @@ func (c *Config) Check() error {
 		}
 	}
 	need(c.Dir != "", "dir: where shall the node keep its state?")
+	need(c.VM == nil || c.Power == nil, "power: is for a VM that somebody else starts; the node starts its own in another way")
+	if c.Power != nil {
+		if err := c.Power.Check(); err != nil {
+			all = append(all, fmt.Errorf("power: %w", err))
+		}
+	}
+	need(slices.Contains([]string{"", GuestPoweroffStay, GuestPoweroffDeactivate}, c.OnGuestPoweroff),
+		"on_guest_poweroff: %q is neither stay nor deactivate", c.OnGuestPoweroff)
 	need(slices.Contains([]string{"kcs", "bt", "pci-kcs", "pci-bt", "ssif"}, c.Interface), "interface: %q is none of kcs, bt, pci-kcs, pci-bt, ssif", c.Interface)
 	if c.Standalone() {
 		need(len(c.Listen) > 0 || c.VM != nil, "a standalone node needs --vm unix:PATH or tcp:HOST:PORT")

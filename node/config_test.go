@@ -11,14 +11,19 @@ func TestReadConfig(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"shelf":"lab","slot":1,"name":"b","profile":"atca","interface":"kcs","dir":"d","api":"","pki":"p","replicas":[{"name":"a","address":"h:1"}]}`: "",
 		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}]}`:                                                                                "",
-		`{"interface":"kcs","dir":"d"}`:                                         "--vm",
-		`{"interface":"kcs","listen":[{"address":"unix:/a"}]}`:                  "dir",
-		`{"interface":"xt","dir":"d","listen":[{"address":"unix:/a"}]}`:         "xt",
-		`{"shelf":"lab","slot":0,"profile":"atca","interface":"kcs","dir":"d"}`: "slot",
-		`{"shelf":"lab","slot":9,"profile":"pc","interface":"kcs","dir":"d"}`:   "profile",
-		`{"shelf":"lab","slot":9,"profile":"atca","interface":"kcs","dir":"d"}`: "replicas",
-		`{"speed":1}`: "speed",
-		`{`:           "EOF",
+		`{"interface":"kcs","dir":"d"}`:                                                                                       "--vm",
+		`{"interface":"kcs","listen":[{"address":"unix:/a"}]}`:                                                                "dir",
+		`{"interface":"xt","dir":"d","listen":[{"address":"unix:/a"}]}`:                                                       "xt",
+		`{"shelf":"lab","slot":0,"profile":"atca","interface":"kcs","dir":"d"}`:                                               "slot",
+		`{"shelf":"lab","slot":9,"profile":"pc","interface":"kcs","dir":"d"}`:                                                 "profile",
+		`{"shelf":"lab","slot":9,"profile":"atca","interface":"kcs","dir":"d"}`:                                               "replicas",
+		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"power":{"qmp":"unix:/q"},"on_guest_poweroff":"stay"}`: "",
+		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"power":{}}`:                                           "power: want one of",
+		`{"interface":"kcs","dir":"d","vm":{},"power":{"qmp":"unix:/q"}}`:                                                     "power: is for",
+		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"on_guest_poweroff":"go"}`:                             "on_guest_poweroff",
+		`{"power":{"hook":{"onn":[]}}}`:                                                                                       "onn",
+		`{"speed":1}`:                                                                                                         "speed",
+		`{`:                                                                                                                   "EOF",
 	} {
 		path := filepath.Join(t.TempDir(), "node.json")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
@@ -30,6 +31,8 @@ var (
 	ErrNoVM error = stateError("this node does not start a VM")
 	// ErrVMOff says that the VM has no power.
 	ErrVMOff error = stateError("the VM is off")
+	// ErrNotGranted says that the shelf does not let the VM have power.
+	ErrNotGranted error = stateError("the shelf has not granted power to the VM")
 )
 
 // door is what the host needs of the guest's door.
@@ -43,7 +46,9 @@ type door interface {
 // machine of its own it reaches the VM only by the VM protocol. What it is
 // told to do is wished at once and done by run.
 type host struct {
-	machine power.Launcher // nil: somebody else starts the VM
+	machine power.Driver   // nil: only the VM protocol reaches the VM
+	own     power.Launcher // the machine, when nobody else starts it; else nil
+	managed bool           // who manages the VM's process is to be told of its end first
 	door    door
 	watch   vmWatcher
 	dir     string
@@ -51,40 +56,100 @@ type host struct {
 	life    *life
 	log     *slog.Logger
 	changed chan struct{} // one slot: on or cycle changed
+	jobs    chan job      // what is done before it is answered
+	end     *time.Timer   // runs while the VM may obey the VM protocol's power off
+	grace   *time.Timer   // runs while the guest may end itself
 
-	mu     sync.Mutex
-	on     bool // the VM should run
-	ending bool // it was told to end and has not yet
-	cycle  bool // it should be off for a while
+	onGuestPoweroff string
+	saveGranted     func(bool) error // stores the shelf's grant
+
+	mu      sync.Mutex
+	on      bool // the VM should run
+	ending  bool // it was told to end and has not yet
+	cycle   bool // it should be off for a while
+	granted bool // the shelf lets it have power
+	asked   bool // somebody else's VM is to have power, and has not yet
 }
 
-func newHost(machine power.Launcher, dir string, on bool, wanted func(bool) error, log *slog.Logger) *host {
-	return &host{
-		machine: machine, watch: unwatched{}, dir: dir, on: on, wanted: wanted, life: newLife(&mc.MemoryRecords{}, log), log: log,
-		changed: make(chan struct{}, 1),
+func newHost(machine power.Driver, dir string, on bool, wanted func(bool) error, log *slog.Logger) *host {
+	h := &host{
+		machine: machine, watch: unwatched{}, dir: dir, on: on, granted: true, wanted: wanted, life: newLife(&mc.MemoryRecords{}, log), log: log,
+		changed: make(chan struct{}, 1), jobs: make(chan job), end: time.NewTimer(offWithin), grace: time.NewTimer(gracefulWithin),
 	}
+	h.own, _ = machine.(power.Launcher)
+	h.end.Stop()
+	h.grace.Stop()
+	return h
+}
+
+// where is the VM's power.
+func (h *host) where() powerState {
+	if h.machine == nil {
+		if len(h.door.Connected()) > 0 {
+			return stateLinked
+		}
+		return stateAbsent
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return place(h.machine.State(), condition{own: h.own != nil, wanted: h.on, held: h.isHeld(), ending: h.ending})
 }
 
 // On reports whether the VM has power.
 func (h *host) On() bool {
-	if h.machine == nil {
-		return len(h.door.Connected()) > 0
+	switch h.where() {
+	case stateLinked, stateWaiting, stateRunning, statePaused:
+		return true
+	case stateEnding:
+		s := h.machine.State()
+		return s != power.Unknown
 	}
-	switch h.machine.State() {
-	case power.Off, power.Crashed, power.Shutdown, power.Unknown:
-		return false
+	return false
+}
+
+// decide looks up what becomes of a request, and says why if nothing does.
+func (h *host) decide(r powerRequest) (outcome, error) {
+	h.mu.Lock()
+	granted := h.granted
+	h.mu.Unlock()
+	s := h.where()
+	o := decide(granted, s, r)
+	switch o {
+	case refuse, busy, activate:
+		err := powerRefusal(o, s, r)
+		if o == busy {
+			err = ipmb.ErrBusy
+		}
+		h.log.Warn("power request refused", "request", r.String(), "vm", s.String(), "err", err)
+		return o, err
 	}
-	return true
+	if r != requestNMI {
+		h.grace.Stop() // what was asked before is overtaken
+	}
+	return o, nil
+}
+
+// Grant notes whether the shelf lets the VM have power. It is remembered, so
+// that a VM can start while no shelf manager is there.
+func (h *host) Grant(granted bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.granted == granted {
+		return nil
+	}
+	if err := h.saveGranted(granted); err != nil {
+		return err
+	}
+	h.granted = granted
+	return nil
 }
 
 // PowerOn starts the VM, which is under way when PowerOn returns, or lets a
 // paused one go on.
 func (h *host) PowerOn(ctx context.Context) error {
-	if h.machine == nil {
-		if h.On() {
-			return nil
-		}
-		return ErrNoVM
+	todo, err := h.decide(requestOn)
+	if err != nil || h.machine == nil {
+		return err
 	}
 	if err := os.Remove(filepath.Join(h.dir, HoldFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -92,61 +157,103 @@ func (h *host) PowerOn(ctx context.Context) error {
 	if err := h.want(true); err != nil {
 		return err
 	}
-	if h.On() && !h.isEnding() {
+	switch {
+	case todo == resume:
 		return h.machine.Cont(ctx)
+	case todo == start && h.own == nil:
+		return h.askStart(ctx)
 	}
 	return nil
 }
 
 // PowerOff takes the VM's power at once.
 func (h *host) PowerOff(ctx context.Context) error {
-	if err := h.want(false); err != nil {
+	todo, err := h.decide(requestOff)
+	if err == nil {
+		err = h.want(false)
+	}
+	if err != nil || todo == done {
 		return err
 	}
-	if !h.On() {
-		return nil
+	switch {
+	case h.machine == nil:
+		return h.door.Hardware(vm.CommandPowerOff)
+	case h.machine.State() == power.Crashed:
+		return h.machine.Kill(ctx) // of its process, perhaps nothing is there
 	}
-	h.setEnding(h.machine != nil)
-	err := h.door.Hardware(vm.CommandPowerOff)
-	if err != nil && h.machine != nil {
-		return h.machine.Kill(ctx)
+	h.setEnding(true)
+	h.end.Reset(offWithin)
+	switch {
+	case h.managed:
+		err = h.attempt(ctx, "off", func(ctx context.Context, k *keeper) error { return k.machine.Kill(ctx) })
+	case h.door.Hardware(vm.CommandPowerOff) != nil:
+		err = h.machine.Kill(ctx)
+	}
+	if err != nil {
+		h.setEnding(false)
 	}
 	return err
 }
 
 // Cycle takes the VM's power for a while. It is under way when Cycle returns.
 func (h *host) Cycle(context.Context) error {
-	switch {
-	case h.machine == nil:
-		return ErrNoVM
-	case !h.On():
-		return ErrVMOff
+	if _, err := h.decide(requestCycle); err != nil {
+		return err
 	}
+	h.startCycle()
+	return nil
+}
+
+func (h *host) startCycle() {
 	h.mu.Lock()
 	h.cycle = true
 	h.mu.Unlock()
 	h.notify()
-	return nil
+}
+
+// pressed are the requests that the VM protocol's commands stand for.
+var pressed = map[vm.Command]powerRequest{
+	vm.CommandReset: requestReset, vm.CommandNMI: requestNMI, vm.CommandGracefulPower: requestSoft,
 }
 
 // Press resets the VM, raises an NMI or presses its power button. The VM
 // protocol comes first: its command stands before the answer to the guest that
-// asks for it.
+// asks for it. A guest that does not power off in time after its button was
+// pressed loses its power.
 func (h *host) Press(ctx context.Context, c vm.Command) error {
-	if !h.On() {
-		return ErrVMOff
+	r, ok := pressed[c]
+	if !ok {
+		return ipmb.ErrInvalidField
 	}
-	err := h.door.Hardware(c)
-	if err == nil || h.machine == nil {
+	todo, err := h.decide(r)
+	if err != nil {
 		return err
 	}
+	if todo == cycle {
+		h.startCycle()
+		return nil
+	}
+	err = h.door.Hardware(c)
+	if err != nil && h.machine != nil {
+		err = h.press(ctx, c)
+	}
+	if err == nil && r == requestSoft && h.machine != nil {
+		h.grace.Reset(gracefulWithin)
+	}
+	return err
+}
+
+func (h *host) press(ctx context.Context, c vm.Command) (err error) {
 	switch c {
 	case vm.CommandReset:
-		return h.machine.Reset(ctx)
+		err = h.machine.Reset(ctx)
 	case vm.CommandNMI:
-		return h.machine.NMI(ctx)
-	case vm.CommandGracefulPower:
-		return h.machine.PowerDown(ctx)
+		err = h.machine.NMI(ctx)
+	default:
+		err = h.machine.PowerDown(ctx)
+	}
+	if errors.Is(err, power.ErrNotRunning) || errors.Is(err, power.ErrUnsupported) {
+		return h.failed(c.String(), err)
 	}
 	return err
 }
@@ -184,10 +291,24 @@ func (h *host) setEnding(ending bool) {
 	h.ending = ending
 }
 
+func (h *host) setAsked(asked bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asked = asked
+}
+
+func (h *host) isAsked() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.asked
+}
+
 // shouldRun reports whether the VM should have power and is not held down.
-func (h *host) shouldRun() bool {
+func (h *host) shouldRun() bool { return h.wants() && !h.isHeld() }
+
+func (h *host) isHeld() bool {
 	_, err := os.Stat(filepath.Join(h.dir, HoldFile))
-	return h.wants() && errors.Is(err, os.ErrNotExist)
+	return !errors.Is(err, os.ErrNotExist)
 }
 
 // takeCycle reports once that a power cycle is wished.

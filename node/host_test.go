@@ -271,6 +271,7 @@ func TestPowerOffWithoutDoor(t *testing.T) {
 func TestOffAndOn(t *testing.T) {
 	for _, deaf := range []bool{false, true} {
 		inRig(t, power.Off, true, func(t *testing.T, r *rig) {
+			time.Sleep(time.Hour)
 			r.door.deaf = deaf
 			if err := errors.Join(r.PowerOff(t.Context()), r.PowerOn(t.Context())); err != nil {
 				t.Fatal(err)

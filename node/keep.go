@@ -20,13 +20,21 @@ const (
 	// cyclePause is how long a power cycle leaves the VM without power, unless
 	// Set Power Cycle Interval says otherwise.
 	cyclePause = time.Second
+	// gracefulWithin is how long a guest may take to power off after its power
+	// button was pressed.
+	gracefulWithin = 2 * time.Minute
+)
+
+// What is done when a guest powers itself off.
+const (
+	GuestPoweroffStay       = "stay"       // the VM is off, and no more
+	GuestPoweroffDeactivate = "deactivate" // the board asks to be deactivated
 )
 
 // keeper is the one goroutine that starts and ends the host's VM.
 type keeper struct {
 	*host
 	start   *time.Timer // to start the VM
-	end     *time.Timer // to end it if it has not obeyed
 	order   *time.Timer // to choose what it boots next
 	pause   time.Duration
 	started time.Time
@@ -40,22 +48,25 @@ func (h *host) run(ctx context.Context) error {
 	}
 	events := h.machine.Subscribe(64)
 	defer events.Cancel()
-	if err := h.machine.Adopt(ctx); err != nil && !errors.Is(err, power.ErrNotRunning) {
-		h.log.Warn("VM of an earlier run not adopted", "err", err)
+	if h.own != nil {
+		if err := h.own.Adopt(ctx); err != nil && !errors.Is(err, power.ErrNotRunning) {
+			h.log.Warn("VM of an earlier run not adopted", "err", err)
+		}
+		if err := h.restore(); err != nil {
+			h.log.Error("restore policy not followed", "err", err)
+		}
 	}
 	h.watch.vmFound(h.machine.State())
 	h.door.SetPaused(h.machine.VMTimePaused())
-	if err := h.restore(); err != nil {
-		h.log.Error("restore policy not followed", "err", err)
-	}
 	h.count(h.life.hours.resume)
-	k := &keeper{host: h, start: time.NewTimer(0), end: time.NewTimer(offWithin), pause: restartFirst, started: time.Now()}
+	k := &keeper{host: h, start: time.NewTimer(0), pause: restartFirst, started: time.Now()}
 	k.order = time.NewTimer(firmwareTime) // perhaps an earlier process's VM has just booted
 	tick := time.NewTicker(hoursEvery)
 	defer k.start.Stop()
-	defer k.end.Stop()
 	defer k.order.Stop()
 	defer tick.Stop()
+	k.end.Reset(offWithin) // for one that an earlier run was to end
+	k.follow(h.machine.State())
 	for {
 		select { // what has happened comes before what is to be done about it
 		case e, ok := <-events.C():
@@ -75,6 +86,10 @@ func (h *host) run(ctx context.Context) error {
 			k.launch(ctx)
 		case <-k.end.C:
 			k.force(ctx)
+		case <-k.grace.C:
+			k.overdue(ctx)
+		case do := <-k.jobs:
+			do(ctx, k)
 		case <-k.order.C:
 			k.orderDue(ctx)
 		case <-tick.C:
@@ -92,29 +107,43 @@ func (h *host) run(ctx context.Context) error {
 func (k *keeper) look(ctx context.Context) {
 	switch {
 	case k.takeCycle():
-		if err := k.machine.Kill(ctx); err != nil {
-			k.log.Error("VM not powered off for a cycle", "err", err)
-			k.life.note(func(s *lifeState) { s.Due = 0 })
-		}
-		k.start.Reset(k.life.cyclePause())
-	case k.shouldRun() && !k.On():
+		k.powerCycle(ctx)
+	case k.own != nil && k.shouldRun() && !k.On():
 		k.start.Reset(0)
-	case !k.wants() && k.On():
-		k.end.Reset(offWithin)
 	}
+}
+
+// powerCycle takes the VM's power, and gives it back after a while unless the
+// driver does that by itself.
+func (k *keeper) powerCycle(ctx context.Context) {
+	if c, ok := k.machine.(power.Cycler); ok {
+		if err := c.Cycle(ctx); !errors.Is(err, power.ErrUnsupported) {
+			k.launched(ctx, k.failed("cycle", err))
+			return
+		}
+	}
+	k.setAsked(k.own == nil)
+	if err := k.machine.Kill(ctx); err != nil {
+		k.log.Error("VM not powered off for a cycle", "err", err)
+		k.life.note(func(s *lifeState) { s.Due = 0 })
+	}
+	k.start.Reset(k.life.cyclePause())
 }
 
 // launch starts the VM; one that cannot be started is tried again.
 func (k *keeper) launch(ctx context.Context) {
+	if k.own == nil {
+		if k.isAsked() && k.shouldRun() {
+			_ = k.failed("on", k.give(ctx))
+		}
+		return
+	}
 	if !k.shouldRun() || k.On() {
 		return
 	}
 	k.setEnding(false)
 	k.started = time.Now()
-	var err error
-	if k.machine.State() == power.Crashed {
-		err = k.machine.Kill(ctx) // its process may be there still
-	}
+	err := k.release(ctx)
 	if err == nil {
 		k.bootNext()
 		err = k.machine.Start(ctx)
@@ -126,6 +155,14 @@ func (k *keeper) launch(ctx context.Context) {
 	}
 }
 
+// release ends what a crash may have left.
+func (k *keeper) release(ctx context.Context) error {
+	if k.machine.State() != power.Crashed {
+		return nil
+	}
+	return k.machine.Kill(ctx)
+}
+
 // again tries to start the VM after a pause, a longer one each time.
 func (k *keeper) again() {
 	k.start.Reset(k.pause)
@@ -134,11 +171,26 @@ func (k *keeper) again() {
 
 // force ends a VM that should be off and is not.
 func (k *keeper) force(ctx context.Context) {
-	if !k.On() || k.wants() && !k.isEnding() {
+	if !k.On() || !k.isEnding() && (k.wants() || k.own == nil) {
 		return
 	}
 	if err := k.machine.Kill(ctx); err != nil {
 		k.log.Error("VM not powered off", "err", err)
+	}
+}
+
+// overdue ends a VM whose guest has not obeyed its power button. While its time
+// stands still it cannot.
+func (k *keeper) overdue(ctx context.Context) {
+	switch {
+	case !k.On():
+	case k.machine.VMTimePaused():
+		k.grace.Reset(gracefulWithin)
+	default:
+		k.log.Warn("the guest did not power off when its button was pressed, and loses its power", "within", gracefulWithin)
+		k.note(false)
+		k.setEnding(true)
+		k.force(ctx)
 	}
 }
 
@@ -151,20 +203,41 @@ func (k *keeper) happened(ctx context.Context, e power.Event) {
 	k.count(k.life.hours.note)
 	switch e.Kind {
 	case power.EventReset:
-		k.reset(ctx, e.Guest)
-	case power.EventShutdown:
-		if !e.Guest || k.isEnding() {
-			return // our own doing, or the host's
+		if !k.isEnding() { // else it is how an attached VM ends
+			k.reset(ctx, e.Guest)
 		}
-		if err := k.want(false); err != nil {
-			k.log.Error("VM's power state not stored", "err", err)
+	case power.EventShutdown:
+		if e.Guest && !k.isEnding() { // else our own doing, or the host's
+			k.guestPoweroff()
 		}
 	case power.EventStarted:
 		if len(k.door.Connected()) > 0 {
 			k.connected(ctx)
 		}
 	case power.EventExited:
-		k.exited(e.State == power.Crashed)
+		if k.grace.Stop() {
+			k.log.Warn("the VM ended before its guest said that it had shut down")
+		}
+		if k.own != nil {
+			k.exited(e.State == power.Crashed)
+		}
+	}
+	if e.Kind != power.EventShutdown { // which comes while the VM still runs
+		k.follow(e.State)
+	}
+}
+
+// guestPoweroff leaves a VM off whose guest powered it off. A board that is
+// set to do so asks to be deactivated, if nobody asked its guest.
+func (k *keeper) guestPoweroff() {
+	k.note(false)
+	switch {
+	case k.grace.Stop():
+		k.log.Info("the guest powered off, as its power button asked it to")
+	case k.onGuestPoweroff == GuestPoweroffDeactivate:
+		k.log.Warn("the guest powered off by itself: this board is to be deactivated")
+	default:
+		k.log.Info("the guest powered off by itself")
 	}
 }
 
@@ -175,6 +248,8 @@ func (k *keeper) exited(crashed bool) {
 		k.life.crashed()
 	}
 	switch {
+	case ending && k.isAsked():
+		k.start.Reset(0)
 	case ending:
 		k.notify() // perhaps it should be on again
 	case crashed:

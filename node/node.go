@@ -61,7 +61,8 @@ type Node struct {
 	controller *Controller
 	door       *vm.Door
 	host       *host
-	machine    *power.Machine // nil when somebody else starts the VM
+	driver     power.Driver   // nil when only the VM protocol reaches the VM
+	machine    *power.Machine // the driver, nil when somebody else starts the VM
 	console    *power.Console // nil without a VM of the node's own
 	agent      *agent.Client  // nil without a VM of the node's own
 	uplink     *uplink.Uplink // nil on a standalone node
@@ -115,8 +116,12 @@ func (n *Node) open() (err error) {
 
 // openVM takes hold of the VM that the node starts, if it does.
 func (n *Node) openVM() (err error) {
-	if n.cfg.VM == nil {
-		n.host = newHost(nil, n.cfg.Dir, true, n.saveWanted, n.log)
+	switch {
+	case n.cfg.Power != nil:
+		n.driver = n.cfg.Power.Open(power.Target{Slot: n.cfg.Slot, Name: n.cfg.Name, UUID: n.settings.instance.String()}, n.log)
+		fallthrough
+	case n.cfg.VM == nil:
+		n.host = n.newHost()
 		return nil
 	}
 	spec := *n.cfg.VM
@@ -124,7 +129,8 @@ func (n *Node) openVM() (err error) {
 	if err != nil {
 		return err
 	}
-	n.host = newHost(n.machine, n.cfg.Dir, n.settings.wanted, n.saveWanted, n.log)
+	n.driver = n.machine
+	n.host = n.newHost()
 	if spec.ConsoleSocket != "" {
 		n.console, err = power.NewConsole(power.ConsoleConfig{
 			Socket: spec.ConsoleSocket, Log: filepath.Join(n.cfg.Dir, consoleFile), Logger: n.log,
@@ -137,6 +143,14 @@ func (n *Node) openVM() (err error) {
 		n.agent = agent.New(spec.AgentSocket, 0)
 	}
 	return nil
+}
+
+func (n *Node) newHost() *host {
+	h := newHost(n.driver, n.cfg.Dir, n.settings.wanted, n.saveWanted, n.log)
+	h.managed = n.cfg.Power != nil && n.cfg.Power.Manages()
+	h.granted, h.saveGranted = n.settings.granted, store{n.db}.saveGranted
+	h.onGuestPoweroff = n.cfg.OnGuestPoweroff
+	return h
 }
 
 func (n *Node) saveWanted(on bool) error { return store{n.db}.saveWanted(on) }
@@ -304,8 +318,8 @@ func (n *Node) Close() error {
 	if n.console != nil {
 		all = append(all, n.console.Close())
 	}
-	if n.machine != nil {
-		all = append(all, n.machine.Close())
+	if n.driver != nil {
+		all = append(all, n.driver.Close())
 	}
 	if n.ledger != nil {
 		all = append(all, n.ledger.close())

@@ -80,22 +80,28 @@ func (c *carrier) isKey(kind, key byte, siteType []byte) bool {
 
 // setPower takes the payload down or up. The own guest may only take it down:
 // so ipmi_poweroff ends an ATCA board (Linux ipmi_poweroff.c). Raising it is
-// the shelf's.
+// the shelf's, and so is the grant to have power.
 func (c *carrier) setPower(ctx context.Context, req *ipmb.Request) ([]byte, error) {
 	fru, level := req.Data[0], req.Data[1]
 	if fru != 0 {
 		return nil, ipmb.ErrNotPresent
 	}
-	switch level {
-	case levelKeep:
+	guest := req.Origin.Speaker == ipmb.SpeakerGuest
+	switch {
+	case level == levelKeep:
 		return nil, nil
-	case levelOff:
+	case level > levelOn:
+		return nil, ipmb.ErrParameterRange
+	case guest && level == levelOn:
+		return nil, ipmb.ErrPrivilege
+	case guest:
 		return nil, c.vm.PowerOff(ctx)
-	case levelOn:
-		if req.Origin.Speaker == ipmb.SpeakerGuest {
-			return nil, ipmb.ErrPrivilege
-		}
+	}
+	if err := c.vm.Grant(level == levelOn); err != nil {
+		return nil, err
+	}
+	if level == levelOn {
 		return nil, c.vm.PowerOn(byCommand(ctx, req))
 	}
-	return nil, ipmb.ErrParameterRange
+	return nil, c.vm.PowerOff(ctx)
 }

@@ -22,6 +22,7 @@ const (
 	keyReceiver = "receiver"
 	keySEL      = "sel"
 	keyWanted   = "power"
+	keyGranted  = "granted"
 	keyRecord   = "sdr"
 )
 
@@ -35,11 +36,12 @@ type settings struct {
 	enables  byte
 	receiver mc.Receiver
 	wanted   bool // the VM should have power
+	granted  bool // the shelf lets it have power
 }
 
 // start reads the settings and counts one more start.
 func (s store) start() (out settings, err error) {
-	out = settings{enables: defaultEnables, receiver: mc.Receiver{Addr: mc.ReceiverNone}, wanted: true}
+	out = settings{enables: defaultEnables, receiver: mc.Receiver{Addr: mc.ReceiverNone}, wanted: true, granted: true}
 	err = s.db.Update(func(tx *kv.Tx) error {
 		b, err := tx.Bucket(bucketNode)
 		if err != nil {
@@ -63,6 +65,7 @@ func (o *settings) load(b *kv.Bucket) error {
 		{keyBoot, 8, func(v []byte) { o.boot = binary.BigEndian.Uint64(v) }},
 		{keyEnables, 1, func(v []byte) { o.enables = v[0] }},
 		{keyWanted, 1, func(v []byte) { o.wanted = v[0] != 0 }},
+		{keyGranted, 1, func(v []byte) { o.granted = v[0] != 0 }},
 		{keyReceiver, 2, func(v []byte) { o.receiver = mc.Receiver{Addr: ipmb.Addr(v[0]), LUN: ipmb.LUN(v[1])} }},
 	}
 	for _, f := range fields {
@@ -117,10 +120,13 @@ func (s store) saveReceiver(r mc.Receiver) error {
 	return s.put(keyReceiver, []byte{byte(r.Addr), byte(r.LUN)})
 }
 
-func (s store) saveWanted(on bool) error {
-	v := []byte{0}
+func (s store) saveWanted(on bool) error { return s.put(keyWanted, flag(on)) }
+
+func (s store) saveGranted(granted bool) error { return s.put(keyGranted, flag(granted)) }
+
+func flag(on bool) []byte {
 	if on {
-		v[0] = 1
+		return []byte{1}
 	}
-	return s.put(keyWanted, v)
+	return []byte{0}
 }

@@ -21,7 +21,8 @@ const (
 )
 
 // An Attached commands a VM that somebody else starts and ends, over its QMP socket.
-// It dials again whenever the monitor goes away.
+// It dials again whenever the monitor goes away. So that a VM can have power again after it was powered
+// off, QEMU is told to keep its memory then: only who started it can start another.
 type Attached struct {
 	monitor
 	socket, uuid string
@@ -56,8 +57,10 @@ func (a *Attached) run(ctx context.Context) {
 		case err == nil:
 			wait = redialFirst
 			a.serve(ctx, c)
+		case absence(err) == Off:
+			a.gone()
 		default:
-			a.disconnect(absence(err))
+			a.disconnect(Unknown)
 			a.log.Debug("VM monitor is away", "error", err)
 		}
 		select {
@@ -75,9 +78,78 @@ func (a *Attached) serve(ctx context.Context, c *qmp.Client) {
 	if err != nil {
 		return
 	}
+	if err := c.SetAction(ctx, qmp.Actions{Shutdown: "pause"}); err != nil {
+		a.log.Warn("QEMU will end when its VM is powered off, and then the VM cannot be powered on", "error", err)
+	}
 	a.follow(ctx, c, events)
 	a.disconnect(Unknown)
 	a.publish(Event{Kind: EventLost})
+}
+
+// gone tells once that there is no QEMU.
+func (a *Attached) gone() {
+	if a.State() == Absent {
+		return
+	}
+	a.disconnect(Absent)
+	a.publish(Event{Kind: EventExited, Reason: Exit{}.String()})
+}
+
+// Start implements [Driver]: a VM that was powered off is reset and waits in prelaunch.
+func (a *Attached) Start(ctx context.Context) error {
+	switch a.State() {
+	case Running, Paused, Suspended:
+		return ErrRunning
+	case Absent:
+		return fmt.Errorf("%w: its QEMU has ended, and only who started it can start another", ErrNotRunning)
+	case Prelaunch:
+	default:
+		if err := a.rewind(ctx); err != nil {
+			return err
+		}
+	}
+	a.publish(Event{Kind: EventStarted, Reason: "power on"})
+	return nil
+}
+
+// rewind resets a stopped VM and waits until QEMU has done so.
+func (a *Attached) rewind(ctx context.Context) error {
+	events := a.Subscribe(queueSize)
+	defer events.Cancel()
+	if err := a.Reset(ctx); err != nil {
+		return err
+	}
+	for a.State() != Prelaunch {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case e, ok := <-events.C():
+			if !ok || e.Kind == EventLost {
+				return ErrNotRunning
+			}
+		}
+	}
+	return nil
+}
+
+// Kill implements [Driver]: the VM stops, is reset, and waits. QMP has no power off that QEMU survives.
+func (a *Attached) Kill(ctx context.Context) error {
+	if s := a.State(); s == Absent || s == Shutdown {
+		return nil
+	}
+	a.forGood(true)
+	if err := a.Stop(ctx); err != nil {
+		a.forGood(false)
+		return err
+	}
+	return a.rewind(ctx)
+}
+
+// forGood says whether the next stop is a power off, and no pause.
+func (a *Attached) forGood(off bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.shutdown = off
 }
 
 // absence tells a QEMU that has ended from one that cannot be asked.

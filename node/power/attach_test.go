@@ -83,9 +83,9 @@ func TestAttachedDialsAgain(t *testing.T) {
 	}
 	s.Close()
 	await(t, events, EventLost)
-	for a.State() != Off {
+	for a.State() != Absent {
 		if t.Context().Err() != nil {
-			t.Fatal("state is not off without a monitor")
+			t.Fatal("state is not absent without a monitor")
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -13,6 +13,8 @@ var (
 	ErrRunning    = errors.New("the VM is running already")
 	ErrInUse      = errors.New("another process manages this VM")
 	ErrForeign    = errors.New("the monitor belongs to another VM")
+	// ErrUnsupported says that a driver has no means for a command.
+	ErrUnsupported = errors.New("there is no way to do this to the VM")
 )
 
 // Events is a subscriber's bounded queue: when it is full the oldest event is dropped and counted,
@@ -20,7 +22,8 @@ var (
 type Events = feed.Subscription[Event]
 
 // A Driver commands one VM and tells what happens to it. Its methods may be called concurrently.
-// Commands return [ErrNotRunning] when there is no VM to command.
+// Commands return [ErrNotRunning] when there is no VM to command, and [ErrUnsupported] when this
+// driver never can.
 type Driver interface {
 	// State is where the VM is, as far as its last event tells.
 	State() State
@@ -30,8 +33,13 @@ type Driver interface {
 	// Subscribe returns a queue of size events, filled from now on and closed with the driver.
 	Subscribe(size int) *Events
 
+	// Start gives the VM power: it is in prelaunch then, or runs. [ErrRunning] if it has power.
+	Start(context.Context) error
+	// Kill takes its power at once and is fine if it has none. Where the process stays the VM is in
+	// shutdown or prelaunch after it.
+	Kill(context.Context) error
+
 	Cont(context.Context) error      // start or resume the processors
-	Stop(context.Context) error      // pause them
 	Reset(context.Context) error     // press the reset button; a paused VM stays stopped until Cont
 	PowerDown(context.Context) error // press the ACPI power button
 	NMI(context.Context) error       // raise an NMI
@@ -40,10 +48,13 @@ type Driver interface {
 	Close() error
 }
 
-// A Launcher is a Driver that owns the VM's process.
+// A Launcher is a Driver whose VM nobody else starts or ends: it owns the VM's process.
 type Launcher interface {
 	Driver
-	Start(context.Context) error // make a new process; the VM is in prelaunch
 	Adopt(context.Context) error // find the process that an earlier owner left; ErrNotRunning if there is none
-	Kill(context.Context) error  // end the process and wait for its end; fine if there is none
+}
+
+// A Cycler is a Driver with a way of its own to take power away for a while and give it back.
+type Cycler interface {
+	Cycle(context.Context) error
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/midplane-project/midplane/node/power/qmp"
 )
 
-// Start implements [Launcher]. The disk's overlay is made when missing, the VM waits in prelaunch.
+// Start implements [Driver]. The disk's overlay is made when missing, the VM waits in prelaunch.
 func (m *Machine) Start(ctx context.Context) error {
 	if err := m.begin(ctx); err != nil {
 		return err
@@ -129,7 +129,7 @@ func (m *Machine) explain(err error) error {
 	return fmt.Errorf("%w: %s", err, text[max(0, len(text)-lastWords):])
 }
 
-// Kill implements [Launcher]: quit, and SIGKILL where that does not help. It also ends a process that
+// Kill implements [Driver]: quit, and SIGKILL where that does not help. It also ends a process that
 // an earlier owner left and that cannot be adopted, for example because it is stopped.
 func (m *Machine) Kill(ctx context.Context) error {
 	if err := m.begin(ctx); err != nil {

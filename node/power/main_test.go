@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -16,6 +18,12 @@ import (
 // fakeQEMU in the environment makes this test binary play QEMU: with "run" as a monitor at its -chardev's
 // path, else dying at once with that text as its complaint.
 const fakeQEMU = "POWER_TEST_FAKE_QEMU"
+
+// What the fake QEMU's guest does when its process gets a signal.
+const (
+	guestPoweroff = syscall.SIGUSR1
+	guestReboot   = syscall.SIGUSR2
+)
 
 func TestMain(m *testing.M) {
 	if how := os.Getenv(fakeQEMU); how != "" {
@@ -42,8 +50,21 @@ func playQEMU(how string, argv []string) int {
 	}
 	defer s.Close()
 	s.Handle("human-monitor-command", bootSet)
-	<-s.Quit()
-	return 0
+	s.Guest()
+	guest := make(chan os.Signal, 1)
+	signal.Notify(guest, guestPoweroff, guestReboot)
+	for {
+		select {
+		case <-s.Quit():
+			return 0
+		case what := <-guest:
+			if what == guestPoweroff {
+				s.GuestPoweroff()
+			} else {
+				s.GuestReboot()
+			}
+		}
+	}
 }
 
 // bootSet is QEMU's boot_set, as a PC answers it.

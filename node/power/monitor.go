@@ -3,11 +3,8 @@ package power
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"sync"
 	"time"
 
-	"github.com/midplane-project/midplane/node/power/internal/feed"
 	"github.com/midplane-project/midplane/node/power/qmp"
 )
 
@@ -17,35 +14,19 @@ const queueSize = 256
 // queryLimit bounds the monitor's own questions to QEMU.
 const queryLimit = 5 * time.Second
 
-// monitor is what every driver has: the state that follows QEMU's events, and the commands.
+// monitor is what the drivers that speak QMP have: the state that follows QEMU's events, and the commands.
 type monitor struct {
-	log  *slog.Logger
-	feed feed.Feed[Event]
+	tracker
 
-	mu       sync.Mutex
-	client   *qmp.Client // nil while there is no connection
-	state    State
-	shutdown bool // a SHUTDOWN event has come and no RESUME since
+	client   *qmp.Client // nil while there is no connection; under mu, as are the rest
+	shutdown bool        // a SHUTDOWN event has come and no RESUME since
 	resets   resetFilter
 }
-
-// State implements [Driver].
-func (m *monitor) State() State {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.state
-}
-
-// VMTimePaused implements [Driver].
-func (m *monitor) VMTimePaused() bool { return m.State().timePaused() }
-
-// Subscribe implements [Driver].
-func (m *monitor) Subscribe(size int) *Events { return m.feed.Subscribe(size) }
 
 // Cont implements [Driver].
 func (m *monitor) Cont(ctx context.Context) error { return m.command(ctx, "start", (*qmp.Client).Cont) }
 
-// Stop implements [Driver].
+// Stop pauses the processors.
 func (m *monitor) Stop(ctx context.Context) error { return m.command(ctx, "pause", (*qmp.Client).Stop) }
 
 // Reset implements [Driver].
@@ -134,14 +115,4 @@ func (m *monitor) disconnect(state State) {
 	m.mu.Lock()
 	m.client, m.state = nil, state
 	m.mu.Unlock()
-}
-
-// publish hands e out with the present state.
-func (m *monitor) publish(e Event) {
-	e.State = m.State()
-	if e.Time.IsZero() {
-		e.Time = time.Now()
-	}
-	m.log.Debug("VM event", "kind", e.Kind, "state", e.State, "guest", e.Guest, "reason", e.Reason)
-	m.feed.Publish(e)
 }

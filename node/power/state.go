@@ -9,7 +9,7 @@ import (
 // A State is where a VM is.
 type State int
 
-// The states. In Off and Crashed there is no process; the VM's clock runs in Running and Suspended only.
+// The states. In Off, Absent and mostly Crashed there is no process; the VM's clock runs in Running and Suspended only.
 const (
 	Unknown   State = iota // nothing can be asked at present
 	Off                    // the process ended in an orderly way, or there was none
@@ -19,9 +19,10 @@ const (
 	Suspended // the guest sleeps (S3)
 	Shutdown  // the guest powered off and QEMU kept its memory
 	Crashed   // the process ended by itself without a shutdown, or QEMU or the guest broke down
+	Absent    // there is no process, and this driver cannot make one
 )
 
-var stateNames = [...]string{"unknown", "off", "prelaunch", "running", "paused", "suspended", "shutdown", "crashed"}
+var stateNames = [...]string{"unknown", "off", "prelaunch", "running", "paused", "suspended", "shutdown", "crashed", "absent"}
 
 // String is the state's name in small letters.
 func (s State) String() string {

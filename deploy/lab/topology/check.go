@@ -17,6 +17,8 @@ var (
 	Timings    = []string{"lab", "lan"}
 	Accels     = []string{"auto", "kvm", "tcg"}
 	Formats    = []string{"qcow2", "raw"}
+
+	OnGuestPoweroffs = []string{"stay", "deactivate"}
 )
 
 // Names become directories, certificate names and host names.
@@ -119,6 +121,8 @@ func (n Node) checkRest(c *checker, at func(string) string) {
 	if n.VMSocket.Path != "" && !n.QEMU.None {
 		c.add(at("vm_socket.path"), "is for a VM that somebody else starts: set qemu: none, or leave it out")
 	}
+	c.oneOf(at("on_guest_poweroff"), n.OnGuestPoweroff, OnGuestPoweroffs)
+	n.checkPower(c, at("power"))
 	if n.QEMU.None {
 		return
 	}
@@ -139,6 +143,18 @@ func (n Node) checkRest(c *checker, at func(string) string) {
 		if nic.Backend == "" {
 			c.add(at(fmt.Sprintf("qemu.nics[%d].backend", i)), "is missing: what -netdev takes, such as user")
 		}
+	}
+}
+
+func (n Node) checkPower(c *checker, at string) {
+	if n.Power == nil {
+		return
+	}
+	if !n.QEMU.None {
+		c.add(at, "is for a VM that somebody else starts: set qemu: none, or leave it out")
+	}
+	if err := n.Power.Check(); err != nil {
+		c.add(at, "%v", err)
 	}
 }
 

@@ -18,6 +18,7 @@ defaults:               # for all nodes that do not say otherwise
   profile: atca         # atca: a board of the shelf; server: a plain BMC, PICMG answers C1h
   # manufacturer: 0     # IANA number in Get Device ID; a borrowed one wakes vendor quirks
   # product: 0
+  # on_guest_poweroff: stay   # the VM stays off; deactivate: the board asks to be deactivated, too
   qemu:
     memory: 256         # MiB
     accel: auto         # auto uses KVM where a probe shows that it works; kvm, tcg
@@ -40,7 +41,12 @@ nodes:
   # - slot: 3           # a VM that you start yourself: see midplane qemu-args
   #   name: mine
   #   qemu: none
-  #   vm_socket: {path: /run/mine.sock, mode: "0660", group: libvirt}
+  #   vm_socket: {path: /run/mine.sock, mode: "0660", group: libvirt}   # libvirt-qemu, where QEMU runs as that
+  #   power:            # how to power it on and off; without it only what the VM protocol can
+  #     libvirt: {uri: "qemu:///system", domain: mine}
+  #     # qmp: unix:/run/mine.qmp    # a monitor for Midplane alone; QEMU keeps its memory when off
+  #     # hook: {on: [./vm.sh, on], off: [./vm.sh, off], status: [./vm.sh, status]}   # status: exit 0 on, 1 off
+  #     #   also reset, cycle, nmi, soft; no shell; MIDPLANE_SLOT, _NAME, _UUID are set; 30 s each
 `
 
 // Example is a commented shelf.yaml for a shelf called name.

@@ -12,6 +12,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/midplane-project/midplane/node/power"
 )
 
 // MaxFileLen bounds a shelf.yaml in bytes.
@@ -133,5 +135,26 @@ func (s *Shelf) resolve(dir string) {
 				*p = filepath.Join(dir, *p)
 			}
 		}
+		if n.Power != nil {
+			n.Power = resolvePower(*n.Power, dir)
+		}
 	}
+}
+
+// resolvePower makes a copy, since nodes may share one of the defaults'. A
+// program of a hook is a path only when it has a slash, as in a shell.
+func resolvePower(x power.External, dir string) *power.External {
+	if path, ok := strings.CutPrefix(x.QMP, "unix:"); ok && !filepath.IsAbs(path) {
+		x.QMP = "unix:" + filepath.Join(dir, path)
+	}
+	if x.Hook != nil {
+		h := *x.Hook
+		for _, argv := range []*[]string{&h.On, &h.Off, &h.Status, &h.Reset, &h.Cycle, &h.NMI, &h.Soft} {
+			if len(*argv) > 0 && strings.Contains((*argv)[0], "/") && !filepath.IsAbs((*argv)[0]) {
+				*argv = append([]string{filepath.Join(dir, (*argv)[0])}, (*argv)[1:]...)
+			}
+		}
+		x.Hook = &h
+	}
+	return &x
 }

@@ -76,6 +76,9 @@ func compare(t *testing.T, root, s *schema, typ reflect.Type, at string) {
 			continue
 		}
 		ft := f.Type
+		if ft.Kind() == reflect.Pointer {
+			ft = ft.Elem()
+		}
 		p = p.def(t, root)
 		if ft.Kind() == reflect.Slice && p.Items != nil {
 			ft, p = ft.Elem(), p.Items.def(t, root)
@@ -107,6 +110,7 @@ func TestSchemaHasTheSameValues(t *testing.T) {
 		{"profile", node.Properties["profile"], Profiles, DefaultProfile},
 		{"timing", root.Properties["timing"], Timings, DefaultTiming},
 		{"format", root.Defs["disk"].Properties["format"], Formats, "qcow2"},
+		{"on_guest_poweroff", node.Properties["on_guest_poweroff"], OnGuestPoweroffs, DefaultOnGuestPoweroff},
 		{"accel", qemu.Properties["accel"], Accels, DefaultAccel},
 	} {
 		var got []string

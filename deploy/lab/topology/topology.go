@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/node/power"
 )
 
 // FileName is what a shelf's file is called when nobody says otherwise.
@@ -39,6 +40,10 @@ type Node struct {
 	Product      *uint16  `yaml:"product"`
 	VMSocket     VMSocket `yaml:"vm_socket"`
 	QEMU         QEMU     `yaml:"qemu"`
+	// Power is how a node acts on a VM of one's own (qemu: none), beside the
+	// VM protocol.
+	Power           *power.External `yaml:"power"`
+	OnGuestPoweroff string          `yaml:"on_guest_poweroff"` // stay or deactivate
 }
 
 // VMSocket is where a VM of one's own (qemu: none) finds its node.
@@ -138,6 +143,8 @@ const (
 	DefaultMemory    = 256
 	DefaultAccel     = "auto"
 	DefaultMode      = "0600"
+
+	DefaultOnGuestPoweroff = "stay"
 )
 
 // fill puts defaults where nothing was said.
@@ -155,6 +162,7 @@ func (n *Node) fill(d Node) {
 	or(&n.Profile, d.Profile, DefaultProfile)
 	or(&n.VMSocket.Mode, d.VMSocket.Mode, DefaultMode)
 	or(&n.VMSocket.Group, d.VMSocket.Group)
+	or(&n.OnGuestPoweroff, d.OnGuestPoweroff, DefaultOnGuestPoweroff)
 	if n.Manufacturer == nil {
 		n.Manufacturer = d.Manufacturer
 	}
@@ -162,6 +170,9 @@ func (n *Node) fill(d Node) {
 		n.Product = d.Product
 	}
 	n.QEMU.None = n.QEMU.None || d.QEMU.None && n.QEMU.empty()
+	if n.QEMU.None && n.Power == nil {
+		n.Power = d.Power
+	}
 	if !n.QEMU.None {
 		n.QEMU.fill(d.QEMU)
 	}

@@ -1,6 +1,8 @@
 package topology
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -61,6 +63,13 @@ func TestMistakesHaveTheirPlace(t *testing.T) {
 		{"mode", strings.Replace(small, `"0660"`, `"9"`, 1), "no file mode"},
 		{"disk format", "name: d\nnodes:\n- slot: 1\n  name: a\n  qemu: {disk: {base: x, format: vmdk}}\n", "nodes[0].qemu.disk.format:"},
 		{"nic", "name: d\nnodes:\n- slot: 1\n  name: a\n  qemu: {nics: [{model: e1000}]}\n", "what -netdev takes"},
+		{"power of the node's own VM", strings.Replace(small, "name: web", "name: web, power: {qmp: 'unix:/q'}", 1), "nodes[0].power: is for a VM"},
+		{"two powers", small + "    power: {qmp: 'unix:/q', libvirt: {uri: 'qemu:///system', domain: a}}\n", "shelf.yaml:9:12: nodes[1].power: want one of"},
+		{"unknown power", small + "    power: {ssh: a}\n", "shelf.yaml:9:13: unknown field"},
+		{"hook", small + "    power: {hook: {on: [a], off: [b]}}\n", "hook.status: is missing"},
+		{"hook in a shell", small + "    power: {hook: {on: a, off: [b], status: [c]}}\n", "shelf.yaml:9:"},
+		{"libvirt", small + "    power: {libvirt: {uri: 'lxc:///', domain: a}}\n", "libvirt.uri"},
+		{"on_guest_poweroff", small + "    on_guest_poweroff: explode\n", "not one of [stay deactivate]"},
 		{"replicas", small + "replicas: 2\n", "want 1, 3 or 5"},
 		{"ports", small + "ports: [1, 2]\n", "2 ports for 3 replicas"},
 		{"type", small + "id: many\n", "shelf.yaml:9:5"},
@@ -105,5 +114,35 @@ func TestWhatIsWrittenCanBeRead(t *testing.T) {
 		if diff := cmp.Diff(s, again, cmpopts.EquateEmpty()); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+func TestPowerOfDefaults(t *testing.T) {
+	const text = `name: demo
+defaults:
+  qemu: none
+  power: {hook: {on: [./vm.sh, "on"], off: [vm, "off"], status: [/bin/vm, status]}}
+nodes:
+  - {slot: 1, name: a}
+  - {slot: 2, name: b, power: {qmp: "unix:b.qmp"}, on_guest_poweroff: deactivate}
+  - {slot: 3, name: c, qemu: {memory: 64}}
+`
+	path := filepath.Join(t.TempDir(), FileName)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, a, b := filepath.Dir(path), s.Nodes[0], s.Nodes[1]
+	if h := a.Power.Hook; h.On[0] != dir+"/vm.sh" || h.Off[0] != "vm" || h.Status[0] != "/bin/vm" || a.OnGuestPoweroff != "stay" {
+		t.Errorf("a: %+v", h)
+	}
+	if b.Power.QMP != "unix:"+dir+"/b.qmp" || b.Power.Hook != nil || b.OnGuestPoweroff != "deactivate" {
+		t.Errorf("b: %+v", b.Power)
+	}
+	if s.Nodes[2].Power != nil {
+		t.Errorf("c starts its own VM, and has %+v", s.Nodes[2].Power)
 	}
 }

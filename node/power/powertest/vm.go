@@ -34,6 +34,9 @@ var _ power.Launcher = (*VM)(nil)
 // New returns a VM whose guest obeys the power button.
 func New() *VM { return &VM{state: power.Off, fail: make(map[string]error), obeys: true} }
 
+// Foreign is the VM as a driver sees that of somebody else.
+func (v *VM) Foreign() power.Driver { return struct{ power.Driver }{v} }
+
 // Obey says whether the guest powers off when its power button is pressed.
 func (v *VM) Obey(obeys bool) {
 	v.mu.Lock()
@@ -77,7 +80,7 @@ func (v *VM) Close() error {
 	return nil
 }
 
-// Start implements [power.Launcher].
+// Start implements [power.Driver].
 func (v *VM) Start(context.Context) error {
 	return v.command("Start", func() error {
 		if v.alive() {
@@ -94,7 +97,7 @@ func (v *VM) Adopt(context.Context) error {
 	return v.living("Adopt", func() { v.enter(v.state, power.Event{Kind: power.EventStarted, Reason: v.state.String()}) })
 }
 
-// Kill implements [power.Launcher].
+// Kill implements [power.Driver].
 func (v *VM) Kill(context.Context) error {
 	return v.command("Kill", func() error {
 		if v.alive() {
@@ -113,7 +116,7 @@ func (v *VM) Cont(context.Context) error {
 	})
 }
 
-// Stop implements [power.Driver].
+// Stop pauses the VM.
 func (v *VM) Stop(context.Context) error {
 	return v.living("Stop", func() {
 		if v.state == power.Running {

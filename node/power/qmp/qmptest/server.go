@@ -35,6 +35,10 @@ type Server struct {
 	status   string
 	uuid     string
 	clock    time.Time
+	ahead    time.Duration // of the real clock
+	firmware bool          // that asks for a second reset after each
+	obeys    bool          // the guest powers off when its button is pressed
+	actions  struct{ Shutdown string }
 }
 
 // DefaultUUID is what query-uuid answers unless SetUUID says otherwise.
@@ -143,7 +147,7 @@ func (s *Server) Emit(event string, data any) {
 func (s *Server) emit(event string, data any) {
 	now := s.clock
 	if now.IsZero() {
-		now = time.Now()
+		now = time.Now().Add(s.ahead)
 	}
 	m := map[string]any{
 		"event":     event,
@@ -219,7 +223,7 @@ func (s *Server) answer(name string, arguments, id json.RawMessage) (quit bool) 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	result, err := s.act(name)
+	result, err := s.act(name, arguments)
 	s.reply(id, result, err)
 	if name == "quit" {
 		s.quitOnce.Do(func() { close(s.quit) })

@@ -1,0 +1,4 @@
+package power
+
+// NewHookEvery is NewHook with another pace, for tests.
+var NewHookEvery = newHook
