@@ -72,6 +72,7 @@ type Controller struct {
 	receiver  *mc.EventReceiver
 	sel       *localSEL
 	frus      *mc.FRUs
+	access    *access
 	out       bus
 	policy    *ipmb.GuestPolicy
 	log       *slog.Logger
@@ -127,7 +128,11 @@ func newController(id Identity, p parts) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.mux = ipmb.NewMux(c.tables(p, sdrs)...)
+	if c.access, err = openAccess(id, p.settings.instance, p.db, func() *ipmb.Mux { return c.mux }); err != nil {
+		return nil, err
+	}
+	c.mux = ipmb.NewMux(append(c.tables(p, sdrs), c.access.tables()...)...)
+	c.mux.Guard = c.access.firewall.Guard
 	c.handler = ipmb.NewOnce(c.mux, c.hasEffect, onceLimit)
 	if err := own.open(append([]sdr.Body{id.locator(mc.SupportBits(c.mux))}, id.fruLocators(frus)...), st); err != nil {
 		return nil, err
@@ -154,14 +159,12 @@ func (c *Controller) connect(p parts) {
 }
 
 func (c *Controller) tables(p parts, sdrs *mc.SDRRepository) [][]ipmb.Command {
-	channels := mc.Channels{mc.IPMBChannel, mc.SystemChannel(c.id.Interface)}
 	ev := &events{
 		self: c.id.Addr, sel: c.sel, mail: c.mail, receiver: c.receiver, outbox: p.outbox, log: c.log, send: c.sendEvent,
 	}
 	c.sel.self, c.sel.logging, c.sel.announce = c.id.Addr, c.mail.logs, ev.level
 	t := [][]ipmb.Command{
 		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.selfTest),
-		channels.Commands(),
 		c.receiver.Commands(),
 		mc.SELDeviceCommands(c.sel, records{p.db}),
 		sdrs.Commands(),

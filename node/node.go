@@ -221,6 +221,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return n.reachVM(ctx) })
 	g.Go(func() error { return n.host.run(ctx) })
+	g.Go(func() error { return n.watchResets(ctx) })
 	if n.opt.Handover == nil || n.opt.Handover.file == nil {
 		close(n.resumed)
 	}
