@@ -119,6 +119,7 @@ func (f *Firewall) netFns(_ context.Context, req *ipmb.Request) ([]byte, error) 
 	}
 	var kinds byte
 	var pairs [4]uint32
+	curbed := false
 	for _, row := range f.mux().Commands() {
 		for lun := range ipmb.LUN(4) {
 			if serves(row, c.Number, lun) {
@@ -126,9 +127,10 @@ func (f *Firewall) netFns(_ context.Context, req *ipmb.Request) ([]byte, error) 
 				kinds |= lunFree << (2 * lun)
 			}
 		}
-		if f.rule(c.Number, idOf(&row)) != (firewallRule{}) {
-			kinds = kinds&^lunMask | lunCurbed
-		}
+		curbed = curbed || f.rule(c.Number, idOf(&row)) != (firewallRule{})
+	}
+	if curbed { // only LUN 0 can be
+		kinds = kinds&^lunMask | lunCurbed
 	}
 	out := []byte{kinds}
 	for _, p := range pairs {
