@@ -2,18 +2,14 @@ package node
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/midplane-project/midplane/node/power"
 )
 
-// watchResets tells the controller of resets of the VM that the node started,
+// watchResets calls reset after each reset of a VM and each end of its process,
 // until ctx ends.
-func (n *Node) watchResets(ctx context.Context) error {
-	if n.machine == nil {
-		return nil
-	}
-	events := n.machine.Subscribe(64)
-	defer events.Cancel()
+func watchResets(ctx context.Context, events *power.Events, reset func() error, log *slog.Logger) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -25,8 +21,8 @@ func (n *Node) watchResets(ctx context.Context) error {
 			if e.Kind != power.EventReset && e.Kind != power.EventExited {
 				continue
 			}
-			if err := n.controller.access.systemReset(); err != nil {
-				n.log.Error("settings that end with a reset of the VM", "err", err)
+			if err := reset(); err != nil {
+				log.Error("settings that end with a reset of the VM", "err", err)
 			}
 		}
 	}
