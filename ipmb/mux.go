@@ -30,7 +30,8 @@ func AtLeast(n int) Span { return Span{n, -1} }
 // Between permits lo to hi bytes.
 func Between(lo, hi int) Span { return Span{lo, hi} }
 
-func (s Span) holds(n int) bool { return n >= s.Min && (s.Max < 0 || n <= s.Max) }
+// Holds reports whether n bytes are permitted.
+func (s Span) Holds(n int) bool { return n >= s.Min && (s.Max < 0 || n <= s.Max) }
 
 // Command is one row of a controller's command table.
 type Command struct {
@@ -57,6 +58,11 @@ type CommandID struct {
 // Mux routes requests to commands and holds the one privilege check.
 // Register everything before the first request; serving takes no lock.
 type Mux struct {
+	// Guard, if set, may refuse what a row would serve: its error is the answer.
+	// It sees the request without the defining body. It is to be set before the
+	// first request.
+	Guard func(req *Request, row *Command) error
+
 	rows map[CommandID]*Command
 }
 
@@ -115,19 +121,24 @@ func (m *Mux) ServeIPMI(ctx context.Context, req *Request) Response {
 	if c == nil {
 		return Response{Code: ErrInvalidCommand}
 	}
-	out, err := c.serve(ctx, req, data)
+	out, err := m.serve(ctx, c, req, data)
 	if l := bodyLen(req.NetFn); l > 0 {
 		out = append(AppendBody(make([]byte, 0, l+len(out)), req.NetFn, body), out...)
 	}
 	return Response{Code: CodeOf(err), Data: out}
 }
 
-func (c *Command) serve(ctx context.Context, req *Request, data []byte) ([]byte, error) {
+func (m *Mux) serve(ctx context.Context, c *Command, req *Request, data []byte) ([]byte, error) {
 	if err := c.permits(req, len(data)); err != nil {
 		return nil, err
 	}
 	inner := *req
 	inner.Data = data
+	if m.Guard != nil {
+		if err := m.Guard(&inner, c); err != nil {
+			return nil, err
+		}
+	}
 	out, err := c.Do(ctx, &inner)
 	if err != nil {
 		return nil, err
@@ -146,7 +157,7 @@ func (c *Command) permits(req *Request, n int) error {
 		return ErrPrivilege
 	case c.Access == NotGuest && o.Speaker == SpeakerGuest:
 		return ErrPrivilege
-	case !c.Data.holds(n):
+	case !c.Data.Holds(n):
 		return ErrLength
 	}
 	return nil

@@ -3,13 +3,11 @@ package node
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 
 	"github.com/midplane-project/midplane/internal/kv"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
-	"github.com/midplane-project/midplane/ipmb/sdr"
 )
 
 // Profiles of a node.
@@ -74,7 +72,11 @@ type Controller struct {
 	sel       *localSEL
 	events    *events
 	sensors   *sensors
+	own       repository
+	sdrs      *mc.SDRRepository
+	fruList   []mc.FRU
 	frus      *mc.FRUs
+	access    *access
 	out       bus
 	policy    *ipmb.GuestPolicy
 	log       *slog.Logger
@@ -118,26 +120,14 @@ func newController(id Identity, p parts) (*Controller, error) {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.connect(p)
-	if c.sensors, err = c.openSensors(records{p.db}); err != nil {
+	if err := c.openDevices(p); err != nil {
 		return nil, err
 	}
-	frus, err := id.frus(p.settings.instance, p.frus)
-	if err != nil {
-		return nil, err
-	}
-	if c.frus, err = mc.NewFRUs(frus, records{p.db}); err != nil {
-		return nil, err
-	}
-	var own repository
-	sdrs, err := c.openSDRs(&own, p.db)
-	if err != nil {
-		return nil, err
-	}
-	c.mux = ipmb.NewMux(c.tables(p, sdrs, &own)...)
+	c.mux = ipmb.NewMux(c.tables(p)...)
+	c.mux.Guard = c.access.firewall.Guard
 	c.identity.SDRs = c.mux.Has(ipmb.NetFnSensor, 0, cmdGetDeviceSDR)
 	c.handler = ipmb.NewOnce(c.mux, c.hasEffect, onceLimit)
-	bodies := slices.Concat([]sdr.Body{id.locator(mc.SupportBits(c.mux))}, c.sensors.sdrs, id.fruLocators(frus))
-	if err := own.open(bodies, st); err != nil {
+	if err := c.own.open(c.bodies(), st); err != nil {
 		return nil, err
 	}
 	c.restoreMail()
@@ -159,34 +149,6 @@ func (c *Controller) connect(p parts) {
 		self: c.id.Addr, out: p.out, requester: c.requester, policy: c.policy,
 		asks: c.asks, software: c.software, log: p.log,
 	}
-}
-
-func (c *Controller) tables(p parts, sdrs *mc.SDRRepository, device mc.SDRSource) [][]ipmb.Command {
-	channels := mc.Channels{mc.IPMBChannel, mc.SystemChannel(c.id.Interface)}
-	c.events = &events{
-		self: c.id.Addr, sel: c.sel, mail: c.mail, receiver: c.receiver, outbox: p.outbox, log: c.log, send: c.sendEvent,
-	}
-	c.sel.self, c.sel.logging, c.sel.announce = c.id.Addr, c.mail.logs, c.events.level
-	vm := sensed{p.vm, c.sensors}
-	t := [][]ipmb.Command{
-		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.selfTest),
-		channels.Commands(),
-		c.receiver.Commands(),
-		c.sensors.clockRows(mc.SELDeviceCommands(c.sel, records{p.db})),
-		sdrs.Commands(),
-		c.sensors.Commands(),
-		c.sensors.DeviceSDRCommands(device),
-		c.frus.Commands(),
-		c.mail.commands(),
-		c.bridge.commands(),
-		c.events.commands(),
-		p.life.boot.Commands(),
-		(&chassis{self: c.id.Addr, vm: vm, life: p.life, log: p.log}).commands(),
-	}
-	if c.id.Profile == ProfileATCA {
-		t = append(t, (&carrier{self: c.id.Addr, vm: vm}).commands())
-	}
-	return t
 }
 
 func (c *Controller) hasEffect(req *ipmb.Request) bool {

@@ -235,6 +235,11 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return n.reachVM(ctx) })
 	g.Go(func() error { return n.host.run(ctx) })
+	if n.machine != nil {
+		events := n.machine.Subscribe(64)
+		defer events.Cancel()
+		g.Go(func() error { return watchResets(ctx, events, n.controller.access.systemReset, n.log) })
+	}
 	if n.opt.Handover == nil || n.opt.Handover.file == nil {
 		close(n.resumed)
 	}

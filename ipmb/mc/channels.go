@@ -11,11 +11,13 @@ type Channel struct {
 	Number   uint8
 	Medium   uint8 // IPMI 2.0 table 6-3
 	Protocol uint8 // IPMI 2.0 table 6-2
+	Sessions bool  // many at a time; false: session-less
 }
 
 // Channel media and protocols (IPMI 2.0 tables 6-2 and 6-3).
 const (
 	MediumIPMB   = 0x01
+	MediumLAN    = 0x04 // 802.3
 	MediumSystem = 0x0C
 
 	ProtocolIPMB  = 0x01
@@ -27,6 +29,9 @@ const (
 // IPMBChannel is channel 0. Linux needs it, with this medium, before it lets
 // anybody address the bus (ipmi_msghandler.c, channel_handler).
 var IPMBChannel = Channel{Number: ipmb.ChannelIPMB, Medium: MediumIPMB, Protocol: ProtocolIPMB}
+
+// LANChannel is the channel of RMCP and RMCP+.
+var LANChannel = Channel{Number: 1, Medium: MediumLAN, Protocol: ProtocolIPMB, Sessions: true}
 
 // SystemChannel gives channel Fh for a system interface: kcs, bt or ssif, with
 // or without the prefix pci-.
@@ -47,13 +52,8 @@ type Channels []Channel
 // ipmiForum is the vendor of the standard protocols, 7154, low byte first.
 var ipmiForum = [3]byte{0xF2, 0x1B, 0x00}
 
-// Access modes and reserved values of Get Channel Access (IPMI 2.0 §22.23).
-const (
-	accessAlways      = 0x02
-	alertingDisabled  = 0x20
-	accessNonVolatile = 1
-	accessVolatile    = 2
-)
+// multiSession is the session support of Get Channel Info (IPMI 2.0 §22.24).
+const multiSession = 0x80
 
 // find resolves a channel number of a request; Eh is the one that it came by.
 func (t Channels) find(req *ipmb.Request, n uint8) (Channel, error) {
@@ -75,42 +75,42 @@ func (t Channels) Has(n uint8) bool {
 	return err == nil && n != ipmb.ChannelPresent
 }
 
-// Commands gives Get Channel Info and Get Channel Access. A channel that is
-// not there gives CCh: C1h would make Linux stop looking at the others.
+// Commands gives Get Channel Info and Get Channel Access of a controller whose
+// channels are all session-less. A channel that is not there gives CCh: C1h
+// would make Linux stop looking at the others.
 func (t Channels) Commands() []ipmb.Command {
 	return []ipmb.Command{
-		{
-			Name: "Get Channel Info", NetFn: ipmb.NetFnApp, Cmd: 0x42, Privilege: ipmb.PrivilegeUser,
-			Data: ipmb.Exactly(1), Ref: "IPMI 2.0 §22.24", Do: t.info,
-		},
-		{
-			Name: "Get Channel Access", NetFn: ipmb.NetFnApp, Cmd: 0x41, Privilege: ipmb.PrivilegeUser,
-			Data: ipmb.Exactly(2), Ref: "IPMI 2.0 §22.23", Do: t.access,
-		},
+		t.infoCommand(),
+		getAccessCommand(func(_ context.Context, req *ipmb.Request) ([]byte, error) {
+			if _, err := t.find(req, req.Data[0]); err != nil {
+				return nil, err
+			}
+			return nil, ErrSessionless
+		}),
 	}
 }
 
+func (t Channels) infoCommand() ipmb.Command {
+	return ipmb.Command{
+		Name: "Get Channel Info", NetFn: ipmb.NetFnApp, Cmd: 0x42, Privilege: ipmb.PrivilegeUser,
+		Data: ipmb.Exactly(1), Ref: "IPMI 2.0 §22.24", Do: t.info,
+	}
+}
+
+// info describes a channel. No session is active: there is no door for them yet.
 func (t Channels) info(_ context.Context, req *ipmb.Request) ([]byte, error) {
 	c, err := t.find(req, req.Data[0])
 	if err != nil {
 		return nil, err
 	}
-	out := []byte{c.Number, c.Medium, c.Protocol, 0} // session-less
+	var sessions byte
+	if c.Sessions {
+		sessions = multiSession
+	}
+	out := []byte{c.Number, c.Medium, c.Protocol, sessions}
 	out = append(out, ipmiForum[:]...)
 	if c.Number != ipmb.ChannelSystem {
 		return append(out, 0, 0), nil
 	}
 	return append(out, 0xFF, 0xFF), nil // interrupts: unspecified for SMS and event buffer
-}
-
-// access answers for the session-less channels: always available, no alerts,
-// administrator at most. It cannot be set.
-func (t Channels) access(_ context.Context, req *ipmb.Request) ([]byte, error) {
-	if _, err := t.find(req, req.Data[0]); err != nil {
-		return nil, err
-	}
-	if kind := req.Data[1] >> 6; kind != accessNonVolatile && kind != accessVolatile {
-		return nil, ipmb.ErrInvalidField
-	}
-	return []byte{alertingDisabled | accessAlways, byte(ipmb.PrivilegeAdmin)}, nil
 }

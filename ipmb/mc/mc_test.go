@@ -83,9 +83,8 @@ func TestChannels(t *testing.T) {
 		{"this one", "06 42 0E", "00 0F 0C 08 00 F21B00 FFFF"},
 		{"system", "06 42 0F", "00 0F 0C 08 00 F21B00 FFFF"},
 		{"absent: CCh, or Linux stops looking", "06 42 07", "CC"},
-		{"access", "06 41 00 80", "00 22 04"},
+		{"access: session-less", "06 41 00 80", "82"},
 		{"access of an absent channel", "06 41 05 80", "CC"},
-		{"access, reserved kind", "06 41 00 C0", "CC"},
 		{"too short", "06 41 00", "C7"},
 	})
 	for name, protocol := range map[string]uint8{"kcs": 5, "pci-kcs": 5, "bt": 8, "ssif": 4} {

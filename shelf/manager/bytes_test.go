@@ -36,7 +36,7 @@ var story = []struct {
 	{"Get Channel Info of channel 0", "06 42 00", "00 00 01 01 00 f21b00 0000"},
 	{"Get Channel Info of this channel", "06 42 0e", "00 00 01 01 00 f21b00 0000"},
 	{"Get Channel Info of another", "06 42 07", "cc"},
-	{"Get Channel Access", "06 41 00 40", "00 22 04"},
+	{"Get Channel Access", "06 41 00 40", "82"},
 	{"Get Event Receiver", "04 01", "00 20 00"},
 	{"Set Event Receiver", "04 00 82 00", "d4"},
 	{"Get SEL Info, empty", "0a 40", "00 51 0000 f0ff ffffffff ffffffff 0b"},

@@ -1,0 +1,61 @@
+package node
+
+import (
+	"errors"
+
+	"github.com/google/uuid"
+
+	"github.com/midplane-project/midplane/internal/kv"
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
+)
+
+// access is who may use the controller by a channel with sessions, what its
+// channels let through, and how they are configured.
+type access struct {
+	channels *mc.ChannelAccess
+	keys     *mc.ChannelKeys
+	users    *mc.Users
+	lan      *mc.LAN
+	sol      *mc.SOL
+	info     *mc.SystemInfo
+	firewall *mc.Firewall
+}
+
+// openAccess reads it from the store. mux is the one that its rows will be in.
+func openAccess(id Identity, instance uuid.UUID, db *kv.DB, mux func() *ipmb.Mux) (*access, error) {
+	var a access
+	channels := mc.Channels{mc.IPMBChannel, mc.LANChannel, mc.SystemChannel(id.Interface)}
+	lan, r, sealer := mc.LANChannel.Number, records{db}, mc.NewSealer(sealKey(db.Path()).read)
+	var errs [6]error
+	if a.channels, errs[0] = mc.OpenChannelAccess(channels, r); errs[0] != nil {
+		return nil, errs[0]
+	}
+	a.keys = mc.NewChannelKeys(a.channels, r, sealer)
+	a.users, errs[1] = mc.OpenUsers(a.channels, r, sealer)
+	a.lan, errs[2] = mc.OpenLAN(channels, lan, hardwareAddress(instance), r)
+	a.sol, errs[3] = mc.OpenSOL(channels, lan, r)
+	a.info, errs[4] = mc.OpenSystemInfo(r, id.Name)
+	a.firewall, errs[5] = mc.OpenFirewall(mux, channels, r)
+	return &a, errors.Join(errs[:]...)
+}
+
+// hardwareAddress is one of local administration, the same for ever.
+func hardwareAddress(instance uuid.UUID) (mac [6]byte) {
+	copy(mac[:], instance[len(instance)-len(mac):])
+	mac[0] = mac[0]&^0x03 | 0x02
+	return mac
+}
+
+func (a *access) tables() [][]ipmb.Command {
+	return [][]ipmb.Command{
+		a.channels.Commands(), a.keys.Commands(), mc.CipherCommands(a.channels), a.users.Commands(),
+		a.lan.Commands(), a.sol.Commands(), a.info.Commands(), a.firewall.Commands(),
+	}
+}
+
+// systemReset is for a reset of the VM, or the loss of its power: it ends what
+// was being configured and forgets what the VM's software said of itself.
+func (a *access) systemReset() error {
+	return errors.Join(a.lan.Reset(), a.sol.Reset(), a.info.Reset())
+}
