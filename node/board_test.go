@@ -37,6 +37,7 @@ type board struct {
 	ledger *ledger
 	bus    *fakeBus
 	vm     *fakeVM
+	net    network
 	line   *fakeLine
 	outbox *fakeOutbox
 }
@@ -69,7 +70,7 @@ func (b *board) start() {
 	}
 	b.line = &fakeLine{}
 	b.Controller, err = newController(b.id, parts{
-		db: b.db, ledger: b.ledger, left: left, settings: st, out: b.bus, outbox: b.outbox, vm: b.vm,
+		db: b.db, ledger: b.ledger, left: left, settings: st, out: b.bus, outbox: b.outbox, vm: b.vm, network: b.net,
 		log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

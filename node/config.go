@@ -36,6 +36,10 @@ type Config struct {
 	PKI     string `json:"pki,omitempty"`
 	Cluster string `json:"cluster,omitempty"`
 
+	// Alerts are the addresses, IP:PORT, that the node may send SNMP traps to;
+	// where its guest wants them sent is a wish.
+	Alerts []string `json:"alerts,omitempty"`
+
 	// API is where the node's gRPC API listens: unix:PATH (own user only).
 	API string `json:"api"`
 }
@@ -81,6 +85,8 @@ func (c *Config) Check() error {
 			all = append(all, fmt.Errorf(format, args...))
 		}
 	}
+	_, err := alertAddresses(c.Alerts)
+	need(err == nil, "%w", err)
 	need(c.Dir != "", "dir: where shall the node keep its state?")
 	need(slices.Contains([]string{"kcs", "bt", "pci-kcs", "pci-bt", "ssif"}, c.Interface), "interface: %q is none of kcs, bt, pci-kcs, pci-bt, ssif", c.Interface)
 	if c.Standalone() {

@@ -8,6 +8,7 @@ import (
 	"github.com/midplane-project/midplane/internal/kv"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/ipmb/mc/pef"
 )
 
 // Profiles of a node.
@@ -69,6 +70,8 @@ type Controller struct {
 	bridge    *bridge
 	receiver  *mc.EventReceiver
 	sel       *localSEL
+	events    *events
+	pef       *pef.PEF
 	out       bus
 	policy    *ipmb.GuestPolicy
 	log       *slog.Logger
@@ -92,6 +95,7 @@ type parts struct {
 	out      bus
 	outbox   outbox
 	vm       payload
+	network  network
 	log      *slog.Logger
 }
 
@@ -111,6 +115,13 @@ func newController(id Identity, p parts) (*Controller, error) {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.connect(p)
 	var sdrs repository
+	c.events = &events{
+		self: c.id.Addr, sel: c.sel, mail: c.mail, receiver: c.receiver, outbox: p.outbox, send: c.sendEvent,
+	}
+	if c.pef, err = c.newPEF(p, &sdrs); err != nil {
+		return nil, err
+	}
+	c.events.pef = c.pef
 	c.mux = ipmb.NewMux(c.tables(p, &sdrs)...)
 	c.handler = ipmb.NewOnce(c.mux, c.hasEffect, onceLimit)
 	if err := sdrs.open(id, mc.SupportBits(c.mux), st); err != nil {
@@ -139,13 +150,10 @@ func (c *Controller) connect(p parts) {
 
 func (c *Controller) tables(p parts, sdrs mc.SDRSource) [][]ipmb.Command {
 	channels := mc.Channels{mc.IPMBChannel, mc.SystemChannel(c.id.Interface)}
-	ev := &events{
-		self: c.id.Addr, sel: c.sel, mail: c.mail, receiver: c.receiver, outbox: p.outbox, send: c.sendEvent,
-	}
 	t := [][]ipmb.Command{
 		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.selfTest),
-		channels.Commands(), c.receiver.Commands(), mc.SELCommands(c.sel), mc.SDRCommands(sdrs),
-		c.mail.commands(), c.bridge.commands(), ev.commands(), (&chassis{self: c.id.Addr, vm: p.vm}).commands(),
+		channels.Commands(), c.receiver.Commands(), mc.SELCommands(selBesidePEF{c.sel, c.pef}), mc.SDRCommands(sdrs),
+		c.mail.commands(), c.bridge.commands(), c.events.commands(), c.pef.Commands(), (&chassis{self: c.id.Addr, vm: p.vm}).commands(),
 	}
 	if c.id.Profile == ProfileATCA {
 		t = append(t, (&carrier{self: c.id.Addr, vm: p.vm}).commands())
@@ -205,6 +213,7 @@ func (c *Controller) Resume() {
 	c.software.resume(c.left)
 	c.asks.resume(c.left, c.waiting)
 	c.left, c.waiting = nil, nil
+	c.spawn(c.pef.Run)
 }
 
 // LeaderChanged sends again what waits for an answer from 0x20.

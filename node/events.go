@@ -7,6 +7,7 @@ import (
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/ipmb/mc/pef"
 	midplanev1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
 
@@ -27,13 +28,14 @@ type outbox interface {
 }
 
 // events takes what happens at this controller to the local SEL, the event
-// message buffer and the event receiver.
+// message buffer, the filters and the event receiver.
 type events struct {
 	self     ipmb.Addr
 	sel      *localSEL
 	mail     *messages
 	receiver *mc.EventReceiver
 	outbox   outbox // nil on a standalone node
+	pef      *pef.PEF
 
 	// send reports to a receiver other than 20h.
 	send func(to mc.Receiver, body []byte, speaker ipmb.Speaker)
@@ -72,6 +74,7 @@ func (e *events) report(ctx context.Context, req *ipmb.Request, gen uint16, body
 		}
 	}
 	e.mail.bufferEvent(record[:])
+	e.pef.Logged(record)
 	if req.Origin.Door == ipmb.DoorIPMB {
 		return nil
 	}

@@ -46,6 +46,7 @@ type host struct {
 	door    door
 	dir     string
 	wanted  func(on bool) error // stores what the VM's power should be
+	system  func(on bool)       // told that the VM was started or reset, or else ended
 	log     *slog.Logger
 	changed chan struct{} // one slot: on or cycle changed
 
@@ -56,7 +57,9 @@ type host struct {
 }
 
 func newHost(machine power.Launcher, dir string, on bool, wanted func(bool) error, log *slog.Logger) *host {
-	return &host{machine: machine, dir: dir, on: on, wanted: wanted, log: log, changed: make(chan struct{}, 1)}
+	return &host{
+		machine: machine, dir: dir, on: on, wanted: wanted, system: func(bool) {}, log: log, changed: make(chan struct{}, 1),
+	}
 }
 
 // On reports whether the VM has power.

@@ -106,6 +106,9 @@ func (k *keeper) launch(ctx context.Context) {
 		k.log.Error("VM not started", "err", err)
 		k.again()
 	}
+	if err == nil {
+		k.system(true)
+	}
 }
 
 // again tries to start the VM after a pause, a longer one each time.
@@ -141,7 +144,10 @@ func (k *keeper) happened(ctx context.Context, e power.Event) {
 		if len(k.door.Connected()) > 0 {
 			k.connected(ctx)
 		}
+	case power.EventReset:
+		k.system(true)
 	case power.EventExited:
+		k.system(false)
 		k.exited(e.State == power.Crashed)
 	}
 }

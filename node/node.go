@@ -139,6 +139,10 @@ func (n *Node) saveWanted(on bool) error { return store{n.db}.saveWanted(on) }
 func (n *Node) connect() (err error) {
 	p := parts{
 		db: n.db, ledger: n.ledger, left: n.left, settings: n.settings, out: &n.out, vm: n.host, log: n.log,
+		network: network{dial: dialUDP},
+	}
+	if p.network.alerts, err = alertAddresses(n.cfg.Alerts); err != nil {
+		return err
 	}
 	if !n.cfg.Standalone() {
 		if n.outbox, err = uplink.OpenOutbox(n.db); err != nil {
@@ -159,6 +163,7 @@ func (n *Node) connect() (err error) {
 		OnConnect: n.connected,
 	})
 	n.host.door = n.door
+	n.host.system = n.controller.pef.System
 	n.controller.mail.connect(n.door)
 	if n.cfg.Standalone() {
 		return nil

@@ -18,6 +18,7 @@ defaults:               # for all nodes that do not say otherwise
   profile: atca         # atca: a board of the shelf; server: a plain BMC, PICMG answers C1h
   # manufacturer: 0     # IANA number in Get Device ID; a borrowed one wakes vendor quirks
   # product: 0
+  # alerts: ["127.0.0.1:16200"]   # where SNMP traps may go (PEF); default: nowhere
   qemu:
     memory: 256         # MiB
     accel: auto         # auto uses KVM where a probe shows that it works; kvm, tcg

@@ -61,6 +61,8 @@ func TestMistakesHaveTheirPlace(t *testing.T) {
 		{"mode", strings.Replace(small, `"0660"`, `"9"`, 1), "no file mode"},
 		{"disk format", "name: d\nnodes:\n- slot: 1\n  name: a\n  qemu: {disk: {base: x, format: vmdk}}\n", "nodes[0].qemu.disk.format:"},
 		{"nic", "name: d\nnodes:\n- slot: 1\n  name: a\n  qemu: {nics: [{model: e1000}]}\n", "what -netdev takes"},
+		{"alerts", "name: d\nnodes:\n- slot: 1\n  name: a\n  alerts: [localhost:162]\n", "shelf.yaml:5:12: nodes[0].alerts[0]: \"localhost:162\" is no IP:PORT"},
+		{"alerts twice", "name: d\nnodes:\n- slot: 1\n  name: a\n  alerts: [\"127.0.0.1:162\", \"127.0.0.1:163\"]\n", "127.0.0.1 stands twice"},
 		{"replicas", small + "replicas: 2\n", "want 1, 3 or 5"},
 		{"ports", small + "ports: [1, 2]\n", "2 ports for 3 replicas"},
 		{"type", small + "id: many\n", "shelf.yaml:9:5"},
