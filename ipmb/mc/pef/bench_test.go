@@ -51,8 +51,8 @@ func newBench(t testing.TB) *bench {
 }
 
 const (
-	ownAddr   ipmb.Addr = 0x82
-	ownSensor           = 0x12
+	ownAddr   = ipmb.Addr(0x82)
+	ownSensor = 0x12
 )
 
 var systemGUID = mc.GUID{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
@@ -164,7 +164,7 @@ func (l *fakeLog) add(r mc.SELEntry) mc.SELEntry {
 	l.added = l.SELTime(context.Background())
 	r.Stamp(l.next, l.added)
 	l.rows = append(l.rows, r)
-	l.next = l.next%(idsInAll) + 1
+	l.next = l.next%idsInAll + 1
 	return r
 }
 

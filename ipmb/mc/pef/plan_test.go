@@ -36,7 +36,9 @@ func TestDecide(t *testing.T) {
 		{"alert besides", []Filter{does(ActionReset | ActionAlert)}, actionsSupported, "05 by 1 [{0 1 0}]"},
 		{"alerts off", []Filter{does(ActionReset | ActionAlert)}, actionsSupported &^ ActionAlert, "04 by 1 []"},
 		{
-			"alerts in order of their policies", []Filter{alerts(3, 8), alerts(1, 2), alerts(3, 16)}, actionsSupported,
+			"alerts in order of their policies",
+			[]Filter{alerts(3, 8), alerts(1, 2), alerts(3, 16)},
+			actionsSupported,
 			"01 by 0 [{1 2 2} {3 1 16}]",
 		},
 	} {
