@@ -3,7 +3,6 @@ package pef
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb/mc"
@@ -53,7 +52,7 @@ type PEF struct {
 	wake  chan struct{} // one slot: there is something to do
 	begun time.Time     // for the uptime in traps
 
-	mu sync.Mutex
+	mu lock
 	config
 	processed
 	progress  byte // parameter 0
@@ -75,7 +74,7 @@ func New(c Config) (*PEF, error) {
 		return nil, err
 	}
 	p := &PEF{
-		Config: c, config: *stored, processed: processed{idNone, idNone, idNone},
+		Config: c, mu: newLock(), config: *stored, processed: processed{idNone, idNone, idNone},
 		wake: make(chan struct{}, 1), begun: time.Now(), awaited: make(map[acknowledgement]chan struct{}),
 	}
 	return p, p.restore(context.Background())
