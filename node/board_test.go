@@ -339,6 +339,7 @@ func (l *fakeLine) wait(t testing.TB) {
 
 // fakeVM notes what is done to it.
 type fakeVM struct {
+	mu    sync.Mutex
 	on    bool
 	calls []string
 	fail  error
@@ -347,6 +348,8 @@ type fakeVM struct {
 func (v *fakeVM) On() bool { return v.on }
 
 func (v *fakeVM) do(call string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.calls = append(v.calls, call)
 	return v.fail
 }
@@ -355,15 +358,24 @@ func (v *fakeVM) PowerOn(context.Context) error               { return v.do("on"
 func (v *fakeVM) PowerOff(context.Context) error              { return v.do("off") }
 func (v *fakeVM) Cycle(context.Context) error                 { return v.do("cycle") }
 func (v *fakeVM) Press(_ context.Context, c vm.Command) error { return v.do(c.String()) }
-func (v *fakeVM) took() (calls []string)                      { calls, v.calls = v.calls, nil; return calls }
+
+func (v *fakeVM) took() (calls []string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	calls, v.calls = v.calls, nil
+	return calls
+}
 
 // fakeOutbox keeps the events for the shelf.
 type fakeOutbox struct {
+	mu     sync.Mutex
 	events []*midplanev1.Event
 	fail   error
 }
 
 func (o *fakeOutbox) Append(e *midplanev1.Event) (uint64, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.fail != nil {
 		return 0, o.fail
 	}

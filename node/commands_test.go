@@ -51,7 +51,7 @@ var commandRows = []row{
 	{byGuest, "04 15", "00 xx xx xx xx 02 00 02 00 ff ff"},
 	{byGuest, "04 16 01 01 00", "cc"}, // no LAN channel, no destination
 	{byGuest, "04 16 01 41 00", "00 00"},
-	{byGuest, "04 17 01 00 00 00 00 00 20 20 30 57 ff ff", "cb"},
+	{byGuest, "04 17 01 00 00 00 00 00 20 20 30 57 ff ff", "00"},
 	{byGuest, "06 01", "00 20 01 00 10 02 b6 00 00 00 00 00 00 00 00 00"},
 	{byGuest, "06 04", "00 55 00"},
 	{byGuest, "06 08", "00 xx xx xx xx xx xx xx xx xx xx xx xx xx xx xx xx"},

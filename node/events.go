@@ -74,7 +74,7 @@ func (e *events) report(ctx context.Context, req *ipmb.Request, gen uint16, body
 		}
 	}
 	e.mail.bufferEvent(record[:])
-	e.pef.Logged(record)
+	defer e.pef.Logged(record) // what comes of it is told after it
 	if req.Origin.Door == ipmb.DoorIPMB {
 		return nil
 	}

@@ -136,10 +136,10 @@ func entityOf(sdrs mc.SDRSource, generator uint16, sensor byte) (id, instance by
 // LAN configuration parameters of alerts (IPMI 2.0 §23.2, table 23-4). Their
 // data begins after the parameter's revision.
 const (
-	cmdGetLAN       ipmb.Cmd = 0x02
-	lanCommunity             = 16
-	lanAlertType             = 18
-	lanAlertAddress          = 19
+	cmdGetLAN       = 0x02
+	lanCommunity    = 16
+	lanAlertType    = 18
+	lanAlertAddress = 19
 
 	lanCommunityLen   = 1 + 18
 	lanAlertTypeLen   = 1 + 4

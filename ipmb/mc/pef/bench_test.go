@@ -193,11 +193,14 @@ func (l *fakeLog) SELGet(_ context.Context, id uint16) (mc.SELEntry, uint16, err
 
 // fakeSystem notes what is done to it.
 type fakeSystem struct {
+	mu    sync.Mutex
 	calls []string
 	fail  error
 }
 
 func (s *fakeSystem) do(call string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.calls = append(s.calls, call)
 	return s.fail
 }
@@ -209,6 +212,8 @@ func (s *fakeSystem) NMI(context.Context) error        { return s.do("nmi") }
 func (s *fakeSystem) restarting(cause byte)            { _ = s.do(fmt.Sprintf("cause%d", cause)) }
 
 func (s *fakeSystem) took() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	calls := strings.Join(s.calls, " ")
 	s.calls = nil
 	return calls

@@ -125,16 +125,15 @@ func added(i mc.SELInfo) uint32 {
 	return uint32(i.LastAdd.Unix())
 }
 
-// petAcknowledge takes the fields of a trap, low bytes first. One that nobody
-// waits for, or not any more, gives CBh.
+// petAcknowledge takes the fields of a trap, low bytes first. It comes outside
+// of sessions and may be repeated when its answer was lost, so that a trap that
+// nobody waits for any more is no mistake.
 func (p *PEF) petAcknowledge(_ context.Context, req *ipmb.Request) ([]byte, error) {
 	d := req.Data
 	key := acknowledgement{
 		sequence: binary.LittleEndian.Uint16(d), timestamp: binary.LittleEndian.Uint32(d[2:]),
 		source: d[6], device: d[7], sensor: d[8], data: [3]byte(d[9:]),
 	}
-	if !p.acknowledge(key) {
-		return nil, ipmb.ErrNotPresent
-	}
+	p.acknowledge(key)
 	return nil, nil
 }

@@ -123,15 +123,12 @@ func (p *PEF) forget(key acknowledgement) {
 	delete(p.awaited, key)
 }
 
-// acknowledge ends the repeats of a trap, and reports whether there were any
-// to end.
-func (p *PEF) acknowledge(key acknowledgement) bool {
+// acknowledge ends the repeats of a trap.
+func (p *PEF) acknowledge(key acknowledgement) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	done, ok := p.awaited[key]
-	if ok {
+	if done, ok := p.awaited[key]; ok {
 		close(done)
 		delete(p.awaited, key)
 	}
-	return ok
 }

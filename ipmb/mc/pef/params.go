@@ -108,10 +108,15 @@ func (p *PEF) setProgress(data []byte) error {
 	return nil
 }
 
-// store keeps a changed copy of the settings, and then takes it.
+// store keeps a changed copy of the settings, and then takes it. What has not
+// changed is kept already, here as with the tables: FreeIPMI writes everything
+// that it has read.
 func (p *PEF) store(change func(*config)) error {
 	next := p.config
 	change(&next)
+	if next == p.config {
+		return nil
+	}
 	if err := p.Records.Put(recordSettings, next.settings()); err != nil {
 		return err
 	}
@@ -157,6 +162,9 @@ func (p *PEF) setAlertDelay(data []byte) error {
 func (p *PEF) setGUID(data []byte) error {
 	if data[0]&^guidUsed != 0 {
 		return ipmb.ErrInvalidField
+	}
+	if p.guid == guid(data) {
+		return nil
 	}
 	if err := p.Records.Put(recordGUID, data); err != nil {
 		return err

@@ -42,6 +42,9 @@ func (p *PEF) putFilter(n byte, old *Filter, f Filter) error {
 	} else if f.Manufacturer {
 		return ipmb.ErrInvalidField
 	}
+	if f == *old {
+		return nil
+	}
 	if err := p.Records.Put(entryName(recordFilter, int(n)), f.Append(nil)); err != nil {
 		return err
 	}
@@ -87,7 +90,7 @@ func (p *PEF) setPolicy(data []byte) error {
 		return err
 	}
 	next, err := ParsePolicy(data[1:])
-	if err != nil {
+	if err != nil || next == *old {
 		return err
 	}
 	if err := p.Records.Put(entryName(recordPolicy, int(data[0])), data[1:]); err != nil {
@@ -107,7 +110,7 @@ func (p *PEF) text(n byte) (*alertString, error) {
 
 // putText keeps a changed string, unless it is the volatile one, and takes it.
 func (p *PEF) putText(n byte, s alertString) error {
-	if n != 0 {
+	if n != 0 && s != p.strings[n] {
 		if err := p.Records.Put(entryName(recordString, int(n)), s.record()); err != nil {
 			return err
 		}

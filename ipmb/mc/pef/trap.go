@@ -41,7 +41,7 @@ const (
 	eventDataPad      = 5 // bytes of event data after the three of an event
 	customASCII       = 0xC0
 	customEnd         = 0xC1
-	customMax         = 0x3F
+	customMax         = 62 // characters: with length and end the fields have 64 bytes
 )
 
 // Source types of traps and events.
