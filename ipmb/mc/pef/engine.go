@@ -45,6 +45,7 @@ func (p *PEF) due(now time.Time) (events []Event, again time.Duration) {
 		return nil, p.heldTill.Sub(now)
 	case p.postpone.value == postponeOff:
 		events, p.pending = p.pending, nil
+		p.filtering = len(events) > 0
 		return events, 0
 	case !p.postpone.deadline.IsZero():
 		return nil, p.postpone.deadline.Sub(now)
@@ -69,6 +70,13 @@ func (p *PEF) handle(ctx context.Context, e Event, last bool) {
 	p.pass(e.ID)
 	if !acted && !last {
 		return // one write for many events that nobody asked for
+	}
+	if last {
+		p.filtering = false
+	}
+	if last && len(p.pending) == 0 {
+		p.skip(p.added)
+		p.added = idNoLog
 	}
 	if err := p.Records.Put(recordProcessed, p.processed.record()); err != nil {
 		p.Logger.Error("event filtered, but not noted", "record", e.ID, "err", err)

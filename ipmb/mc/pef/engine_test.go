@@ -261,6 +261,17 @@ func TestAdded(t *testing.T) {
 		if did := b.system.took(); did != "" {
 			t.Errorf("did %s", did)
 		}
+		b.set("04 11 FE") // one that is added while an event waits
+		b.happens(tooHot)
+		if err := b.Added(b.log.add(b.log.rows[0]).ID()); err != nil {
+			t.Fatal(err)
+		}
+		b.set("04 11 00")
+		synctest.Wait()
+		b.restart()
+		if did := b.system.took(); did != "off" {
+			t.Errorf("did %q, want one event's action", did)
+		}
 	})
 }
 

@@ -58,6 +58,8 @@ type PEF struct {
 	progress  byte // parameter 0
 	newest    uint16
 	pending   []Event
+	filtering bool   // events that were pending
+	added     uint16 // record that is to be skipped once they have been filtered
 	postpone  postpone
 	heldTill  time.Time // after a start of the system
 	alertTill time.Time // likewise, for alerts
@@ -165,11 +167,15 @@ func (p *PEF) Logged(r mc.SELEntry) {
 func (p *PEF) Added(id uint16) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.enabled() || len(p.pending) > 0 {
+	switch {
+	case !p.enabled():
+		return nil
+	case p.filtering || len(p.pending) > 0:
+		p.added = id
 		return nil
 	}
 	next := p.processed
-	next.reached = id
+	next.skip(id)
 	if err := p.Records.Put(recordProcessed, next.record()); err != nil {
 		return err
 	}

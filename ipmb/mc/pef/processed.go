@@ -53,6 +53,11 @@ func (p *processed) take(v []byte) error {
 // pass notes that an event has been dealt with.
 func (p *processed) pass(id uint16) {
 	p.bmc = id
+	p.skip(id)
+}
+
+// skip notes that a record needs no filtering.
+func (p *processed) skip(id uint16) {
 	if isRecord(id) && (p.reached == idNone || newer(id, p.reached)) {
 		p.reached = id
 	}
