@@ -17,7 +17,7 @@ import (
 
 // sensorSystemEvent is the number of the system event sensor, which says what
 // PEF is about to do.
-const sensorSystemEvent = 0x12
+const sensorSystemEvent = 0x15
 
 // network is how a node's alerts leave it.
 type network struct {

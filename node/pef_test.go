@@ -79,7 +79,7 @@ func TestFilterTells(t *testing.T) {
 		b.guest(tellToo)
 		b.guest(fromGuest)
 		synctest.Wait()
-		if got := b.guest("0a 43 00 00 ff ff 00 ff"); !matches(got, "00 ff ff 02 00 02 xx xx xx xx 82 00 04 12 12 6f c4 04 ff") {
+		if got := b.guest("0a 43 00 00 ff ff 00 ff"); !matches(got, "00 ff ff 02 00 02 xx xx xx xx 82 00 04 12 15 6f c4 04 ff") {
 			t.Errorf("logged %s", got)
 		}
 		if n := len(b.outbox.events); n != 2 || b.outbox.events[1].Speaker != midplanev1.Speaker_SPEAKER_CONTROLLER {
