@@ -37,6 +37,7 @@ type board struct {
 	ledger *ledger
 	bus    *fakeBus
 	vm     *fakeVM
+	net    network
 	line   *fakeLine
 	outbox *fakeOutbox
 	frus   []mc.FRU // that the controller has beside its own
@@ -74,7 +75,7 @@ func (b *board) start() {
 		b.t.Fatal(err)
 	}
 	b.Controller, err = newController(b.id, parts{
-		db: b.db, ledger: b.ledger, left: left, settings: st, out: b.bus, outbox: b.outbox, vm: b.vm, life: life, frus: b.frus,
+		db: b.db, ledger: b.ledger, left: left, settings: st, out: b.bus, outbox: b.outbox, vm: b.vm, life: life, frus: b.frus, network: b.net,
 		log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -343,6 +344,7 @@ func (l *fakeLine) wait(t testing.TB) {
 
 // fakeVM notes what is done to it.
 type fakeVM struct {
+	mu    sync.Mutex
 	on    bool
 	calls []string
 	fail  error
@@ -351,6 +353,8 @@ type fakeVM struct {
 func (v *fakeVM) On() bool { return v.on }
 
 func (v *fakeVM) do(call string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.calls = append(v.calls, call)
 	return v.fail
 }
@@ -366,15 +370,23 @@ func (v *fakeVM) Grant(on bool) error {
 	return v.do("revoke")
 }
 
-func (v *fakeVM) took() (calls []string) { calls, v.calls = v.calls, nil; return calls }
+func (v *fakeVM) took() (calls []string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	calls, v.calls = v.calls, nil
+	return calls
+}
 
 // fakeOutbox keeps the events for the shelf.
 type fakeOutbox struct {
+	mu     sync.Mutex
 	events []*midplanev1.Event
 	fail   error
 }
 
 func (o *fakeOutbox) Append(e *midplanev1.Event) (uint64, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.fail != nil {
 		return 0, o.fail
 	}

@@ -41,6 +41,10 @@ type Config struct {
 	PKI     string `json:"pki,omitempty"`
 	Cluster string `json:"cluster,omitempty"`
 
+	// Alerts are the addresses, IP:PORT, that the node may send SNMP traps to;
+	// where its guest wants them sent is a wish.
+	Alerts []string `json:"alerts,omitempty"`
+
 	// API is where the node's gRPC API listens: unix:PATH (own user only).
 	API string `json:"api"`
 }
@@ -86,6 +90,8 @@ func (c *Config) Check() error {
 			all = append(all, fmt.Errorf(format, args...))
 		}
 	}
+	_, err := alertAddresses(c.Alerts)
+	need(err == nil, "%w", err)
 	need(c.Dir != "", "dir: where shall the node keep its state?")
 	need(c.VM == nil || c.Power == nil, "power: is for a VM that somebody else starts; the node starts its own in another way")
 	if c.Power != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/midplane-project/midplane/internal/kv"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/ipmb/mc/pef"
 )
 
 // Profiles of a node.
@@ -77,6 +78,7 @@ type Controller struct {
 	fruList   []mc.FRU
 	frus      *mc.FRUs
 	access    *access
+	pef       *pef.PEF
 	out       bus
 	policy    *ipmb.GuestPolicy
 	log       *slog.Logger
@@ -102,6 +104,7 @@ type parts struct {
 	vm       payload
 	life     *life
 	frus     []mc.FRU // FRU devices beside FRU 0, or in its place
+	network  network
 	log      *slog.Logger
 }
 
@@ -203,6 +206,7 @@ func (c *Controller) Resume() {
 	c.software.resume(c.left)
 	c.asks.resume(c.left, c.waiting)
 	c.left, c.waiting = nil, nil
+	c.spawn(c.pef.Run)
 }
 
 // LeaderChanged sends again what waits for an answer from 0x20.

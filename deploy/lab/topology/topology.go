@@ -38,6 +38,7 @@ type Node struct {
 	Profile      string   `yaml:"profile"`   // atca or server
 	Manufacturer *uint32  `yaml:"manufacturer"`
 	Product      *uint16  `yaml:"product"`
+	Alerts       []string `yaml:"alerts"` // IP:PORT that SNMP traps may go to
 	VMSocket     VMSocket `yaml:"vm_socket"`
 	QEMU         QEMU     `yaml:"qemu"`
 	// Power is how a node acts on a VM of one's own (qemu: none), beside the
@@ -168,6 +169,9 @@ func (n *Node) fill(d Node) {
 	}
 	if n.Product == nil {
 		n.Product = d.Product
+	}
+	if n.Alerts == nil {
+		n.Alerts = d.Alerts
 	}
 	n.QEMU.None = n.QEMU.None || d.QEMU.None && n.QEMU.empty()
 	if n.QEMU.None && n.Power == nil {

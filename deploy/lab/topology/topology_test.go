@@ -70,6 +70,8 @@ func TestMistakesHaveTheirPlace(t *testing.T) {
 		{"hook in a shell", small + "    power: {hook: {on: a, off: [b], status: [c]}}\n", "shelf.yaml:9:"},
 		{"libvirt", small + "    power: {libvirt: {uri: 'lxc:///', domain: a}}\n", "libvirt.uri"},
 		{"on_guest_poweroff", small + "    on_guest_poweroff: explode\n", "not one of [stay deactivate]"},
+		{"alerts", "name: d\nnodes:\n- slot: 1\n  name: a\n  alerts: [localhost:162]\n", "shelf.yaml:5:12: nodes[0].alerts[0]: \"localhost:162\" is no IP:PORT"},
+		{"alerts twice", "name: d\nnodes:\n- slot: 1\n  name: a\n  alerts: [\"127.0.0.1:162\", \"127.0.0.1:163\"]\n", "127.0.0.1 stands twice"},
 		{"replicas", small + "replicas: 2\n", "want 1, 3 or 5"},
 		{"ports", small + "ports: [1, 2]\n", "2 ports for 3 replicas"},
 		{"type", small + "id: many\n", "shelf.yaml:9:5"},
