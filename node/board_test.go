@@ -16,6 +16,7 @@ import (
 	"github.com/midplane-project/midplane/internal/kv"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/node/power"
 	"github.com/midplane-project/midplane/node/vm"
 	midplanev1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
@@ -40,6 +41,7 @@ type board struct {
 	line   *fakeLine
 	outbox *fakeOutbox
 	frus   []mc.FRU // that the controller has beside its own
+	clock  string   // of the watchdog
 }
 
 // newBoard makes a controller in an empty directory. It is closed with the test.
@@ -75,7 +77,7 @@ func (b *board) start() {
 	}
 	b.Controller, err = newController(b.id, parts{
 		db: b.db, ledger: b.ledger, left: left, settings: st, out: b.bus, outbox: b.outbox, vm: b.vm, life: life, frus: b.frus,
-		log: slog.New(slog.DiscardHandler),
+		log: slog.New(slog.DiscardHandler), canCycle: true, watchdogClock: b.clock,
 	})
 	if err != nil {
 		b.t.Fatal(err)
@@ -83,6 +85,7 @@ func (b *board) start() {
 	b.bus.attach(b.Controller)
 	b.mail.connect(b.line)
 	b.Resume()
+	b.VMHappened(power.Event{State: power.Running}, false)
 }
 
 // stop ends the controller as a planned end does.

@@ -20,6 +20,13 @@ func (c *Controller) openDevices(p parts) (err error) {
 	if c.frus, err = mc.NewFRUs(c.fruList, kept); err != nil {
 		return err
 	}
+	c.tests = &selfTest{db: p.db, sel: c.sel, log: c.log}
+	if err := c.openWatchdog(p); err != nil {
+		return err
+	}
+	if c.acpi, err = openACPI(p.vm, kept); err != nil {
+		return err
+	}
 	if c.sdrs, err = c.openSDRs(&c.own, p.db); err != nil {
 		return err
 	}
@@ -42,7 +49,10 @@ func (c *Controller) tables(p parts) [][]ipmb.Command {
 	c.sel.self, c.sel.logging, c.sel.announce = c.id.Addr, c.mail.logs, c.events.level
 	vm := sensed{p.vm, c.sensors}
 	t := [][]ipmb.Command{
-		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.selfTest),
+		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.tests.run),
+		c.resets(),
+		c.watchdog.Commands(),
+		c.acpi.commands(),
 		c.receiver.Commands(),
 		c.sensors.clockRows(mc.SELDeviceCommands(c.sel, records{p.db})),
 		c.sdrs.Commands(),
