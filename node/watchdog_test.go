@@ -308,8 +308,13 @@ func TestWatchdogOfAVM(t *testing.T) {
 		"powered off": {ClockVM, func(b *blade) {
 			b.vm.GuestPoweroff()
 			synctest.Wait()
+			if err := b.host.PowerOn(b.t.Context()); err != nil {
+				b.t.Error(err)
+			}
+			synctest.Wait()
+			b.host.connected(b.t.Context())
 			time.Sleep(time.Hour)
-		}, 0, ""},
+		}, 0, "00 04 01 00 00 2c 01 2c 01"},
 		"crashed and started again": {ClockVM, func(b *blade) {
 			b.vm.Crash(power.Exit{})
 			time.Sleep(time.Minute)
