@@ -35,6 +35,9 @@ func (c *Controller) coldReset(ctx context.Context) error {
 	if err := c.acpi.forget(); err != nil {
 		return err
 	}
+	if err := c.access.coldReset(); err != nil {
+		return err
+	}
 	if err := c.mail.reset(); err != nil {
 		return err
 	}

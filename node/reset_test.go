@@ -13,7 +13,8 @@ import (
 func (b *board) busy() {
 	b.shelf("04 00 20 01")
 	b.guest("06 2e 0f")
-	b.guest("06 06 80 ff") // S0
+	b.guest("06 06 81 ff")    // S1
+	b.guest("06 40 01 82 84") // the LAN channel's volatile setting
 	b.event()
 	b.push(2)
 	b.send(request(other, 5, ipmb.NetFnStorage, 0x44, make([]byte, 16)...))
@@ -44,7 +45,7 @@ func TestColdReset(t *testing.T) {
 		check := func() {
 			b.wantAnswers(map[string]string{
 				"06 2f": "00 08", "06 31": "00 00", "06 33": "80", "06 35": "80", "06 22": "80",
-				"06 25": "00 00 00 00 00 00 00 00 00", "04 01": "00 20 01", "06 08": guid,
+				"06 25": "00 00 00 00 00 00 00 00 00", "04 01": "00 20 01", "06 08": guid, "06 41 01 80": "00 20 04",
 			})
 			if up, on, _ := b.line.state(); up || on {
 				t.Errorf("attention %v, interrupts %v", up, on)
@@ -75,7 +76,8 @@ func TestWarmReset(t *testing.T) {
 			t.Fatalf("warm reset: %s", got)
 		}
 		b.wantAnswers(map[string]string{
-			"06 2f": "00 0f", "06 31": "00 0a", "06 33": "80", "04 01": "00 20 01", "06 25": "00 44 31 0a 00 2c 01 5a 00",
+			"06 2f": "00 0f", "06 31": "00 0a", "06 33": "80", "04 01": "00 20 01", "06 41 01 80": "00 02 04",
+			"06 25": "00 44 31 0a 00 2c 01 5a 00",
 		})
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
