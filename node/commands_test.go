@@ -81,6 +81,32 @@ var commandRows = []row{
 	{byGuest, "04 17 01 00 00 00 00 00 20 20 30 57 ff ff", "00"},
 	{byGuest, "06 01", "00 20 81 00 10 02 bf 00 00 00 00 00 00 00 00 00"},
 	{byGuest, "06 04", "00 55 00"},
+	{byGuest, "06 06 aa ff", "00"},
+	{byGuest, "06 06 8b 00", "cc"},
+	{byGuest, "06 06 00 84", "cc"},
+	{byGuest, "06 07", "00 06 03"},
+	{byGuest, "06 22", "80"},
+	{byGuest, "06 25", "00 00 00 00 00 00 00 00 00"},
+	{byGuest, "06 24 04 00 00 00 2c 01", "00"},       // ipmi_watchdog is loaded
+	{byGuest, "06 24 44 31 0a 00 2c 01", "00"},       // and its device opened
+	{byGuest, "06 25", "00 04 31 0a 00 2c 01 2c 01"}, // don't stop starts nothing
+	{byGuest, "06 22", "00"},
+	{byGuest, "06 25", "00 44 31 0a 00 2c 01 2c 01"},
+	{byGuest, "06 24 04 00 00 10 2c 01", "00"},
+	{byGuest, "06 24 00 00 00 00 2c 01", "cc"}, // no use
+	{byGuest, "06 24 06 00 00 00 2c 01", "cc"},
+	{byGuest, "06 24 0c 00 00 00 2c 01", "cc"}, // reserved bits
+	{byGuest, "06 24 04 08 00 00 2c 01", "cc"},
+	{byGuest, "06 24 04 04 00 00 2c 01", "cc"}, // no action
+	{byGuest, "06 24 04 41 00 00 2c 01", "cc"}, // no interrupt
+	{byGuest, "06 24 04 11 0a 00 2c 01", "cc"}, // SMI
+	{byGuest, "06 24 04 31 1f 00 2c 01", "cc"}, // a warning before the beginning
+	{byGuest, "06 24 04 31 0a 00 2c", "c7"},
+	{byGuest, "06 05", "00"},
+	{byGuest, "06 04", "00 55 00"},
+	{byGuest, "06 03", "00"},
+	{byGuest, "06 02", "00"},
+	{byGuest, "06 22", "80"}, // forgotten
 	{byGuest, "06 08", "00 xx xx xx xx xx xx xx xx xx xx xx xx xx xx xx xx"},
 	{byGuest, "06 37", "00 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f"},
 	{byGuest, "06 2f", "00 08"},

@@ -22,6 +22,10 @@ type Config struct {
 	Manufacturer uint32 `json:"manufacturer,omitempty"`
 	Product      uint16 `json:"product,omitempty"`
 
+	// WatchdogClock is vm (the default: the watchdog timer stands still while
+	// the VM is paused) or wall.
+	WatchdogClock string `json:"watchdog_clock,omitempty"`
+
 	// Dir holds what must survive: log, settings, outbox, console record.
 	Dir string `json:"dir"`
 
@@ -102,6 +106,7 @@ func (c *Config) Check() error {
 	need(slices.Contains([]string{"", GuestPoweroffStay, GuestPoweroffDeactivate}, c.OnGuestPoweroff),
 		"on_guest_poweroff: %q is neither stay nor deactivate", c.OnGuestPoweroff)
 	need(slices.Contains([]string{"kcs", "bt", "pci-kcs", "pci-bt", "ssif"}, c.Interface), "interface: %q is none of kcs, bt, pci-kcs, pci-bt, ssif", c.Interface)
+	need(slices.Contains([]string{"", ClockVM, ClockWall}, c.WatchdogClock), "watchdog_clock: %q is neither vm nor wall", c.WatchdogClock)
 	if c.Standalone() {
 		need(len(c.Listen) > 0 || c.VM != nil, "a standalone node needs --vm unix:PATH or tcp:HOST:PORT")
 		return errors.Join(all...)

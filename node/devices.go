@@ -20,6 +20,13 @@ func (c *Controller) openDevices(p parts) (err error) {
 	if c.frus, err = mc.NewFRUs(c.fruList, kept); err != nil {
 		return err
 	}
+	c.tests = &selfTest{db: p.db, sel: c.sel, log: c.log}
+	if err := c.openWatchdog(p); err != nil {
+		return err
+	}
+	if c.acpi, err = openACPI(p.vm, kept); err != nil {
+		return err
+	}
 	if c.sdrs, err = c.openSDRs(&c.own, p.db); err != nil {
 		return err
 	}
@@ -47,7 +54,10 @@ func (c *Controller) bodies() []sdr.Body {
 func (c *Controller) tables(p parts) [][]ipmb.Command {
 	vm := sensed{p.vm, c.sensors}
 	t := [][]ipmb.Command{
-		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.selfTest),
+		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.tests.run),
+		c.resets(),
+		c.watchdog.Commands(),
+		c.acpi.commands(),
 		c.receiver.Commands(),
 		c.sensors.clockRows(mc.SELDeviceCommands(selBesidePEF{c.sel, c.pef}, records{p.db})),
 		c.sdrs.Commands(),

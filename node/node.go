@@ -159,7 +159,8 @@ func (n *Node) saveWanted(on bool) error { return store{n.db}.saveWanted(on) }
 func (n *Node) connect() (err error) {
 	p := parts{
 		db: n.db, ledger: n.ledger, left: n.left, settings: n.settings, out: &n.out, vm: supply{n.host}, life: n.host.life, log: n.log,
-		network: network{dial: dialUDP},
+		network:  network{dial: dialUDP},
+		canCycle: n.driver != nil, watchdogClock: n.cfg.WatchdogClock,
 	}
 	if p.network.alerts, err = alertAddresses(n.cfg.Alerts); err != nil {
 		return err
@@ -183,6 +184,7 @@ func (n *Node) connect() (err error) {
 		OnConnect: n.connected, OnDisconnect: n.disconnected,
 	})
 	n.host.door, n.host.watch = n.door, vmWatchers{n.controller.sensors, pefWatch{system: n.controller.pef.System}}
+	n.host.observe = n.controller.VMHappened
 	n.host.life.boot.Changed = n.host.chooseBoot
 	n.controller.mail.connect(n.door)
 	if n.cfg.Standalone() {
@@ -284,6 +286,9 @@ func (n *Node) connected(l vm.Link) {
 	}
 	if n.machine == nil {
 		n.controller.sensors.vmBegins(power.Running)
+	}
+	if n.driver == nil || n.driver.State() == power.Unknown { // nobody else can tell how it was found
+		n.controller.VMHappened(power.Event{State: power.Running}, false)
 	}
 	n.controller.spawn(n.host.connected)
 }

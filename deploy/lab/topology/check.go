@@ -14,6 +14,7 @@ import (
 var (
 	Interfaces = []string{"kcs", "bt", "pci-kcs", "pci-bt", "ssif"}
 	Profiles   = []string{"atca", "server"}
+	Clocks     = []string{"vm", "wall"}
 	Timings    = []string{"lab", "lan"}
 	Accels     = []string{"auto", "kvm", "tcg"}
 	Formats    = []string{"qcow2", "raw"}
@@ -102,6 +103,7 @@ func (s *Shelf) checkNodes(c *checker) {
 		slots[n.Slot], names[n.Name] = n.Name, true
 		c.oneOf(at("interface"), n.Interface, Interfaces)
 		c.oneOf(at("profile"), n.Profile, Profiles)
+		c.oneOf(at("watchdog_clock"), n.WatchdogClock, Clocks)
 		n.checkRest(c, at)
 	}
 }

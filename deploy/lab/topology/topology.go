@@ -45,6 +45,9 @@ type Node struct {
 	// VM protocol.
 	Power           *power.External `yaml:"power"`
 	OnGuestPoweroff string          `yaml:"on_guest_poweroff"` // stay or deactivate
+	// WatchdogClock is vm, by which the watchdog timer stands still while the VM
+	// is paused, or wall.
+	WatchdogClock string `yaml:"watchdog_clock"`
 }
 
 // VMSocket is where a VM of one's own (qemu: none) finds its node.
@@ -146,6 +149,7 @@ const (
 	DefaultMode      = "0600"
 
 	DefaultOnGuestPoweroff = "stay"
+	DefaultWatchdogClock   = "vm"
 )
 
 // fill puts defaults where nothing was said.
@@ -161,6 +165,7 @@ func (s *Shelf) fill() {
 func (n *Node) fill(d Node) {
 	or(&n.Interface, d.Interface, DefaultInterface)
 	or(&n.Profile, d.Profile, DefaultProfile)
+	or(&n.WatchdogClock, d.WatchdogClock, DefaultWatchdogClock)
 	or(&n.VMSocket.Mode, d.VMSocket.Mode, DefaultMode)
 	or(&n.VMSocket.Group, d.VMSocket.Group)
 	or(&n.OnGuestPoweroff, d.OnGuestPoweroff, DefaultOnGuestPoweroff)
