@@ -109,7 +109,7 @@ func (c *contents) read(tx *bolt.Tx, first, next step, until []byte) error {
 	if b == nil {
 		return fmt.Errorf("bucket %s: %w", c.bucket, ErrDamaged)
 	}
-	check := Bucket{b, c.bucket, tx.DB().Path()}
+	check := Bucket{b: b, name: c.bucket, file: tx.DB().Path()}
 	cursor := b.Cursor()
 	for k, raw := first(cursor); k != nil && string(k) != string(until); k, raw = next(cursor) {
 		if v, err := check.check(k, raw); err != nil {
