@@ -54,7 +54,11 @@ With --standalone it is a plain server's BMC without a shelf or certificates.`,
 				return problem.Usagef("%v", err)
 			}
 			frugal()
-			oneProcessor()
+			if cfg.Interface == "ssif" {
+				twoProcessors()
+			} else {
+				oneProcessor()
+			}
 			return runNode(cmd.Context(), cfg, takeOver, log)
 		},
 	}
