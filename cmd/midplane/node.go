@@ -54,11 +54,7 @@ With --standalone it is a plain server's BMC without a shelf or certificates.`,
 				return problem.Usagef("%v", err)
 			}
 			frugal()
-			if cfg.Interface == "ssif" {
-				twoProcessors()
-			} else {
-				oneProcessor()
-			}
+			fewProcessors(cfg)
 			return runNode(cmd.Context(), cfg, takeOver, log)
 		},
 	}

@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,19 +19,50 @@ import (
 	"github.com/midplane-project/midplane/internal/kv"
 )
 
-// disk is what a delayed file is synced to. While it is held, nothing reaches bbolt.
+// disk is what a delayed file is synced to.
 type disk struct {
-	hold chan struct{} // closed to let go; nil: free
 	took time.Duration
+
+	mu   sync.Mutex
+	held chan struct{} // closed to let go; nil: free
 	fail error
 }
 
 func (d *disk) sync() error {
-	if d.hold != nil {
-		<-d.hold
+	d.mu.Lock()
+	held := d.held
+	d.mu.Unlock()
+	if held != nil {
+		<-held
 	}
 	time.Sleep(d.took)
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	return d.fail
+}
+
+// hold lets nothing reach bbolt any more.
+func (d *disk) hold() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.held == nil {
+		d.held = make(chan struct{})
+	}
+}
+
+func (d *disk) letGo() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.held != nil {
+		close(d.held)
+		d.held = nil
+	}
+}
+
+func (d *disk) failWith(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fail = err
 }
 
 // openLate opens a delayed file. It must be closed in the test's bubble, if
@@ -174,6 +207,7 @@ type lateModel struct {
 	disk  *disk
 	path  string
 	want  map[string]map[string]string
+	held  bool
 	dirs  int
 	under string
 }
@@ -217,28 +251,31 @@ func (m *lateModel) update(rt *rapid.T) {
 	m.want[bucket] = next
 }
 
-func (m *lateModel) holdDisk() {
-	if m.disk.hold == nil {
-		_ = m.db.Sync() // so that nobody looks at hold
-		m.disk.hold = make(chan struct{})
-	}
-}
-
-func (m *lateModel) letGo(rt *rapid.T) {
-	if m.disk.hold != nil {
-		close(m.disk.hold)
+// quiet waits until bbolt has everything, unless the disk is held.
+func (m *lateModel) quiet(rt *rapid.T) {
+	if m.held {
+		return
 	}
 	if err := m.db.Sync(); err != nil {
 		rt.Fatal(err)
 	}
-	m.disk.hold = nil
+}
+
+func (m *lateModel) holdDisk(rt *rapid.T) {
+	m.quiet(rt)
+	m.held = true
+	m.disk.hold()
+}
+
+func (m *lateModel) letGo(rt *rapid.T) {
+	m.held = false
+	m.disk.letGo()
+	m.quiet(rt)
 }
 
 // kill drops the process at a point where its disk is held or idle.
 func (m *lateModel) kill(rt *rapid.T) {
-	if m.disk.hold == nil {
-		_ = m.db.Sync()
-	}
+	m.quiet(rt)
 	m.dirs++
 	dir := filepath.Join(m.under, fmt.Sprint(m.dirs))
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -283,7 +320,7 @@ func TestLateAgainstMap(t *testing.T) {
 		m.db = openLate(rt, m.path, m.disk)
 		rt.Repeat(map[string]func(*rapid.T){
 			"update": m.update, "update more": m.update, "": m.check,
-			"hold":   func(*rapid.T) { m.holdDisk() },
+			"hold":   m.holdDisk,
 			"let go": m.letGo,
 			"close": func(rt *rapid.T) {
 				m.letGo(rt)
@@ -324,14 +361,14 @@ func heldFile(t *testing.T, dir string) string {
 	if err := errors.Join(do(db, "b", "0=0"), db.Sync()); err != nil {
 		t.Fatal(err)
 	}
-	d.hold = make(chan struct{})
+	d.hold()
 	for i := range 5 {
 		if err := do(db, "b", fmt.Sprintf("%d=%d", i+1, i+1), fmt.Sprintf("last=%d", i+1)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	path := copyFiles(t, db.Path(), dir)
-	close(d.hold)
+	d.letGo()
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -407,6 +444,143 @@ func TestTornJournal(t *testing.T) {
 	}
 }
 
+// TestPowerLoss: of the two journals any may be gone or be an older one. What
+// is kept is still a beginning of what was done.
+func TestPowerLoss(t *testing.T) {
+	from := heldFile(t, t.TempDir())
+	journals := full(t, from)
+	if len(journals) != 2 {
+		t.Fatalf("%d journals", len(journals))
+	}
+	for gone := range 4 {
+		path := copyFiles(t, from, t.TempDir())
+		for i, name := range journals {
+			if gone&(1<<i) != 0 {
+				if err := os.Remove(filepath.Join(filepath.Dir(path), filepath.Base(name))); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		db := openLate(t, path, &disk{})
+		kept := all(t, db, "b", "0")
+		v, err := get(db, "last")
+		if err != nil || kept[0] != "0=0" || len(kept) > 1 && string(v) != fmt.Sprint(len(kept)-2) {
+			t.Errorf("without %b: %q, %v", gone, kept, err)
+		}
+		if gone == 0 && len(kept) != 7 || gone == 3 && len(kept) != 1 {
+			t.Errorf("without %b: %q", gone, kept)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		goesOn(t, path, max(len(kept)-2, 0))
+	}
+}
+
+// A repaired file gets what stands in the journals too.
+func TestRepairBesideJournals(t *testing.T) {
+	for _, lost := range []string{"", "synced"} {
+		path := heldFile(t, t.TempDir())
+		if lost != "" {
+			damage(t, path, flip(lost))
+			if got, err := kv.Repair(path, repairedAt); err != nil || len(got.Lost) != 1 {
+				t.Fatalf("%+v, %v", got, err)
+			}
+		}
+		if got := fmt.Sprint(all(t, reopen(t, path), "b", "")); got != "[0=0 1=1 2=2 3=3 4=4 5=5 last=5]" {
+			t.Errorf("without %q: %s", lost, got)
+		}
+	}
+}
+
+// TestDiskBehind: what waits for the disk is bounded.
+func TestDiskBehind(t *testing.T) {
+	d := &disk{}
+	db := openLate(t, filepath.Join(t.TempDir(), "x.db"), d)
+	d.hold()
+	big, taken := strings.Repeat("x", 1<<20), 0
+	for ; taken < 20; taken++ {
+		if err := do(db, "b", fmt.Sprintf("%02d=%s", taken, big)); errors.Is(err, kv.ErrBehind) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if taken < 4 || taken > 9 {
+		t.Errorf("%d MB were taken", taken)
+	}
+	d.letGo()
+	if err := errors.Join(db.Sync(), do(db, "b", "zz=1")); err != nil {
+		t.Error(err)
+	}
+	if got := len(all(t, db, "b", "")); got != taken+1 {
+		t.Errorf("%d records, want %d", got, taken+1)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLateTogether has many write and read while a disk is at work. Each adds
+// one to its own count and to that of all, which stay equal.
+func TestLateTogether(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	db := openLate(t, path, &disk{})
+	var together sync.WaitGroup
+	for who := range 4 {
+		together.Go(func() {
+			for range 100 {
+				if err := db.Batch(func(tx *kv.Tx) error { return errors.Join(count(tx, fmt.Sprint(who)), count(tx, "all")) }); err != nil {
+					t.Error(err)
+				}
+				if err := db.View(func(tx *kv.Tx) error { return counted(tx) }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	together.Wait()
+	if got := fmt.Sprint(all(t, db, "b", "")); got != "[0=100 1=100 2=100 3=100 all=400]" {
+		t.Error(got)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := fmt.Sprint(all(t, open(t, path), "b", "")); got != "[0=100 1=100 2=100 3=100 all=400]" {
+		t.Errorf("from disk: %s", got)
+	}
+}
+
+func count(tx *kv.Tx, key string) error {
+	b, err := tx.Bucket("b")
+	if err != nil {
+		return err
+	}
+	v, err := b.Get([]byte(key))
+	n, _ := strconv.Atoi(string(v))
+	return errors.Join(err, b.Put([]byte(key), []byte(strconv.Itoa(n+1))))
+}
+
+// counted reports counts that do not add up.
+func counted(tx *kv.Tx) error {
+	b, err := tx.Bucket("b")
+	if err != nil {
+		return err
+	}
+	sum, total := 0, 0
+	err = b.Each(nil, func(k, v []byte) bool {
+		n, _ := strconv.Atoi(string(v))
+		if sum += n; string(k) == "all" {
+			sum, total = sum-n, n
+		}
+		return true
+	})
+	if sum != total {
+		err = fmt.Errorf("%d of %d", sum, total)
+	}
+	return err
+}
+
 // goesOn looks whether a file that lost something takes more.
 func goesOn(t *testing.T, path string, kept int) {
 	t.Helper()
@@ -432,7 +606,7 @@ func TestBrokenDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.fail = bad
+		d.failWith(bad)
 		if err := do(db, "b", "1=1"); err != nil {
 			t.Fatal(err)
 		}
@@ -452,12 +626,12 @@ func TestBrokenDisk(t *testing.T) {
 		if strings.Count(log.String(), "bad disk") != 1 {
 			t.Errorf("log: %s", log.String())
 		}
-		d.fail = nil
+		d.failWith(nil)
 		time.Sleep(2 * time.Second)
 		if err := errors.Join(db.Err(), do(db, "b", "2=2"), db.Sync()); err != nil {
 			t.Error(err)
 		}
-		d.fail = bad
+		d.failWith(bad)
 		if err := do(db, "b", "3=3"); err != nil {
 			t.Error(err)
 		}
