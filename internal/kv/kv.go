@@ -109,7 +109,7 @@ func (db *DB) Close() error {
 // Path is the file's path.
 func (db *DB) Path() string { return db.bolt.Path() }
 
-// View runs f in a read-only transaction.
+// View runs f in a read-only transaction. f must not use db otherwise.
 func (db *DB) View(f func(*Tx) error) error {
 	if db.late != nil {
 		return db.late.view(f)
@@ -118,7 +118,7 @@ func (db *DB) View(f func(*Tx) error) error {
 }
 
 // Update runs f in a transaction that is kept when f returned nil, and undone
-// otherwise.
+// otherwise. f must not use db otherwise.
 func (db *DB) Update(f func(*Tx) error) error {
 	if db.late != nil {
 		return db.late.update(f)

@@ -13,7 +13,7 @@ import (
 // ErrDamaged says that the pages of a file make no sense, or are missing.
 var ErrDamaged = errors.New("file is damaged")
 
-// Verify reads every record. The error is a [CorruptError] or ErrDamaged.
+// Verify reads every record that bbolt has. The error is a [CorruptError] or ErrDamaged.
 func (db *DB) Verify() error {
 	return db.bolt.View(func(tx *bolt.Tx) error {
 		for _, found := range scan(tx, db.Path()) {
