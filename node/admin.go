@@ -45,8 +45,15 @@ func (n *Node) Agent() (*agent.Client, error) {
 }
 
 // Power acts on the VM, whatever the shelf grants, as the buttons of its front
-// panel do.
+// panel do. What the node is to remember of it is on disk when it returns.
 func (n *Node) Power(ctx context.Context, a midplanev1.PowerAction) error {
+	if err := n.power(ctx, a); err != nil {
+		return err
+	}
+	return n.db.Sync()
+}
+
+func (n *Node) power(ctx context.Context, a midplanev1.PowerAction) error {
 	ctx, err := n.host.life.press(ctx, a)
 	if err != nil {
 		return err

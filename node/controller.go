@@ -135,7 +135,7 @@ func newController(id Identity, p parts) (*Controller, error) {
 	c.mux = ipmb.NewMux(c.tables(p)...)
 	c.mux.Guard = c.access.firewall.Guard
 	c.identity.SDRs = c.mux.Has(ipmb.NetFnSensor, 0, cmdGetDeviceSDR)
-	c.handler = ipmb.NewOnce(c.mux, c.hasEffect, onceLimit)
+	c.handler = synced{ipmb.NewOnce(c.mux, c.hasEffect, onceLimit), c.hasEffect, p.db}
 	if err := c.own.open(c.bodies(), st); err != nil {
 		return nil, err
 	}

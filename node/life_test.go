@@ -67,7 +67,7 @@ func (c *chassisRig) answers(t *testing.T, request, want string) {
 func (c *chassisRig) press(t *testing.T, a midplanev1.PowerAction) {
 	t.Helper()
 	n := &Node{host: c.host}
-	if err := n.Power(t.Context(), a); err != nil {
+	if err := n.power(t.Context(), a); err != nil {
 		t.Errorf("%v: %v", a, err)
 	}
 	synctest.Wait()
@@ -267,7 +267,7 @@ func TestFrontPanel(t *testing.T) {
 			n := &Node{host: c.host}
 			for _, a := range all {
 				before := len(c.door.commands)
-				err := n.Power(t.Context(), a)
+				err := n.power(t.Context(), a)
 				if errors.Is(err, ErrButton) != slices.Contains(disabled, a) || err != nil && !errors.Is(err, ErrButton) {
 					t.Errorf("panel %s: %v: %v", panel, a, err)
 				}

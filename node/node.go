@@ -48,6 +48,8 @@ type Options struct {
 	Successor net.Listener
 	// Handover is what TakeOver gave; nil for a start of its own. Run owns it.
 	Handover *Handover
+
+	beforeSync func() error // kv.Options.BeforeSync of the store
 }
 
 // Node is a controller with its doors and its VM.
@@ -93,7 +95,7 @@ func New(cfg Config, opt Options) (*Node, error) {
 }
 
 func (n *Node) open() (err error) {
-	if n.db, err = openStore(n.cfg.Dir); err != nil {
+	if n.db, err = openStore(n.cfg.Dir, n.storeOptions()); err != nil {
 		return err
 	}
 	if n.settings, err = (store{n.db}).start(); err != nil {

@@ -13,8 +13,8 @@ import (
 
 // openStore opens a node's store and reads all of it: what is damaged must be
 // known before the controller acts on the rest.
-func openStore(dir string) (*kv.DB, error) {
-	db, err := kv.Open(filepath.Join(dir, storeFile))
+func openStore(dir string, o kv.Options) (*kv.DB, error) {
+	db, err := kv.OpenWith(filepath.Join(dir, storeFile), o)
 	if err == nil {
 		if err = db.Verify(); err != nil {
 			err = errors.Join(err, db.Close())

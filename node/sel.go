@@ -104,8 +104,12 @@ func (s *localSEL) forget(n int) {
 	s.rows = s.rows[n:]
 }
 
-// verify reads the whole log back from the disk.
+// verify reads the whole log back from the disk. One that is not there yet,
+// and should be, is as bad as one that is damaged.
 func (s *localSEL) verify() error {
+	if err := s.db.Err(); err != nil {
+		return err
+	}
 	return s.db.View(func(tx *kv.Tx) error {
 		b, err := tx.Bucket(bucketSEL)
 		if err != nil {

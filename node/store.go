@@ -49,6 +49,9 @@ func (s store) start() (out settings, err error) {
 		}
 		return out.load(b)
 	})
+	if err == nil {
+		err = s.db.Sync() // others may hear of no start twice
+	}
 	if err != nil {
 		return settings{}, fmt.Errorf("read the node's store: %w", err)
 	}

@@ -40,7 +40,7 @@ func (a *app) compactVerb() *cobra.Command {
 				return problem.Usagef("%v", err)
 			}
 			frugal()
-			oneProcessor()
+			fewProcessors(c.Nodes...)
 			return newCompact(c, log).run(cmd.Context())
 		},
 	}

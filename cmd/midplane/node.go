@@ -54,7 +54,7 @@ With --standalone it is a plain server's BMC without a shelf or certificates.`,
 				return problem.Usagef("%v", err)
 			}
 			frugal()
-			oneProcessor()
+			fewProcessors(cfg)
 			return runNode(cmd.Context(), cfg, takeOver, log)
 		},
 	}

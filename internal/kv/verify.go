@@ -13,7 +13,7 @@ import (
 // ErrDamaged says that the pages of a file make no sense, or are missing.
 var ErrDamaged = errors.New("file is damaged")
 
-// Verify reads every record. The error is a [CorruptError] or ErrDamaged.
+// Verify reads every record that bbolt has. The error is a [CorruptError] or ErrDamaged.
 func (db *DB) Verify() error {
 	return db.bolt.View(func(tx *bolt.Tx) error {
 		for _, found := range scan(tx, db.Path()) {
@@ -109,7 +109,7 @@ func (c *contents) read(tx *bolt.Tx, first, next step, until []byte) error {
 	if b == nil {
 		return fmt.Errorf("bucket %s: %w", c.bucket, ErrDamaged)
 	}
-	check := Bucket{b, c.bucket, tx.DB().Path()}
+	check := Bucket{b: b, name: c.bucket, file: tx.DB().Path()}
 	cursor := b.Cursor()
 	for k, raw := first(cursor); k != nil && string(k) != string(until); k, raw = next(cursor) {
 		if v, err := check.check(k, raw); err != nil {

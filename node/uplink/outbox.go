@@ -133,8 +133,17 @@ func putEvent(tx *kv.Tx, e *v1.Event) error {
 // number is the key of an event: big-endian, so that keys sort as numbers do.
 func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// After gives up to limit events that follow number n, in order.
+// After gives up to limit events that follow number n, in order. They are on
+// disk, also where Append does not wait for it: the shelf must never have seen
+// a number that this outbox gives to another event after a loss of power.
 func (o *Outbox) After(n uint64, limit int) ([]*v1.Event, error) {
+	if err := o.db.Sync(); err != nil {
+		return nil, fmt.Errorf("events are not on disk: %w", err)
+	}
+	return o.after(n, limit)
+}
+
+func (o *Outbox) after(n uint64, limit int) ([]*v1.Event, error) {
 	var out []*v1.Event
 	var bad error
 	err := o.db.View(func(tx *kv.Tx) error {
@@ -217,7 +226,7 @@ func (o *Outbox) Changed() <-chan struct{} { return o.changed }
 func (o *Outbox) Renew() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	waiting, err := o.After(o.acked, MaxEvents)
+	waiting, err := o.after(o.acked, MaxEvents)
 	if err != nil {
 		return err
 	}
