@@ -235,12 +235,16 @@ func (h *host) Press(ctx context.Context, c vm.Command) error {
 		h.startCycle()
 		return nil
 	}
+	soft := r == requestSoft && h.machine != nil
+	if soft {
+		h.grace.Reset(gracefulWithin) // before: the guest may be quick
+	}
 	err = h.door.Hardware(c)
 	if err != nil && h.machine != nil {
 		err = h.press(ctx, c)
 	}
-	if err == nil && r == requestSoft && h.machine != nil {
-		h.grace.Reset(gracefulWithin)
+	if err != nil && soft {
+		h.grace.Stop()
 	}
 	return err
 }
