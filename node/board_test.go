@@ -9,13 +9,17 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/midplane-project/midplane/internal/kv"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/node/template"
+	"github.com/midplane-project/midplane/node/thermal"
 	"github.com/midplane-project/midplane/node/vm"
 	midplanev1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
@@ -40,12 +44,16 @@ type board struct {
 	line   *fakeLine
 	outbox *fakeOutbox
 	frus   []mc.FRU // that the controller has beside its own
+
+	template *template.Template // without sensors, unless a test gives it one
+	load     func(time.Time) thermal.Load
+	faultIDs atomic.Uint32
 }
 
 // newBoard makes a controller in an empty directory. It is closed with the test.
 func newBoard(t testing.TB, profile string) *board {
 	b := &board{
-		t: t, dir: t.TempDir(), bus: newFakeBus(), vm: &fakeVM{}, outbox: &fakeOutbox{},
+		t: t, dir: t.TempDir(), bus: newFakeBus(), vm: &fakeVM{}, outbox: &fakeOutbox{}, template: &template.Template{},
 		id: Identity{Shelf: "lab", Addr: self, Name: "blade1", Profile: profile, Interface: "kcs", SystemGUID: guid},
 	}
 	b.start()
@@ -75,6 +83,7 @@ func (b *board) start() {
 	}
 	b.Controller, err = newController(b.id, parts{
 		db: b.db, ledger: b.ledger, left: left, settings: st, out: b.bus, outbox: b.outbox, vm: b.vm, life: life, frus: b.frus,
+		template: b.template, load: b.load, faultIDs: func() uint32 { return b.faultIDs.Add(1) },
 		log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

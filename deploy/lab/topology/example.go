@@ -19,6 +19,7 @@ defaults:               # for all nodes that do not say otherwise
   # manufacturer: 0     # IANA number in Get Device ID; a borrowed one wakes vendor quirks
   # product: 0
   # on_guest_poweroff: stay   # the VM stays off; deactivate: the board asks to be deactivated, too
+  # template: sensors.yaml    # sensors and FRU devices; default: node/template/default.yaml, which explains the format
   qemu:
     memory: 256         # MiB
     accel: auto         # auto uses KVM where a probe shows that it works; kvm, tcg

@@ -44,6 +44,9 @@ type Node struct {
 	// VM protocol.
 	Power           *power.External `yaml:"power"`
 	OnGuestPoweroff string          `yaml:"on_guest_poweroff"` // stay or deactivate
+	// Template says which sensors and FRU devices the node has; empty: the
+	// built-in one's (package template).
+	Template string `yaml:"template"`
 }
 
 // VMSocket is where a VM of one's own (qemu: none) finds its node.
@@ -163,6 +166,7 @@ func (n *Node) fill(d Node) {
 	or(&n.VMSocket.Mode, d.VMSocket.Mode, DefaultMode)
 	or(&n.VMSocket.Group, d.VMSocket.Group)
 	or(&n.OnGuestPoweroff, d.OnGuestPoweroff, DefaultOnGuestPoweroff)
+	or(&n.Template, d.Template)
 	if n.Manufacturer == nil {
 		n.Manufacturer = d.Manufacturer
 	}
