@@ -19,23 +19,41 @@ const MaxFileLen = yamlfile.MaxLen
 type Error = yamlfile.Error
 
 // Load reads and checks the file at path, and the templates that it names.
-// Relative paths in it are taken from the file's own directory. All mistakes
-// found are in the error, a line each.
+// All mistakes found are in the error, a line each.
 func Load(path string) (*Shelf, error) {
+	s, file, err := read(path)
+	if err == nil {
+		err = s.checkTemplates(file)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Read is Load for a shelf that is there already: its templates may be gone or
+// wrong by now, and that must not keep anybody from ending it.
+func Read(path string) (*Shelf, error) {
+	s, _, err := read(path)
+	return s, err
+}
+
+// read takes relative paths from the file's own directory.
+func read(path string) (*Shelf, *yamlfile.File, error) {
 	data, err := yamlfile.Read(path)
 	if err != nil {
-		return nil, fmt.Errorf("read the shelf file: %w", err)
+		return nil, nil, fmt.Errorf("read the shelf file: %w", err)
 	}
 	s, file, err := parse(path, data)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	dir, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.resolve(dir)
-	return s, s.checkTemplates(file)
+	return s, file, nil
 }
 
 // Parse reads and checks the text of a file called name.

@@ -185,6 +185,9 @@ nodes:
 		}
 	}
 	write("hw/a.yaml", "environment:\n  fan: 3\n")
+	if s, err := Read(path); err != nil || len(s.Nodes) != 3 {
+		t.Errorf("a shelf that is there: %v", err)
+	}
 	if _, err := Load(path); err == nil || err.Error() != dir+"/hw/a.yaml:2:8: environment.fan: 3 is not within 0 to 1" {
 		t.Error(err)
 	}
