@@ -21,6 +21,7 @@ type climate struct {
 	sources map[mc.SensorKey]template.Source
 	keys    []mc.SensorKey
 	now     thermal.Moment
+	at      time.Time // when that is; zero before the first round
 }
 
 func newClimate(t *template.Template, load func(time.Time) thermal.Load) *climate {
@@ -39,30 +40,19 @@ func (c *climate) add(k mc.SensorKey, s template.Source) {
 // Value implements mc.Gauge.
 func (c *climate) Value(k mc.SensorKey) (value float64, ok bool) { return c.sources[k].Value(c.now) }
 
-// pass lets time pass.
-func (c *climate) pass(now time.Time, dt time.Duration) {
+// Round implements mc.Rounds.
+func (c *climate) Round(now time.Time) {
+	if c.at.IsZero() {
+		c.at = now
+	}
 	c.now.Load = c.load(now)
-	c.now.State = c.now.Step(dt, c.now.Load, c.now.Environment)
+	c.now.State = c.now.Step(now.Sub(c.at), c.now.Load, c.now.Environment)
+	c.at = now
 }
 
 // measure reads the node's analog sensors until ctx ends.
 func (s *sensors) measure(ctx context.Context) error {
-	tick := time.NewTicker(climateEvery)
-	defer tick.Stop()
-	last := time.Now()
-	for {
-		now := time.Now()
-		s.climate.pass(now, now.Sub(last))
-		last = now
-		if err := s.Sample(s.faults.over(s.climate, now), s.climate.keys...); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	return s.Scan(ctx, &faultyGauge{Rounds: s.climate, faults: s.faults}, climateEvery, s.climate.keys...)
 }
 
 // equip adds the sensors and records of the template.

@@ -7,13 +7,10 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb/mc"
-	"github.com/midplane-project/midplane/ipmb/sdr"
 	"github.com/midplane-project/midplane/ipmb/sel"
 )
 
@@ -193,26 +190,28 @@ func (f *SensorFaults) force(k mc.SensorKey) {
 	f.sensors.note(f.sensors.Force(k, set, clear))
 }
 
-// over is a gauge as it is with the faults of this moment.
-func (f *SensorFaults) over(g mc.Gauge, now time.Time) mc.Gauge {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.remove(func(a *ActiveSensorFault) bool {
-		over := !a.Until.IsZero() && !now.Before(a.Until)
-		return over && (a.Kind != SensorRamp || a.last) // a ramp gets where it goes
-	})
-	return faultyGauge{g, f, now}
-}
-
+// faultyGauge is a gauge with the faults of its sensors.
 type faultyGauge struct {
-	mc.Gauge
+	mc.Rounds
 	faults *SensorFaults
 	now    time.Time
 }
 
+// Round implements mc.Rounds. It ends the faults whose time is over.
+func (g *faultyGauge) Round(now time.Time) {
+	g.Rounds.Round(now)
+	g.now = now
+	g.faults.mu.Lock()
+	defer g.faults.mu.Unlock()
+	g.faults.remove(func(a *ActiveSensorFault) bool {
+		over := !a.Until.IsZero() && !now.Before(a.Until)
+		return over && (a.Kind != SensorRamp || a.last) // a ramp gets where it goes
+	})
+}
+
 // Value implements mc.Gauge.
-func (g faultyGauge) Value(k mc.SensorKey) (value float64, ok bool) {
-	value, ok = g.Gauge.Value(k)
+func (g *faultyGauge) Value(k mc.SensorKey) (value float64, ok bool) {
+	value, ok = g.Rounds.Value(k)
 	g.faults.mu.Lock()
 	defer g.faults.mu.Unlock()
 	for _, a := range g.faults.all {
@@ -237,45 +236,4 @@ func (a *ActiveSensorFault) spoil(now time.Time, value float64, ok bool) (float6
 		return value + a.Value*(2*rand.Float64()-1), ok
 	}
 	return 0, false
-}
-
-// named finds a sensor by the name in its record, or by 0x and its number: on
-// LUN 0, or else on another.
-func (s *sensors) named(name string) (mc.SensorKey, *sdr.Sensor, error) {
-	number, err := strconv.ParseUint(name, 0, 8)
-	byNumber := err == nil && strings.HasPrefix(strings.ToLower(name), "0x")
-	var key mc.SensorKey
-	var found *sdr.Sensor
-	for _, body := range s.sdrs {
-		r, called, count := sensorOf(body)
-		if r == nil || byNumber && (number < uint64(r.Number) || number >= uint64(r.Number)+count) || !byNumber && called != name {
-			continue
-		}
-		k := mc.SensorKey{LUN: r.LUN, Number: r.Number}
-		if byNumber {
-			k.Number = uint8(number)
-		}
-		switch {
-		case found == nil || byNumber && k.LUN < key.LUN:
-			key, found = k, r
-		case !byNumber:
-			return key, nil, fmt.Errorf("%w: %q is what 0x%02x and 0x%02x are called", ErrNoSensor, name, key.Number, k.Number)
-		}
-	}
-	if found == nil {
-		return key, nil, fmt.Errorf("%w: %q; ipmitool sdr elist lists them", ErrNoSensor, name)
-	}
-	return key, found, nil
-}
-
-// sensorOf gives what a record says of a sensor that can be read, its name, and
-// how many sensors it stands for; nil for other records.
-func sensorOf(body sdr.Body) (r *sdr.Sensor, name string, count uint64) {
-	switch b := body.(type) {
-	case *sdr.Full:
-		return &b.Sensor, b.Name, 1
-	case *sdr.Compact:
-		return &b.Sensor, b.Name, uint64(max(b.Sharing.Count, 1))
-	}
-	return nil, "", 0
 }

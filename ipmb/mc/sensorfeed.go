@@ -156,9 +156,14 @@ type Gauge interface {
 	Value(k SensorKey) (value float64, ok bool)
 }
 
-// Sample feeds sensors from a gauge once; its error is that of a sensor that
-// cannot be fed so.
-func (s *Sensors) Sample(g Gauge, keys ...SensorKey) error {
+// Rounds is a gauge that is told when a round of readings begins.
+type Rounds interface {
+	Gauge
+	Round(now time.Time)
+}
+
+// sample feeds sensors from a gauge once.
+func (s *Sensors) sample(g Gauge, keys []SensorKey) error {
 	for _, k := range keys {
 		var err error
 		if value, ok := g.Value(k); ok {
@@ -174,12 +179,16 @@ func (s *Sensors) Sample(g Gauge, keys ...SensorKey) error {
 }
 
 // Scan feeds sensors from a gauge, at once and after each period, until ctx
-// ends or Sample errs.
+// ends; its error is that of a sensor that cannot be fed so.
 func (s *Sensors) Scan(ctx context.Context, g Gauge, period time.Duration, keys ...SensorKey) error {
 	tick := time.NewTicker(period)
 	defer tick.Stop()
+	rounds, _ := g.(Rounds)
 	for {
-		if err := s.Sample(g, keys...); err != nil {
+		if rounds != nil {
+			rounds.Round(time.Now())
+		}
+		if err := s.sample(g, keys); err != nil {
 			return err
 		}
 		select {
