@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -211,9 +212,11 @@ func TestImportedSensors(t *testing.T) {
 	states := &sdr.Compact{Sensor: sensor(0x40, ""), Sharing: sdr.Sharing{Count: 1}, Name: "PSU"}
 	states.Kind, states.EventType, states.Readable, states.Assert = sel.SensorPowerSupply, sel.EventSensor, 3, 3
 	states.Capabilities.AutoRearm = true
+	button, twice := *states, *states
+	button.Number, button.Name, twice.Number, twice.Name = 0x13, "Button", 0x41, "PSU"
 	only := &sdr.EventOnly{Key: sdr.Key{Owner: 0x20, Number: 0x50}, Name: "Only"}
 	var dump []byte
-	for i, body := range []sdr.Body{low, dark, states, only} {
+	for i, body := range []sdr.Body{low, dark, states, only, &button} {
 		raw, err := sdr.Marshal(uint16(i), body)
 		if err != nil {
 			t.Fatal(err)
@@ -226,7 +229,7 @@ func TestImportedSensors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBlade(t, ProfileATCA, "sdr_dump: d.sdr", dir)
 		b.want("imported", map[string][2]float64{"Low": {30, 30}, "Dark": unavailable, "PSU": unavailable})
-		if got := b.guest("04 20 01"); got != "00 0d 03" { // locator, eight of the node's own, four; on LUN 0 and 1
+		if got := b.guest("04 20 01"); got != "00 0e 03" { // locator, eight of the node's own, five; on LUN 0 and 1
 			t.Errorf("device SDRs: %s", got)
 		}
 		if got := b.guest("04 2d 10"); !strings.HasPrefix(got, "00 00 e0 00") {
@@ -239,6 +242,14 @@ func TestImportedSensors(t *testing.T) {
 				t.Errorf("%s: %+v", name, r)
 			}
 		}
+		if key, _, err := b.sensors.named("Button"); err != nil || key != sensorButton {
+			t.Errorf("the node's own button is %v, %v", key, err)
+		}
+		b.sensors.sdrs = append(b.sensors.sdrs, &twice)
+		if key, _, err := b.sensors.named("PSU"); !errors.Is(err, ErrNoSensor) || !strings.Contains(err.Error(), "0x40 and 0x41") {
+			t.Errorf("two of one name: %v, %v", key, err)
+		}
+		b.sensors.sdrs = b.sensors.sdrs[:len(b.sensors.sdrs)-1]
 		if _, err := b.sensors.faults.Inject(SensorFault{Kind: SensorAssert, Sensor: "PSU", Offset: 1}); err != nil {
 			t.Fatal(err)
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 // named finds a sensor by the name in its record, or by 0x and its number: on
-// LUN 0, or else on another.
+// the first LUN that has one, so that a dump does not hide the node's own.
 func (s *sensors) named(name string) (mc.SensorKey, *sdr.Sensor, error) {
 	number, err := strconv.ParseUint(name, 0, 8)
 	byNumber := err == nil && strings.HasPrefix(strings.ToLower(name), "0x")
@@ -26,9 +26,9 @@ func (s *sensors) named(name string) (mc.SensorKey, *sdr.Sensor, error) {
 			k.Number = uint8(number)
 		}
 		switch {
-		case found == nil || byNumber && k.LUN < key.LUN:
+		case found == nil || k.LUN < key.LUN:
 			key, found = k, r
-		case !byNumber:
+		case k.LUN == key.LUN:
 			return key, nil, fmt.Errorf("%w: %q is what 0x%02x and 0x%02x are called", ErrNoSensor, name, key.Number, k.Number)
 		}
 	}
