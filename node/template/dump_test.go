@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/midplane-project/midplane/ipmb/fru"
 	"github.com/midplane-project/midplane/ipmb/sdr"
 	"github.com/midplane-project/midplane/ipmb/sel"
 	"github.com/midplane-project/midplane/node/thermal"
@@ -86,6 +87,39 @@ func TestDump(t *testing.T) {
 		if _, err := Parse("t.yaml", []byte(text), dir); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)
 		}
+	}
+}
+
+// What the built-in template shows in comments is what can be written.
+func TestExamples(t *testing.T) {
+	dir := t.TempDir()
+	image, err := (&fru.Inventory{Board: &fru.Board{Product: fru.NewText("blade")}}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{"blade.fru": image, "real.sdr": aDump(t)} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var text strings.Builder
+	for _, first := range []string{"# frus:\n", "# sdr_dump:"} {
+		_, rest, ok := strings.Cut(string(builtIn), first)
+		if !ok {
+			t.Fatalf("there is no %q", first)
+		}
+		example, _, _ := strings.Cut(first+rest, "\n\n")
+		for line := range strings.Lines(example) {
+			text.WriteString(strings.TrimPrefix(line, "# "))
+		}
+		text.WriteString("\n")
+	}
+	x, err := Parse("examples", []byte(text.String()), dir)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text.String())
+	}
+	if len(x.FRUs) != 2 || x.FRUs[1].Name != "RTM" || len(x.Sensors) != 3 || x.Sensors[2].Source.Fixed != 12.1 {
+		t.Errorf("%+v", x)
 	}
 }
 
