@@ -21,22 +21,22 @@ import (
 	"github.com/midplane-project/midplane/node/thermal"
 )
 
-// blade is a board with a template, whose VM does what the test says.
-type blade struct {
+// heated is a board with a template, whose VM does what the test says.
+type heated struct {
 	*board
 	mu   sync.Mutex
 	does thermal.Load
 }
 
-// newBlade makes a blade of a template's text, whose sensors are read until the
+// newHeated makes a board of a template's text, whose sensors are read until the
 // test ends. It is for synctest.
-func newBlade(t *testing.T, profile, text, dir string) *blade {
+func newHeated(t *testing.T, profile, text, dir string) *heated {
 	t.Helper()
 	x, err := template.Parse("t.yaml", []byte(text), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &blade{board: newBoard(t, profile)}
+	b := &heated{board: newBoard(t, profile)}
 	b.stop()
 	b.template, b.load = x, func(time.Time) thermal.Load {
 		b.mu.Lock()
@@ -57,21 +57,21 @@ func newBlade(t *testing.T, profile, text, dir string) *blade {
 	return b
 }
 
-func (b *blade) set(l thermal.Load) {
+func (b *heated) set(l thermal.Load) {
 	b.mu.Lock()
 	b.does = l
 	b.mu.Unlock()
 }
 
 // pass lets time pass.
-func (b *blade) pass(d time.Duration) {
+func (b *heated) pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
 // reads gives a sensor's value by Get Sensor Reading and its record, NaN while
 // it is unavailable.
-func (b *blade) reads(name string) float64 {
+func (b *heated) reads(name string) float64 {
 	b.t.Helper()
 	key, _, err := b.sensors.named(name)
 	if err != nil {
@@ -95,7 +95,7 @@ func (b *blade) reads(name string) float64 {
 }
 
 // told gives the events in the log from the n-th on, in words.
-func (b *blade) told(from int) (out []string) {
+func (b *heated) told(from int) (out []string) {
 	b.sel.mu.RLock()
 	defer b.sel.mu.RUnlock()
 	for _, r := range b.sel.rows[from:] {
@@ -112,7 +112,7 @@ func (b *blade) told(from int) (out []string) {
 	return out
 }
 
-func (b *blade) want(when string, values map[string][2]float64) {
+func (b *heated) want(when string, values map[string][2]float64) {
 	b.t.Helper()
 	for name, v := range values {
 		got := b.reads(name)
@@ -127,7 +127,7 @@ var unavailable = [2]float64{math.NaN(), math.NaN()}
 // What the VM does shows in the sensors, and no threshold is crossed by that.
 func TestClimate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBlade(t, ProfileATCA, "environment: {}", "")
+		b := newHeated(t, ProfileATCA, "environment: {}", "")
 		b.want("off", map[string][2]float64{
 			"CPU Temp": {24, 24}, "Inlet Temp": {24, 24}, "Outlet Temp": {24, 25}, "Input Power": {4, 4}, "Input Current": {0.29, 0.31},
 			"12V": {12.05, 12.13}, "5V": unavailable, "3.3V": unavailable,
@@ -157,7 +157,7 @@ func TestClimate(t *testing.T) {
 // told, and told again when it has cooled down.
 func TestClimateEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBlade(t, ProfileATCA, "environment: {inlet: 35, fan: 0}", "")
+		b := newHeated(t, ProfileATCA, "environment: {inlet: 35, fan: 0}", "")
 		b.shelf("04 00 20 00")
 		b.set(thermal.Load{On: true, CPU: 1})
 		b.pass(10 * time.Minute)
@@ -184,7 +184,7 @@ func TestClimateEvents(t *testing.T) {
 func TestEntitiesOfTemplates(t *testing.T) {
 	for profile, want := range map[string]string{ProfileATCA: "3.96 55.96 160.96", ProfileServer: "3.1 55.1 7.1"} {
 		synctest.Test(t, func(t *testing.T) {
-			b := newBlade(t, profile, "environment: {}", "")
+			b := newHeated(t, profile, "environment: {}", "")
 			var got []string
 			for _, body := range b.sensors.sdrs {
 				if f, ok := body.(*sdr.Full); ok && len(got) < 3 {
@@ -227,7 +227,7 @@ func TestImportedSensors(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		b := newBlade(t, ProfileATCA, "sdr_dump: d.sdr", dir)
+		b := newHeated(t, ProfileATCA, "sdr_dump: d.sdr", dir)
 		b.want("imported", map[string][2]float64{"Low": {30, 30}, "Dark": unavailable, "PSU": unavailable})
 		if got := b.guest("04 20 01"); got != "00 0e 03" { // locator, eight of the node's own, five; on LUN 0 and 1
 			t.Errorf("device SDRs: %s", got)

@@ -11,8 +11,8 @@ import (
 	"github.com/midplane-project/midplane/node/thermal"
 )
 
-// inject gives a sensor of the blade a fault.
-func (b *blade) inject(f SensorFault) uint32 {
+// inject gives a sensor of the board a fault.
+func (b *heated) inject(f SensorFault) uint32 {
 	b.t.Helper()
 	a, err := b.sensors.faults.Inject(f)
 	if err != nil {
@@ -25,7 +25,7 @@ func (b *blade) inject(f SensorFault) uint32 {
 // what is so.
 func TestSensorRamp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBlade(t, ProfileATCA, "environment: {}", "")
+		b := newHeated(t, ProfileATCA, "environment: {}", "")
 		b.pass(time.Second / 2)
 		b.inject(SensorFault{Kind: SensorRamp, Sensor: "CPU Temp", Value: 40, To: 95, For: 11 * time.Second})
 		last := 40.0
@@ -56,7 +56,7 @@ func TestSensorRamp(t *testing.T) {
 
 func TestSensorValueFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBlade(t, ProfileServer, "environment: {}", "")
+		b := newHeated(t, ProfileServer, "environment: {}", "")
 		set := b.inject(SensorFault{Kind: SensorSet, Sensor: "0x20", Value: 80})
 		b.inject(SensorFault{Kind: SensorSet, Sensor: "5V", Value: 4.5, For: 3 * time.Second})
 		b.pass(time.Second)
@@ -85,7 +85,7 @@ func TestSensorValueFaults(t *testing.T) {
 
 func TestSensorNoise(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBlade(t, ProfileServer, "environment: {}", "")
+		b := newHeated(t, ProfileServer, "environment: {}", "")
 		b.inject(SensorFault{Kind: SensorNoise, Sensor: "Inlet Temp", Value: 10})
 		b.inject(SensorFault{Kind: SensorNoise, Sensor: "5V", Value: 1})
 		seen := make(map[float64]bool)
@@ -105,7 +105,7 @@ func TestSensorNoise(t *testing.T) {
 
 func TestDiscreteSensorFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBlade(t, ProfileServer, "environment: {}", "")
+		b := newHeated(t, ProfileServer, "environment: {}", "")
 		b.sensors.osStarts()
 		b.inject(SensorFault{Kind: SensorAssert, Sensor: "OS Stop", Offset: 1, For: 2 * time.Second})
 		b.inject(SensorFault{Kind: SensorAssert, Sensor: "0x14", Offset: 3})
@@ -124,7 +124,7 @@ func TestDiscreteSensorFaults(t *testing.T) {
 
 func TestSensorFaultsThatCannotBe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBlade(t, ProfileServer, "environment: {}", "")
+		b := newHeated(t, ProfileServer, "environment: {}", "")
 		for name, c := range map[string]struct {
 			fault SensorFault
 			want  error
