@@ -1,9 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -16,6 +18,9 @@ import (
 
 // InjectFault implements v1.NodeServer.
 func (s *NodeServer) InjectFault(_ context.Context, r *v1.InjectFaultRequest) (*v1.InjectFaultResponse, error) {
+	if r.Sensor != nil {
+		return s.injectSensorFault(r)
+	}
 	f, err := doorFault(r)
 	if err != nil {
 		return nil, err
@@ -36,12 +41,17 @@ func (s *NodeServer) ListFaults(context.Context, *v1.ListFaultsRequest) (*v1.Lis
 	for _, a := range s.node.Faults().Faults() {
 		m.Faults = append(m.Faults, wireFault(a))
 	}
+	for _, a := range s.node.SensorFaults().Faults() {
+		m.Faults = append(m.Faults, wireSensorFault(a))
+	}
+	slices.SortFunc(m.Faults, func(a, b *v1.Fault) int { return cmp.Compare(a.Id, b.Id) })
 	return m, nil
 }
 
 // HealFault implements v1.NodeServer.
 func (s *NodeServer) HealFault(_ context.Context, r *v1.HealFaultRequest) (*v1.HealFaultResponse, error) {
-	if !s.node.Faults().Heal(r.Id) && r.Id != 0 {
+	door, sensor := s.node.Faults().Heal(r.Id), s.node.SensorFaults().Heal(r.Id)
+	if !door && !sensor && r.Id != 0 {
 		return nil, status.Errorf(codes.NotFound, "there is no fault %d", r.Id)
 	}
 	return &v1.HealFaultResponse{}, nil

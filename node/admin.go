@@ -82,6 +82,9 @@ func (n *Node) power(ctx context.Context, a midplanev1.PowerAction) error {
 // Faults is what the guest's door can do wrong on purpose.
 func (n *Node) Faults() *vm.Door { return n.door }
 
+// SensorFaults is what the node's sensors can say that is not so.
+func (n *Node) SensorFaults() *SensorFaults { return n.controller.sensors.faults }
+
 // VMState is where the VM is: none for a VM of somebody else's that is not connected.
 func (n *Node) VMState() string {
 	switch {

@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -17,6 +19,8 @@ import (
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
 	"github.com/midplane-project/midplane/node/power"
+	"github.com/midplane-project/midplane/node/template"
+	"github.com/midplane-project/midplane/node/thermal"
 	"github.com/midplane-project/midplane/node/vm"
 	midplanev1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
@@ -46,12 +50,16 @@ type board struct {
 	payload  payload // instead of vm; nil: vm
 	stranger bool    // somebody else starts the VM
 	clock    string  // of the watchdog
+
+	template *template.Template // without sensors, unless a test gives it one
+	load     func(time.Time) thermal.Load
+	faultIDs atomic.Uint32
 }
 
 // newBoard makes a controller in an empty directory. It is closed with the test.
 func newBoard(t testing.TB, profile string) *board {
 	b := &board{
-		t: t, dir: t.TempDir(), bus: newFakeBus(), vm: &fakeVM{}, outbox: &fakeOutbox{},
+		t: t, dir: t.TempDir(), bus: newFakeBus(), vm: &fakeVM{}, outbox: &fakeOutbox{}, template: &template.Template{},
 		id: Identity{Shelf: "lab", Addr: self, Name: "blade1", Profile: profile, Interface: "kcs", SystemGUID: guid},
 	}
 	b.start()
@@ -92,6 +100,7 @@ func (b *board) begin() {
 	}
 	b.Controller, err = newController(b.id, parts{
 		db: b.db, ledger: b.ledger, left: left, settings: st, out: b.bus, outbox: b.outbox, vm: v, life: life, frus: b.frus, network: b.net,
+		template: b.template, load: b.load, faultIDs: func() uint32 { return b.faultIDs.Add(1) },
 		log: slog.New(slog.DiscardHandler), canCycle: !b.stranger, watchdogClock: b.clock,
 	})
 	if err != nil {

@@ -38,6 +38,9 @@ type Config struct {
 	Power *power.External `json:"power,omitempty"`
 	// OnGuestPoweroff is stay (the default) or deactivate.
 	OnGuestPoweroff string `json:"on_guest_poweroff,omitempty"`
+	// Template is the file that says which sensors and FRU devices there are;
+	// empty: as the built-in one has it.
+	Template string `json:"template,omitempty"`
 
 	// Replicas are the shelf managers to attach to.
 	Replicas []Replica `json:"replicas,omitempty"`

@@ -4,11 +4,14 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/midplane-project/midplane/internal/kv"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
 	"github.com/midplane-project/midplane/ipmb/mc/pef"
+	"github.com/midplane-project/midplane/node/template"
+	"github.com/midplane-project/midplane/node/thermal"
 )
 
 // Profiles of a node.
@@ -106,7 +109,10 @@ type parts struct {
 	outbox   outbox
 	vm       payload
 	life     *life
-	frus     []mc.FRU // FRU devices beside FRU 0, or in its place
+	frus     []mc.FRU                     // FRU devices beside FRU 0, or in its place
+	template *template.Template           // its sensors and their environment
+	load     func(time.Time) thermal.Load // of the VM
+	faultIDs func() uint32                // gives faults their ids
 	network  network
 	log      *slog.Logger
 

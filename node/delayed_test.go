@@ -17,6 +17,7 @@ import (
 
 	"github.com/midplane-project/midplane/internal/link"
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/node/template"
 	"github.com/midplane-project/midplane/node/vm/vmtest"
 	midplanev1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
@@ -174,6 +175,7 @@ func newKilled(t *testing.T, dir string) *board {
 			t.Fatal(err)
 		}
 	}
+	b.template = template.BuiltIn()
 	b.start()
 	return b
 }

@@ -11,7 +11,7 @@ import (
 // openDevices opens what the controller is made of, each with what it keeps.
 func (c *Controller) openDevices(p parts) (err error) {
 	kept := records{p.db}
-	if c.sensors, err = c.openSensors(kept); err != nil {
+	if c.sensors, err = c.openSensors(p, kept); err != nil {
 		return err
 	}
 	if c.fruList, err = c.id.frus(p.settings.instance, p.frus); err != nil {

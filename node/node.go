@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
@@ -71,6 +72,7 @@ type Node struct {
 	outbox     *uplink.Outbox // likewise
 	out        wire
 	hub        tap.Hub
+	faultIDs   atomic.Uint32 // of the door's faults and the sensors'
 	opt        Options
 	heir       *heir         // nil until another process takes over
 	resumed    chan struct{} // closed when the connection that was handed over, if any, is the door's
@@ -173,6 +175,9 @@ func (n *Node) connect() (err error) {
 		}
 		p.outbox = n.outbox
 	}
+	if err := n.equip(&p); err != nil {
+		return err
+	}
 	if n.controller, err = newController(n.identity(), p); err != nil {
 		return err
 	}
@@ -183,7 +188,7 @@ func (n *Node) connect() (err error) {
 	n.door = vm.New(vm.Config{
 		Handler: n.controller.Handler(), Interface: kind, Memory: n.ledger.doorMemory(), Logger: n.log, Tap: n.tapDoor,
 		Origin:    ipmb.Origin{Shelf: n.cfg.Shelf, Source: n.cfg.Addr(), Instance: string(n.settings.instance[:])},
-		OnConnect: n.connected, OnDisconnect: n.disconnected,
+		OnConnect: n.connected, OnDisconnect: n.disconnected, FaultID: p.faultIDs,
 	})
 	n.host.door, n.host.watch = n.door, vmWatchers{n.controller.sensors, pefWatch{system: n.controller.pef.System}}
 	n.host.observe = n.controller.VMHappened
@@ -243,6 +248,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return n.reachVM(ctx) })
 	g.Go(func() error { return n.host.run(ctx) })
+	g.Go(func() error { return n.controller.sensors.measure(ctx) })
 	if n.machine != nil {
 		events := n.machine.Subscribe(64)
 		defer events.Cancel()

@@ -118,18 +118,22 @@ func (d *discrete) record(owner ipmb.Addr, e sdr.Entity) *sdr.Compact {
 // sensors is the node's sensor device with what feeds it.
 type sensors struct {
 	*mc.Sensors
-	sdrs []sdr.Body
-	log  *slog.Logger
-	fill logFill
+	sdrs    []sdr.Body
+	log     *slog.Logger
+	fill    logFill
+	climate *climate
+	faults  *SensorFaults
 }
 
 // openSensors makes the sensors, whose events go where those of the guest go.
-func (c *Controller) openSensors(r mc.Records) (s *sensors, err error) {
+func (c *Controller) openSensors(p parts, r mc.Records) (s *sensors, err error) {
 	s = &sensors{log: c.log}
+	s.faults = &SensorFaults{sensors: s, number: p.faultIDs, log: c.log}
 	for _, d := range discreteSensors {
 		s.sdrs = append(s.sdrs, d.record(c.id.Addr, c.id.entity()))
 	}
-	s.Sensors, err = mc.NewSensors(mc.SensorConfig{SDRs: s.sdrs, Records: r, Sink: c.happened, Log: c.log})
+	s.equip(c.id, p.template, p.load)
+	s.Sensors, err = mc.NewSensors(mc.SensorConfig{SDRs: s.readable(), Records: r, Sink: c.happened, Log: c.log})
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +142,16 @@ func (c *Controller) openSensors(r mc.Records) (s *sensors, err error) {
 		s.note(s.Begin(k))
 	}
 	return s, c.watchLog(s)
+}
+
+// readable are the records of sensors that can be read.
+func (s *sensors) readable() (out []sdr.Body) {
+	for _, body := range s.sdrs {
+		if r, _, _ := sensorOf(body); r != nil {
+			out = append(out, body)
+		}
+	}
+	return out
 }
 
 // note takes what a feed gives. It errs only for a sensor or a state that is

@@ -36,7 +36,7 @@ func (a *app) faultVerb() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.faultBMCVerb(), a.faultListVerb(), a.faultHealVerb())
+	cmd.AddCommand(a.faultBMCVerb(), a.faultSensorVerb(), a.faultListVerb(), a.faultHealVerb())
 	return cmd
 }
 

@@ -16,7 +16,7 @@ import (
 func (n *fakeNode) InjectFault(_ context.Context, r *v1.InjectFaultRequest) (*v1.InjectFaultResponse, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	f := &v1.Fault{Id: uint32(len(n.faults) + 1), Bmc: r.Bmc}
+	f := &v1.Fault{Id: uint32(len(n.faults) + 1), Bmc: r.Bmc, Sensor: r.Sensor}
 	if r.Duration > 0 {
 		f.Until = longAgo.UnixNano()
 	}
@@ -56,7 +56,7 @@ func TestFaultVerbs(t *testing.T) {
 	n.mu.Unlock()
 	until := longAgo.Format("2006-01-02T15:04:05Z07:00")
 	want := []string{
-		"ID FAULT MATCH HITS LEFT UNTIL", "1 delay 1.5s 06/01 Get Device ID 1 2 -",
+		"ID FAULT AT HITS LEFT UNTIL", "1 delay 1.5s 06/01 Get Device ID 1 2 -",
 		"2 cc 0xc0 0a/44 Add SEL Entry 0 all " + until, "3 truncate 4 - 0 all -", "4 attn-stuck - 0 all -",
 	}
 	for i, line := range strings.Split(strings.TrimSpace(s.run("fault", "ls", "blade1").out), "\n") {

@@ -14,9 +14,11 @@ type faultView struct {
 	ID    uint32 `json:"id"`
 	Fault string `json:"fault"`
 	Match string `json:"match,omitempty"`
-	Hits  uint64 `json:"hits"`
-	Left  uint32 `json:"left,omitempty"`  // requests it will still spoil
-	Until string `json:"until,omitempty"` // RFC 3339
+	// Sensor is whose fault it is; empty: the BMC's.
+	Sensor string `json:"sensor,omitempty"`
+	Hits   uint64 `json:"hits"`
+	Left   uint32 `json:"left,omitempty"`  // requests it will still spoil
+	Until  string `json:"until,omitempty"` // RFC 3339
 }
 
 func viewFault(f *v1.Fault) faultView {
@@ -37,6 +39,9 @@ func viewFault(f *v1.Fault) faultView {
 	if m := f.Bmc.GetMatch(); m != nil {
 		v.Match = fmt.Sprintf("%02x/%02x %s", m.NetFn, m.Command, decode.Name(ipmb.NetFn(m.NetFn), 0, ipmb.Cmd(m.Command)))
 	}
+	if f.Sensor != nil {
+		v.Sensor, v.Fault = f.Sensor.Sensor, describeSensorFault(f.Sensor)
+	}
 	if n := f.Bmc.GetCount(); uint64(n) > f.Hits {
 		v.Left = n - uint32(f.Hits)
 	}
@@ -52,13 +57,16 @@ func (a *app) printFaults(faults []*v1.Fault) error {
 		views[i] = viewFault(f)
 	}
 	return a.print(views, func(tb *table) {
-		tb.header = []string{"ID", "FAULT", "MATCH", "HITS", "LEFT", "UNTIL"}
+		tb.header = []string{"ID", "FAULT", "AT", "HITS", "LEFT", "UNTIL"}
 		for _, v := range views {
-			left := "all"
-			if v.Left > 0 {
+			at, left := v.Match, "all"
+			switch {
+			case v.Sensor != "":
+				at, left = v.Sensor, ""
+			case v.Left > 0:
 				left = fmt.Sprint(v.Left)
 			}
-			tb.row(v.ID, v.Fault, v.Match, v.Hits, left, v.Until)
+			tb.row(v.ID, v.Fault, at, v.Hits, left, v.Until)
 		}
 	})
 }

@@ -71,6 +71,7 @@ With --standalone it is a plain server's BMC without a shelf or certificates.`,
 	fl.StringArrayVar(&vms, "vm", nil, "listen for the VM at `unix:PATH|tcp:HOST:PORT` (may be repeated)")
 	fl.StringArrayVar(&replicas, "replica", nil, "a shelf manager, `NAME=HOST:PORT` (may be repeated)")
 	fl.StringVar(&c.PKI, "pki", "", "directory with the node's certificate")
+	fl.StringVar(&c.Template, "template", "", "a `FILE` that says which sensors and FRU devices there are")
 	fl.StringVar(&c.API, "api", "", "serve the node's gRPC API at `unix:PATH`")
 	return cmd
 }
@@ -117,6 +118,7 @@ func overlay(cmd *cobra.Command, file, flags node.Config) node.Config {
 		"name": func() { file.Name = flags.Name }, "profile": func() { file.Profile = flags.Profile },
 		"interface": func() { file.Interface = flags.Interface }, "dir": func() { file.Dir = flags.Dir },
 		"pki": func() { file.PKI = flags.PKI }, "api": func() { file.API = flags.API },
+		"template": func() { file.Template = flags.Template },
 	} {
 		if cmd.Flags().Changed(name) {
 			take()

@@ -45,7 +45,7 @@ func (l *Lab) nodeConfig(n topology.Node) (node.Config, error) {
 		Manufacturer: value(n.Manufacturer), Product: value(n.Product), Alerts: n.Alerts,
 		WatchdogClock: n.WatchdogClock,
 		Dir:           l.NodeDir(n.Name), PKI: l.PKIDir(), Cluster: l.Cluster, API: "unix:" + l.socket(n.Name, "api"),
-		Power: n.Power, OnGuestPoweroff: n.OnGuestPoweroff,
+		Power: n.Power, OnGuestPoweroff: n.OnGuestPoweroff, Template: n.Template,
 	}
 	for i := range l.Topology.Replicas {
 		c.Replicas = append(c.Replicas, node.Replica{Name: topology.ReplicaName(i), Address: l.address(i)})

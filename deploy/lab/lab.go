@@ -65,7 +65,7 @@ func Open(name string) (*Lab, error) {
 // Open reads the shelf called name.
 func (h Home) Open(name string) (*Lab, error) {
 	l := h.at(name)
-	t, err := topology.Load(filepath.Join(l.StateDir, topology.FileName))
+	t, err := topology.Read(filepath.Join(l.StateDir, topology.FileName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, h.missing(name)
 	}
@@ -128,7 +128,7 @@ func Find(flag string) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t, err := topology.Load(topology.FileName); err == nil && slices.Contains(names, t.Name) {
+	if t, err := topology.Read(topology.FileName); err == nil && slices.Contains(names, t.Name) {
 		return h.Open(t.Name)
 	}
 	switch len(names) {

@@ -52,6 +52,7 @@ type sensor struct {
 	state  atomic.Pointer[sensorState]
 	mu     sync.Mutex
 	source sensorSource
+	force  forced
 }
 
 // sensorSource is what the sensor's source said last, whether or not the

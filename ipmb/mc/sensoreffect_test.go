@@ -197,15 +197,23 @@ func TestCommandWaitsForItsEvents(t *testing.T) {
 
 // model is a numeric source.
 type model struct {
-	mu    sync.Mutex
-	value float64
-	ok    bool
+	mu     sync.Mutex
+	value  float64
+	ok     bool
+	rounds int
 }
 
 func (m *model) Value(k mc.SensorKey) (float64, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.value, m.ok && k == temp
+}
+
+// Round counts the rounds.
+func (m *model) Round(time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rounds++
 }
 
 func (m *model) set(value float64, ok bool) {
@@ -243,6 +251,9 @@ func TestScanGauge(t *testing.T) {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+		if m.rounds != 3 {
+			t.Errorf("%d rounds", m.rounds)
 		}
 	})
 	d := newDevice(t, &mc.MemoryRecords{})

@@ -63,8 +63,8 @@ func (s *Sensors) Begin(k SensorKey, offsets ...uint8) error {
 		}
 		n.source = sensorSource{fed: true, known: true, states: states}
 		if next.scanning {
-			next.known, next.states, next.reading = true, states, 0
-			next.asserted = states & n.sdr.Assert
+			next.known, next.states, next.reading = true, n.force.over(states), 0
+			next.asserted = next.states & n.sdr.Assert
 		}
 		return nil, nil
 	})
@@ -113,16 +113,16 @@ func (s *Sensors) feedStates(k SensorKey, offset, data2, data3 uint8, steps ...f
 // data makes the event data of a discrete sensor; nil: there are none.
 func (s *sensorState) listen(n *sensor, data func(offset uint8) [3]byte) []sel.Event {
 	switch {
-	case !s.scanning || !n.source.fed:
+	case !s.scanning || !n.source.fed && !n.force.some():
 		return nil
-	case !n.source.known:
+	case !n.source.known && !n.force.some():
 		s.known = false
 		return nil
 	case n.threshold():
 		return s.read(n, n.source.reading)
 	}
 	s.known, s.reading = true, 0
-	return s.enter(n, n.source.states, data)
+	return s.enter(n, n.force.over(n.source.states), data)
 }
 
 // plainData is the event data of a state that has none but its offset.
@@ -156,22 +156,40 @@ type Gauge interface {
 	Value(k SensorKey) (value float64, ok bool)
 }
 
+// Rounds is a gauge that is told when a round of readings begins.
+type Rounds interface {
+	Gauge
+	Round(now time.Time)
+}
+
+// sample feeds sensors from a gauge once.
+func (s *Sensors) sample(g Gauge, keys []SensorKey) error {
+	for _, k := range keys {
+		var err error
+		if value, ok := g.Value(k); ok {
+			err = s.Update(k, value)
+		} else {
+			err = s.SetUnavailable(k)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Scan feeds sensors from a gauge, at once and after each period, until ctx
 // ends; its error is that of a sensor that cannot be fed so.
 func (s *Sensors) Scan(ctx context.Context, g Gauge, period time.Duration, keys ...SensorKey) error {
 	tick := time.NewTicker(period)
 	defer tick.Stop()
+	rounds, _ := g.(Rounds)
 	for {
-		for _, k := range keys {
-			var err error
-			if value, ok := g.Value(k); ok {
-				err = s.Update(k, value)
-			} else {
-				err = s.SetUnavailable(k)
-			}
-			if err != nil {
-				return err
-			}
+		if rounds != nil {
+			rounds.Round(time.Now())
+		}
+		if err := s.sample(g, keys); err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():

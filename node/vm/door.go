@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -75,6 +76,9 @@ type Config struct {
 	// Tap sees every message, if set.
 	Tap Tap
 
+	// FaultID gives each fault its id. Default: they are counted from 1.
+	FaultID func() uint32
+
 	// Logger is told about dropped frames and lost links. Default: silent.
 	Logger *slog.Logger
 }
@@ -134,6 +138,10 @@ func New(cfg Config) *Door {
 	d := &Door{cfg: cfg, origin: o, log: cfg.Logger, clock: newClock(), memory: cfg.Memory}
 	if len(d.memory) < MemorySize {
 		d.memory = make(memory, MemorySize)
+	}
+	if d.faults.next = cfg.FaultID; d.faults.next == nil {
+		counted := new(atomic.Uint32)
+		d.faults.next = func() uint32 { return counted.Add(1) }
 	}
 	d.base, d.end = context.WithCancel(context.Background())
 	if d.log == nil {

@@ -80,7 +80,7 @@ func (f Fault) check() error {
 
 // ActiveFault is a fault that a door has.
 type ActiveFault struct {
-	ID uint32 // counts from 1
+	ID uint32
 	Fault
 	Until time.Time // zero: until it is cleared
 	Hits  int       // requests spoiled so far
@@ -89,10 +89,10 @@ type ActiveFault struct {
 // faults are the faults of a door, the oldest first.
 type faults struct {
 	some atomic.Bool // there are any: requests look no further without
+	next func() uint32
 
-	mu   sync.Mutex
-	last uint32
-	all  []*activeFault
+	mu  sync.Mutex
+	all []*activeFault
 }
 
 type activeFault struct {
@@ -111,8 +111,7 @@ func (d *Door) Inject(f Fault) (ActiveFault, error) {
 		d.faults.mu.Unlock()
 		return ActiveFault{}, fmt.Errorf("%w: there are %d already", ErrFault, MaxFaults)
 	}
-	d.faults.last++
-	a.ID = d.faults.last
+	a.ID = d.faults.next()
 	if f.For > 0 {
 		a.Until = time.Now().Add(f.For)
 		a.end = time.AfterFunc(f.For, func() { d.Heal(a.ID) })

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/midplane-project/midplane/internal/yamlfile"
 	"github.com/midplane-project/midplane/ipmb"
 )
 
@@ -34,12 +35,10 @@ const (
 	minMemory = 32
 )
 
-type mistake struct{ path, message string }
-
-type checker struct{ found []mistake }
+type checker struct{ found []yamlfile.Mistake }
 
 func (c *checker) add(path, format string, args ...any) {
-	c.found = append(c.found, mistake{path, fmt.Sprintf(format, args...)})
+	c.found = append(c.found, yamlfile.Mistake{Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
 func (c *checker) oneOf(path, value string, allowed []string) {
@@ -49,7 +48,7 @@ func (c *checker) oneOf(path, value string, allowed []string) {
 }
 
 // check finds all mistakes that the types allow.
-func (s *Shelf) check() []mistake {
+func (s *Shelf) check() []yamlfile.Mistake {
 	var c checker
 	if !nameRule.MatchString(s.Name) {
 		c.add("$.name", "%q is no name: 1 to 32 of a-z, 0-9 and -, not at either end", s.Name)

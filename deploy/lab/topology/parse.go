@@ -1,127 +1,100 @@
 package topology
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
-
+	"github.com/midplane-project/midplane/internal/yamlfile"
 	"github.com/midplane-project/midplane/node/power"
+	"github.com/midplane-project/midplane/node/template"
 )
 
 // MaxFileLen bounds a shelf.yaml in bytes.
-const MaxFileLen = 1 << 20
+const MaxFileLen = yamlfile.MaxLen
 
 // Error is one mistake in a file, with its place when that is known.
-type Error struct {
-	File         string
-	Line, Column int
-	Path         string // such as $.nodes[1].slot
-	Message      string
-}
+type Error = yamlfile.Error
 
-func (e *Error) Error() string {
-	where := e.File
-	if e.Line > 0 {
-		where = fmt.Sprintf("%s:%d:%d", e.File, e.Line, e.Column)
-	}
-	if e.Path == "" {
-		return where + ": " + e.Message
-	}
-	return fmt.Sprintf("%s: %s: %s", where, strings.TrimPrefix(e.Path, "$."), e.Message)
-}
-
-// Load reads and checks the file at path. Relative paths in it are taken from
-// the file's own directory. All mistakes found are in the error, a line each.
+// Load reads and checks the file at path, and the templates that it names.
+// All mistakes found are in the error, a line each.
 func Load(path string) (*Shelf, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read the shelf file: %w", err)
+	s, file, err := read(path)
+	if err == nil {
+		err = s.checkTemplates(file)
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxFileLen+1))
-	if err != nil {
-		return nil, fmt.Errorf("read the shelf file: %w", err)
-	}
-	s, err := Parse(path, data)
 	if err != nil {
 		return nil, err
+	}
+	return s, nil
+}
+
+// Read is Load for a shelf that is there already: its templates may be gone or
+// wrong by now, and that must not keep anybody from ending it.
+func Read(path string) (*Shelf, error) {
+	s, _, err := read(path)
+	return s, err
+}
+
+// read takes relative paths from the file's own directory.
+func read(path string) (*Shelf, *yamlfile.File, error) {
+	data, err := yamlfile.Read(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the shelf file: %w", err)
+	}
+	s, file, err := parse(path, data)
+	if err != nil {
+		return nil, nil, err
 	}
 	dir, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.resolve(dir)
-	return s, nil
+	return s, file, nil
 }
 
 // Parse reads and checks the text of a file called name.
 func Parse(name string, data []byte) (*Shelf, error) {
-	if len(data) > MaxFileLen {
-		return nil, &Error{File: name, Message: fmt.Sprintf("larger than %d bytes", MaxFileLen)}
-	}
-	tree, err := parser.ParseBytes(data, 0)
-	if err != nil {
-		return nil, syntaxError(name, err)
-	}
+	s, _, err := parse(name, data)
+	return s, err
+}
+
+func parse(name string, data []byte) (*Shelf, *yamlfile.File, error) {
 	var s Shelf
-	if err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(&s); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil, &Error{File: name, Message: "the file is empty; midplane init writes one to start from"}
-		}
-		return nil, syntaxError(name, err)
+	file, err := yamlfile.Decode(name, data, &s)
+	if errors.Is(err, io.EOF) {
+		err = &Error{File: name, Message: "the file is empty; midplane init writes one to start from"}
+	}
+	if err != nil {
+		return nil, nil, err
 	}
 	s.fill()
-	if mistakes := s.check(); len(mistakes) > 0 {
-		return nil, locate(name, tree, mistakes)
+	if err := file.Locate(s.check()...); err != nil {
+		return nil, nil, err
 	}
-	return &s, nil
+	return &s, file, nil
 }
 
-// syntaxError turns a decoder's error into one line with its place.
-func syntaxError(name string, err error) error {
-	e := &Error{File: name, Message: err.Error()}
-	var y yaml.Error
-	if errors.As(err, &y) {
-		e.Message = y.GetMessage()
-		if t := y.GetToken(); t != nil && t.Position != nil {
-			e.Line, e.Column = t.Position.Line, t.Position.Column
-		}
-	}
-	e.Message, _, _ = strings.Cut(e.Message, "\n")
-	return e
-}
-
-// locate gives each mistake its line and column.
-func locate(name string, tree *ast.File, mistakes []mistake) error {
+// checkTemplates reads each template once. What is wrong in one is told with
+// its place there; one that cannot be read, with the first node that names it.
+func (s *Shelf) checkTemplates(file *yamlfile.File) error {
 	var all []error
-	for _, m := range mistakes {
-		e := &Error{File: name, Path: m.path, Message: m.message}
-		e.Line, e.Column = position(tree, m.path)
-		all = append(all, e)
+	seen := make(map[string]bool)
+	for i, n := range s.Nodes {
+		if n.Template == "" || seen[n.Template] {
+			continue
+		}
+		seen[n.Template] = true
+		_, err := template.Load(n.Template)
+		if mistake := new(Error); err != nil && !errors.As(err, &mistake) {
+			err = file.Locate(yamlfile.Mistake{Path: fmt.Sprintf("$.nodes[%d].template", i), Message: err.Error()})
+		}
+		all = append(all, err)
 	}
 	return errors.Join(all...)
-}
-
-// position finds a path in the file, or the nearest thing around it.
-func position(tree *ast.File, path string) (line, column int) {
-	for path != "" && path != "$" {
-		if p, err := yaml.PathString(path); err == nil {
-			if n, err := p.FilterFile(tree); err == nil && n != nil && n.GetToken() != nil {
-				at := n.GetToken().Position
-				return at.Line, at.Column
-			}
-		}
-		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
-	}
-	return 1, 1
 }
 
 // resolve makes the paths in the file absolute.
@@ -129,7 +102,7 @@ func (s *Shelf) resolve(dir string) {
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
 		for _, p := range []*string{
-			&n.VMSocket.Path, &n.QEMU.Kernel, &n.QEMU.Initrd, &n.QEMU.Modules, &n.QEMU.Disk.Base, &n.QEMU.Disk.Overlay,
+			&n.Template, &n.VMSocket.Path, &n.QEMU.Kernel, &n.QEMU.Initrd, &n.QEMU.Modules, &n.QEMU.Disk.Base, &n.QEMU.Disk.Overlay,
 		} {
 			if *p != "" && !filepath.IsAbs(*p) {
 				*p = filepath.Join(dir, *p)

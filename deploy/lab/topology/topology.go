@@ -48,6 +48,10 @@ type Node struct {
 	// WatchdogClock is vm, by which the watchdog timer stands still while the VM
 	// is paused, or wall.
 	WatchdogClock string `yaml:"watchdog_clock"`
+
+	// Template says which sensors and FRU devices the node has; empty: the
+	// built-in one's (package template).
+	Template string `yaml:"template"`
 }
 
 // VMSocket is where a VM of one's own (qemu: none) finds its node.
@@ -169,6 +173,7 @@ func (n *Node) fill(d Node) {
 	or(&n.VMSocket.Mode, d.VMSocket.Mode, DefaultMode)
 	or(&n.VMSocket.Group, d.VMSocket.Group)
 	or(&n.OnGuestPoweroff, d.OnGuestPoweroff, DefaultOnGuestPoweroff)
+	or(&n.Template, d.Template)
 	if n.Manufacturer == nil {
 		n.Manufacturer = d.Manufacturer
 	}

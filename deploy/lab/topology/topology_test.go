@@ -149,3 +149,49 @@ nodes:
 		t.Errorf("c starts its own VM, and has %+v", s.Nodes[2].Power)
 	}
 }
+
+// A template is read with the shelf: from its directory, once, and with the
+// place of what is wrong there.
+func TestTemplates(t *testing.T) {
+	const text = `name: demo
+defaults: {template: hw/a.yaml}
+nodes:
+  - {slot: 1, name: a}
+  - {slot: 2, name: b, template: hw/b.yaml}
+  - {slot: 3, name: c}
+`
+	dir := t.TempDir()
+	path := filepath.Join(dir, FileName)
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "hw"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(FileName, text)
+	write("hw/a.yaml", "sensors: []\n")
+	_, err := Load(path)
+	if want := path + ":5:34: nodes[1].template: read the template: "; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	write("hw/b.yaml", "environment: {}\n")
+	s, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"hw/a.yaml", "hw/b.yaml", "hw/a.yaml"} {
+		if got := s.Nodes[i].Template; got != filepath.Join(dir, want) {
+			t.Errorf("node %d has %s", i, got)
+		}
+	}
+	write("hw/a.yaml", "environment:\n  fan: 3\n")
+	if s, err := Read(path); err != nil || len(s.Nodes) != 3 {
+		t.Errorf("a shelf that is there: %v", err)
+	}
+	if _, err := Load(path); err == nil || err.Error() != dir+"/hw/a.yaml:2:8: environment.fan: 3 is not within 0 to 1" {
+		t.Error(err)
+	}
+}

@@ -202,6 +202,68 @@ func (BMCFaultKind) EnumDescriptor() ([]byte, []int) {
 	return file_midplane_v1_api_proto_rawDescGZIP(), []int{2}
 }
 
+// SensorFaultKind is how a sensor says what is not so.
+type SensorFaultKind int32
+
+const (
+	SensorFaultKind_SENSOR_FAULT_KIND_UNSPECIFIED SensorFaultKind = 0
+	SensorFaultKind_SENSOR_FAULT_KIND_SET         SensorFaultKind = 1 // it reads a value
+	SensorFaultKind_SENSOR_FAULT_KIND_RAMP        SensorFaultKind = 2 // it goes from a value to another in the fault's time
+	SensorFaultKind_SENSOR_FAULT_KIND_NOISE       SensorFaultKind = 3 // it reads somewhere around what is so
+	SensorFaultKind_SENSOR_FAULT_KIND_UNAVAILABLE SensorFaultKind = 4 // it does not read
+	SensorFaultKind_SENSOR_FAULT_KIND_ASSERT      SensorFaultKind = 5 // a discrete one: it has a state
+	SensorFaultKind_SENSOR_FAULT_KIND_DEASSERT    SensorFaultKind = 6 // a discrete one: it does not have a state
+)
+
+// Enum value maps for SensorFaultKind.
+var (
+	SensorFaultKind_name = map[int32]string{
+		0: "SENSOR_FAULT_KIND_UNSPECIFIED",
+		1: "SENSOR_FAULT_KIND_SET",
+		2: "SENSOR_FAULT_KIND_RAMP",
+		3: "SENSOR_FAULT_KIND_NOISE",
+		4: "SENSOR_FAULT_KIND_UNAVAILABLE",
+		5: "SENSOR_FAULT_KIND_ASSERT",
+		6: "SENSOR_FAULT_KIND_DEASSERT",
+	}
+	SensorFaultKind_value = map[string]int32{
+		"SENSOR_FAULT_KIND_UNSPECIFIED": 0,
+		"SENSOR_FAULT_KIND_SET":         1,
+		"SENSOR_FAULT_KIND_RAMP":        2,
+		"SENSOR_FAULT_KIND_NOISE":       3,
+		"SENSOR_FAULT_KIND_UNAVAILABLE": 4,
+		"SENSOR_FAULT_KIND_ASSERT":      5,
+		"SENSOR_FAULT_KIND_DEASSERT":    6,
+	}
+)
+
+func (x SensorFaultKind) Enum() *SensorFaultKind {
+	p := new(SensorFaultKind)
+	*p = x
+	return p
+}
+
+func (x SensorFaultKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SensorFaultKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_midplane_v1_api_proto_enumTypes[3].Descriptor()
+}
+
+func (SensorFaultKind) Type() protoreflect.EnumType {
+	return &file_midplane_v1_api_proto_enumTypes[3]
+}
+
+func (x SensorFaultKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SensorFaultKind.Descriptor instead.
+func (SensorFaultKind) EnumDescriptor() ([]byte, []int) {
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{3}
+}
+
 type RawRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Shelf         string                 `protobuf:"bytes,1,opt,name=shelf,proto3" json:"shelf,omitempty"`
@@ -1931,19 +1993,96 @@ func (x *BMCFault) GetCount() uint32 {
 	return 0
 }
 
+type SensorFault struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          SensorFaultKind        `protobuf:"varint,1,opt,name=kind,proto3,enum=midplane.v1.SensorFaultKind" json:"kind,omitempty"`
+	Sensor        string                 `protobuf:"bytes,2,opt,name=sensor,proto3" json:"sensor,omitempty"`  // the name in its record, or 0x and its number
+	Value         float64                `protobuf:"fixed64,3,opt,name=value,proto3" json:"value,omitempty"`  // in the sensor's unit: of SET; RAMP: from; NOISE: how far at most
+	To            float64                `protobuf:"fixed64,4,opt,name=to,proto3" json:"to,omitempty"`        // of RAMP
+	Offset        uint32                 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"` // of ASSERT and DEASSERT
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SensorFault) Reset() {
+	*x = SensorFault{}
+	mi := &file_midplane_v1_api_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SensorFault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SensorFault) ProtoMessage() {}
+
+func (x *SensorFault) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_api_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SensorFault.ProtoReflect.Descriptor instead.
+func (*SensorFault) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *SensorFault) GetKind() SensorFaultKind {
+	if x != nil {
+		return x.Kind
+	}
+	return SensorFaultKind_SENSOR_FAULT_KIND_UNSPECIFIED
+}
+
+func (x *SensorFault) GetSensor() string {
+	if x != nil {
+		return x.Sensor
+	}
+	return ""
+}
+
+func (x *SensorFault) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *SensorFault) GetTo() float64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *SensorFault) GetOffset() uint32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
 type Fault struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	Bmc           *BMCFault              `protobuf:"bytes,2,opt,name=bmc,proto3" json:"bmc,omitempty"`
+	Bmc           *BMCFault              `protobuf:"bytes,2,opt,name=bmc,proto3" json:"bmc,omitempty"`      // this or sensor
 	Until         int64                  `protobuf:"varint,3,opt,name=until,proto3" json:"until,omitempty"` // Unix nanoseconds; 0: until it is healed
 	Hits          uint64                 `protobuf:"varint,4,opt,name=hits,proto3" json:"hits,omitempty"`   // how often it has struck
+	Sensor        *SensorFault           `protobuf:"bytes,5,opt,name=sensor,proto3" json:"sensor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_midplane_v1_api_proto_msgTypes[26]
+	mi := &file_midplane_v1_api_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2094,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[26]
+	mi := &file_midplane_v1_api_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2107,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Fault) GetId() uint32 {
@@ -1999,17 +2138,25 @@ func (x *Fault) GetHits() uint64 {
 	return 0
 }
 
+func (x *Fault) GetSensor() *SensorFault {
+	if x != nil {
+		return x.Sensor
+	}
+	return nil
+}
+
 type InjectFaultRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Bmc           *BMCFault              `protobuf:"bytes,1,opt,name=bmc,proto3" json:"bmc,omitempty"`
+	Bmc           *BMCFault              `protobuf:"bytes,1,opt,name=bmc,proto3" json:"bmc,omitempty"`            // this or sensor
 	Duration      int64                  `protobuf:"varint,2,opt,name=duration,proto3" json:"duration,omitempty"` // nanoseconds; 0: until it is healed
+	Sensor        *SensorFault           `protobuf:"bytes,3,opt,name=sensor,proto3" json:"sensor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InjectFaultRequest) Reset() {
 	*x = InjectFaultRequest{}
-	mi := &file_midplane_v1_api_proto_msgTypes[27]
+	mi := &file_midplane_v1_api_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2021,7 +2168,7 @@ func (x *InjectFaultRequest) String() string {
 func (*InjectFaultRequest) ProtoMessage() {}
 
 func (x *InjectFaultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[27]
+	mi := &file_midplane_v1_api_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2034,7 +2181,7 @@ func (x *InjectFaultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InjectFaultRequest.ProtoReflect.Descriptor instead.
 func (*InjectFaultRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *InjectFaultRequest) GetBmc() *BMCFault {
@@ -2051,6 +2198,13 @@ func (x *InjectFaultRequest) GetDuration() int64 {
 	return 0
 }
 
+func (x *InjectFaultRequest) GetSensor() *SensorFault {
+	if x != nil {
+		return x.Sensor
+	}
+	return nil
+}
+
 type InjectFaultResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Fault         *Fault                 `protobuf:"bytes,1,opt,name=fault,proto3" json:"fault,omitempty"`
@@ -2060,7 +2214,7 @@ type InjectFaultResponse struct {
 
 func (x *InjectFaultResponse) Reset() {
 	*x = InjectFaultResponse{}
-	mi := &file_midplane_v1_api_proto_msgTypes[28]
+	mi := &file_midplane_v1_api_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2072,7 +2226,7 @@ func (x *InjectFaultResponse) String() string {
 func (*InjectFaultResponse) ProtoMessage() {}
 
 func (x *InjectFaultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[28]
+	mi := &file_midplane_v1_api_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2085,7 +2239,7 @@ func (x *InjectFaultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InjectFaultResponse.ProtoReflect.Descriptor instead.
 func (*InjectFaultResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *InjectFaultResponse) GetFault() *Fault {
@@ -2103,7 +2257,7 @@ type ListFaultsRequest struct {
 
 func (x *ListFaultsRequest) Reset() {
 	*x = ListFaultsRequest{}
-	mi := &file_midplane_v1_api_proto_msgTypes[29]
+	mi := &file_midplane_v1_api_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +2269,7 @@ func (x *ListFaultsRequest) String() string {
 func (*ListFaultsRequest) ProtoMessage() {}
 
 func (x *ListFaultsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[29]
+	mi := &file_midplane_v1_api_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +2282,7 @@ func (x *ListFaultsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFaultsRequest.ProtoReflect.Descriptor instead.
 func (*ListFaultsRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{30}
 }
 
 type ListFaultsResponse struct {
@@ -2140,7 +2294,7 @@ type ListFaultsResponse struct {
 
 func (x *ListFaultsResponse) Reset() {
 	*x = ListFaultsResponse{}
-	mi := &file_midplane_v1_api_proto_msgTypes[30]
+	mi := &file_midplane_v1_api_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2152,7 +2306,7 @@ func (x *ListFaultsResponse) String() string {
 func (*ListFaultsResponse) ProtoMessage() {}
 
 func (x *ListFaultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[30]
+	mi := &file_midplane_v1_api_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2165,7 +2319,7 @@ func (x *ListFaultsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFaultsResponse.ProtoReflect.Descriptor instead.
 func (*ListFaultsResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListFaultsResponse) GetFaults() []*Fault {
@@ -2184,7 +2338,7 @@ type HealFaultRequest struct {
 
 func (x *HealFaultRequest) Reset() {
 	*x = HealFaultRequest{}
-	mi := &file_midplane_v1_api_proto_msgTypes[31]
+	mi := &file_midplane_v1_api_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2196,7 +2350,7 @@ func (x *HealFaultRequest) String() string {
 func (*HealFaultRequest) ProtoMessage() {}
 
 func (x *HealFaultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[31]
+	mi := &file_midplane_v1_api_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2209,7 +2363,7 @@ func (x *HealFaultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealFaultRequest.ProtoReflect.Descriptor instead.
 func (*HealFaultRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{31}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HealFaultRequest) GetId() uint32 {
@@ -2227,7 +2381,7 @@ type HealFaultResponse struct {
 
 func (x *HealFaultResponse) Reset() {
 	*x = HealFaultResponse{}
-	mi := &file_midplane_v1_api_proto_msgTypes[32]
+	mi := &file_midplane_v1_api_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2239,7 +2393,7 @@ func (x *HealFaultResponse) String() string {
 func (*HealFaultResponse) ProtoMessage() {}
 
 func (x *HealFaultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[32]
+	mi := &file_midplane_v1_api_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2252,7 +2406,7 @@ func (x *HealFaultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealFaultResponse.ProtoReflect.Descriptor instead.
 func (*HealFaultResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{33}
 }
 
 type ClusterStatusRequest struct {
@@ -2263,7 +2417,7 @@ type ClusterStatusRequest struct {
 
 func (x *ClusterStatusRequest) Reset() {
 	*x = ClusterStatusRequest{}
-	mi := &file_midplane_v1_api_proto_msgTypes[33]
+	mi := &file_midplane_v1_api_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2275,7 +2429,7 @@ func (x *ClusterStatusRequest) String() string {
 func (*ClusterStatusRequest) ProtoMessage() {}
 
 func (x *ClusterStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[33]
+	mi := &file_midplane_v1_api_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2288,7 +2442,7 @@ func (x *ClusterStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatusRequest.ProtoReflect.Descriptor instead.
 func (*ClusterStatusRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{34}
 }
 
 type ClusterStatusResponse struct {
@@ -2309,7 +2463,7 @@ type ClusterStatusResponse struct {
 
 func (x *ClusterStatusResponse) Reset() {
 	*x = ClusterStatusResponse{}
-	mi := &file_midplane_v1_api_proto_msgTypes[34]
+	mi := &file_midplane_v1_api_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2321,7 +2475,7 @@ func (x *ClusterStatusResponse) String() string {
 func (*ClusterStatusResponse) ProtoMessage() {}
 
 func (x *ClusterStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[34]
+	mi := &file_midplane_v1_api_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2334,7 +2488,7 @@ func (x *ClusterStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatusResponse.ProtoReflect.Descriptor instead.
 func (*ClusterStatusResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ClusterStatusResponse) GetCluster() string {
@@ -2424,7 +2578,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_midplane_v1_api_proto_msgTypes[35]
+	mi := &file_midplane_v1_api_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2436,7 +2590,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[35]
+	mi := &file_midplane_v1_api_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2449,7 +2603,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{35}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Member) GetName() string {
@@ -2524,7 +2678,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_midplane_v1_api_proto_msgTypes[36]
+	mi := &file_midplane_v1_api_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2536,7 +2690,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[36]
+	mi := &file_midplane_v1_api_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2549,7 +2703,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TransferLeadershipRequest) GetReplica() string {
@@ -2567,7 +2721,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_midplane_v1_api_proto_msgTypes[37]
+	mi := &file_midplane_v1_api_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +2733,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[37]
+	mi := &file_midplane_v1_api_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +2746,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{37}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{38}
 }
 
 type RemoveReplicaRequest struct {
@@ -2604,7 +2758,7 @@ type RemoveReplicaRequest struct {
 
 func (x *RemoveReplicaRequest) Reset() {
 	*x = RemoveReplicaRequest{}
-	mi := &file_midplane_v1_api_proto_msgTypes[38]
+	mi := &file_midplane_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2616,7 +2770,7 @@ func (x *RemoveReplicaRequest) String() string {
 func (*RemoveReplicaRequest) ProtoMessage() {}
 
 func (x *RemoveReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[38]
+	mi := &file_midplane_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2629,7 +2783,7 @@ func (x *RemoveReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveReplicaRequest.ProtoReflect.Descriptor instead.
 func (*RemoveReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{38}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RemoveReplicaRequest) GetReplica() string {
@@ -2647,7 +2801,7 @@ type RemoveReplicaResponse struct {
 
 func (x *RemoveReplicaResponse) Reset() {
 	*x = RemoveReplicaResponse{}
-	mi := &file_midplane_v1_api_proto_msgTypes[39]
+	mi := &file_midplane_v1_api_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2659,7 +2813,7 @@ func (x *RemoveReplicaResponse) String() string {
 func (*RemoveReplicaResponse) ProtoMessage() {}
 
 func (x *RemoveReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[39]
+	mi := &file_midplane_v1_api_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2672,7 +2826,7 @@ func (x *RemoveReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveReplicaResponse.ProtoReflect.Descriptor instead.
 func (*RemoveReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{39}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{40}
 }
 
 type BackupRequest struct {
@@ -2683,7 +2837,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_midplane_v1_api_proto_msgTypes[40]
+	mi := &file_midplane_v1_api_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2695,7 +2849,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[40]
+	mi := &file_midplane_v1_api_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2708,7 +2862,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{40}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{41}
 }
 
 type BackupResponse struct {
@@ -2720,7 +2874,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_midplane_v1_api_proto_msgTypes[41]
+	mi := &file_midplane_v1_api_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2732,7 +2886,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[41]
+	mi := &file_midplane_v1_api_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2745,7 +2899,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{41}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *BackupResponse) GetData() []byte {
@@ -2764,7 +2918,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_midplane_v1_api_proto_msgTypes[42]
+	mi := &file_midplane_v1_api_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2776,7 +2930,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[42]
+	mi := &file_midplane_v1_api_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2789,7 +2943,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{42}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RestoreRequest) GetData() []byte {
@@ -2807,7 +2961,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_midplane_v1_api_proto_msgTypes[43]
+	mi := &file_midplane_v1_api_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2819,7 +2973,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_api_proto_msgTypes[43]
+	mi := &file_midplane_v1_api_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2832,7 +2986,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_api_proto_rawDescGZIP(), []int{43}
+	return file_midplane_v1_api_proto_rawDescGZIP(), []int{44}
 }
 
 var File_midplane_v1_api_proto protoreflect.FileDescriptor
@@ -2974,15 +3128,23 @@ const file_midplane_v1_api_proto_rawDesc = "" +
 	"\x05delay\x18\x03 \x01(\x03R\x05delay\x12'\n" +
 	"\x0fcompletion_code\x18\x04 \x01(\rR\x0ecompletionCode\x12\x12\n" +
 	"\x04keep\x18\x05 \x01(\rR\x04keep\x12\x14\n" +
-	"\x05count\x18\x06 \x01(\rR\x05count\"j\n" +
+	"\x05count\x18\x06 \x01(\rR\x05count\"\x95\x01\n" +
+	"\vSensorFault\x120\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1c.midplane.v1.SensorFaultKindR\x04kind\x12\x16\n" +
+	"\x06sensor\x18\x02 \x01(\tR\x06sensor\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\x01R\x05value\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\x01R\x02to\x12\x16\n" +
+	"\x06offset\x18\x05 \x01(\rR\x06offset\"\x9c\x01\n" +
 	"\x05Fault\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12'\n" +
 	"\x03bmc\x18\x02 \x01(\v2\x15.midplane.v1.BMCFaultR\x03bmc\x12\x14\n" +
 	"\x05until\x18\x03 \x01(\x03R\x05until\x12\x12\n" +
-	"\x04hits\x18\x04 \x01(\x04R\x04hits\"Y\n" +
+	"\x04hits\x18\x04 \x01(\x04R\x04hits\x120\n" +
+	"\x06sensor\x18\x05 \x01(\v2\x18.midplane.v1.SensorFaultR\x06sensor\"\x8b\x01\n" +
 	"\x12InjectFaultRequest\x12'\n" +
 	"\x03bmc\x18\x01 \x01(\v2\x15.midplane.v1.BMCFaultR\x03bmc\x12\x1a\n" +
-	"\bduration\x18\x02 \x01(\x03R\bduration\"?\n" +
+	"\bduration\x18\x02 \x01(\x03R\bduration\x120\n" +
+	"\x06sensor\x18\x03 \x01(\v2\x18.midplane.v1.SensorFaultR\x06sensor\"?\n" +
 	"\x13InjectFaultResponse\x12(\n" +
 	"\x05fault\x18\x01 \x01(\v2\x12.midplane.v1.FaultR\x05fault\"\x13\n" +
 	"\x11ListFaultsRequest\"@\n" +
@@ -3050,7 +3212,15 @@ const file_midplane_v1_api_proto_rawDesc = "" +
 	"\x1bBMC_FAULT_KIND_BAD_CHECKSUM\x10\x05\x12\x1c\n" +
 	"\x18BMC_FAULT_KIND_WRONG_SEQ\x10\x06\x12\"\n" +
 	"\x1eBMC_FAULT_KIND_ATTENTION_STUCK\x10\a\x12$\n" +
-	" BMC_FAULT_KIND_QUEUE_NEVER_EMPTY\x10\b2\xa0\x02\n" +
+	" BMC_FAULT_KIND_QUEUE_NEVER_EMPTY\x10\b*\xe9\x01\n" +
+	"\x0fSensorFaultKind\x12!\n" +
+	"\x1dSENSOR_FAULT_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15SENSOR_FAULT_KIND_SET\x10\x01\x12\x1a\n" +
+	"\x16SENSOR_FAULT_KIND_RAMP\x10\x02\x12\x1b\n" +
+	"\x17SENSOR_FAULT_KIND_NOISE\x10\x03\x12!\n" +
+	"\x1dSENSOR_FAULT_KIND_UNAVAILABLE\x10\x04\x12\x1c\n" +
+	"\x18SENSOR_FAULT_KIND_ASSERT\x10\x05\x12\x1e\n" +
+	"\x1aSENSOR_FAULT_KIND_DEASSERT\x10\x062\xa0\x02\n" +
 	"\x05Shelf\x128\n" +
 	"\x03Raw\x12\x17.midplane.v1.RawRequest\x1a\x18.midplane.v1.RawResponse\x12J\n" +
 	"\tListSlots\x12\x1d.midplane.v1.ListSlotsRequest\x1a\x1e.midplane.v1.ListSlotsResponse\x12O\n" +
@@ -3089,123 +3259,128 @@ func file_midplane_v1_api_proto_rawDescGZIP() []byte {
 	return file_midplane_v1_api_proto_rawDescData
 }
 
-var file_midplane_v1_api_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_midplane_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_midplane_v1_api_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_midplane_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_midplane_v1_api_proto_goTypes = []any{
 	(TraceKind)(0),                     // 0: midplane.v1.TraceKind
 	(PowerAction)(0),                   // 1: midplane.v1.PowerAction
 	(BMCFaultKind)(0),                  // 2: midplane.v1.BMCFaultKind
-	(*RawRequest)(nil),                 // 3: midplane.v1.RawRequest
-	(*RawResponse)(nil),                // 4: midplane.v1.RawResponse
-	(*ListSlotsRequest)(nil),           // 5: midplane.v1.ListSlotsRequest
-	(*ListSlotsResponse)(nil),          // 6: midplane.v1.ListSlotsResponse
-	(*Slot)(nil),                       // 7: midplane.v1.Slot
-	(*ListEventsRequest)(nil),          // 8: midplane.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),         // 9: midplane.v1.ListEventsResponse
-	(*EventEntry)(nil),                 // 10: midplane.v1.EventEntry
-	(*TraceRequest)(nil),               // 11: midplane.v1.TraceRequest
-	(*TraceResponse)(nil),              // 12: midplane.v1.TraceResponse
-	(*TraceEntry)(nil),                 // 13: midplane.v1.TraceEntry
-	(*NodeStatusRequest)(nil),          // 14: midplane.v1.NodeStatusRequest
-	(*NodeStatusResponse)(nil),         // 15: midplane.v1.NodeStatusResponse
-	(*UplinkStatus)(nil),               // 16: midplane.v1.UplinkStatus
-	(*ConsoleRequest)(nil),             // 17: midplane.v1.ConsoleRequest
-	(*ConsoleResponse)(nil),            // 18: midplane.v1.ConsoleResponse
-	(*ExecRequest)(nil),                // 19: midplane.v1.ExecRequest
-	(*ExecResponse)(nil),               // 20: midplane.v1.ExecResponse
-	(*CopyToRequest)(nil),              // 21: midplane.v1.CopyToRequest
-	(*CopyToResponse)(nil),             // 22: midplane.v1.CopyToResponse
-	(*CopyFromRequest)(nil),            // 23: midplane.v1.CopyFromRequest
-	(*CopyFromResponse)(nil),           // 24: midplane.v1.CopyFromResponse
-	(*PowerRequest)(nil),               // 25: midplane.v1.PowerRequest
-	(*PowerResponse)(nil),              // 26: midplane.v1.PowerResponse
-	(*RequestMatch)(nil),               // 27: midplane.v1.RequestMatch
-	(*BMCFault)(nil),                   // 28: midplane.v1.BMCFault
-	(*Fault)(nil),                      // 29: midplane.v1.Fault
-	(*InjectFaultRequest)(nil),         // 30: midplane.v1.InjectFaultRequest
-	(*InjectFaultResponse)(nil),        // 31: midplane.v1.InjectFaultResponse
-	(*ListFaultsRequest)(nil),          // 32: midplane.v1.ListFaultsRequest
-	(*ListFaultsResponse)(nil),         // 33: midplane.v1.ListFaultsResponse
-	(*HealFaultRequest)(nil),           // 34: midplane.v1.HealFaultRequest
-	(*HealFaultResponse)(nil),          // 35: midplane.v1.HealFaultResponse
-	(*ClusterStatusRequest)(nil),       // 36: midplane.v1.ClusterStatusRequest
-	(*ClusterStatusResponse)(nil),      // 37: midplane.v1.ClusterStatusResponse
-	(*Member)(nil),                     // 38: midplane.v1.Member
-	(*TransferLeadershipRequest)(nil),  // 39: midplane.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 40: midplane.v1.TransferLeadershipResponse
-	(*RemoveReplicaRequest)(nil),       // 41: midplane.v1.RemoveReplicaRequest
-	(*RemoveReplicaResponse)(nil),      // 42: midplane.v1.RemoveReplicaResponse
-	(*BackupRequest)(nil),              // 43: midplane.v1.BackupRequest
-	(*BackupResponse)(nil),             // 44: midplane.v1.BackupResponse
-	(*RestoreRequest)(nil),             // 45: midplane.v1.RestoreRequest
-	(*RestoreResponse)(nil),            // 46: midplane.v1.RestoreResponse
-	(PresenceState)(0),                 // 47: midplane.v1.PresenceState
-	(Speaker)(0),                       // 48: midplane.v1.Speaker
-	(Plane)(0),                         // 49: midplane.v1.Plane
+	(SensorFaultKind)(0),               // 3: midplane.v1.SensorFaultKind
+	(*RawRequest)(nil),                 // 4: midplane.v1.RawRequest
+	(*RawResponse)(nil),                // 5: midplane.v1.RawResponse
+	(*ListSlotsRequest)(nil),           // 6: midplane.v1.ListSlotsRequest
+	(*ListSlotsResponse)(nil),          // 7: midplane.v1.ListSlotsResponse
+	(*Slot)(nil),                       // 8: midplane.v1.Slot
+	(*ListEventsRequest)(nil),          // 9: midplane.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),         // 10: midplane.v1.ListEventsResponse
+	(*EventEntry)(nil),                 // 11: midplane.v1.EventEntry
+	(*TraceRequest)(nil),               // 12: midplane.v1.TraceRequest
+	(*TraceResponse)(nil),              // 13: midplane.v1.TraceResponse
+	(*TraceEntry)(nil),                 // 14: midplane.v1.TraceEntry
+	(*NodeStatusRequest)(nil),          // 15: midplane.v1.NodeStatusRequest
+	(*NodeStatusResponse)(nil),         // 16: midplane.v1.NodeStatusResponse
+	(*UplinkStatus)(nil),               // 17: midplane.v1.UplinkStatus
+	(*ConsoleRequest)(nil),             // 18: midplane.v1.ConsoleRequest
+	(*ConsoleResponse)(nil),            // 19: midplane.v1.ConsoleResponse
+	(*ExecRequest)(nil),                // 20: midplane.v1.ExecRequest
+	(*ExecResponse)(nil),               // 21: midplane.v1.ExecResponse
+	(*CopyToRequest)(nil),              // 22: midplane.v1.CopyToRequest
+	(*CopyToResponse)(nil),             // 23: midplane.v1.CopyToResponse
+	(*CopyFromRequest)(nil),            // 24: midplane.v1.CopyFromRequest
+	(*CopyFromResponse)(nil),           // 25: midplane.v1.CopyFromResponse
+	(*PowerRequest)(nil),               // 26: midplane.v1.PowerRequest
+	(*PowerResponse)(nil),              // 27: midplane.v1.PowerResponse
+	(*RequestMatch)(nil),               // 28: midplane.v1.RequestMatch
+	(*BMCFault)(nil),                   // 29: midplane.v1.BMCFault
+	(*SensorFault)(nil),                // 30: midplane.v1.SensorFault
+	(*Fault)(nil),                      // 31: midplane.v1.Fault
+	(*InjectFaultRequest)(nil),         // 32: midplane.v1.InjectFaultRequest
+	(*InjectFaultResponse)(nil),        // 33: midplane.v1.InjectFaultResponse
+	(*ListFaultsRequest)(nil),          // 34: midplane.v1.ListFaultsRequest
+	(*ListFaultsResponse)(nil),         // 35: midplane.v1.ListFaultsResponse
+	(*HealFaultRequest)(nil),           // 36: midplane.v1.HealFaultRequest
+	(*HealFaultResponse)(nil),          // 37: midplane.v1.HealFaultResponse
+	(*ClusterStatusRequest)(nil),       // 38: midplane.v1.ClusterStatusRequest
+	(*ClusterStatusResponse)(nil),      // 39: midplane.v1.ClusterStatusResponse
+	(*Member)(nil),                     // 40: midplane.v1.Member
+	(*TransferLeadershipRequest)(nil),  // 41: midplane.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 42: midplane.v1.TransferLeadershipResponse
+	(*RemoveReplicaRequest)(nil),       // 43: midplane.v1.RemoveReplicaRequest
+	(*RemoveReplicaResponse)(nil),      // 44: midplane.v1.RemoveReplicaResponse
+	(*BackupRequest)(nil),              // 45: midplane.v1.BackupRequest
+	(*BackupResponse)(nil),             // 46: midplane.v1.BackupResponse
+	(*RestoreRequest)(nil),             // 47: midplane.v1.RestoreRequest
+	(*RestoreResponse)(nil),            // 48: midplane.v1.RestoreResponse
+	(PresenceState)(0),                 // 49: midplane.v1.PresenceState
+	(Speaker)(0),                       // 50: midplane.v1.Speaker
+	(Plane)(0),                         // 51: midplane.v1.Plane
 }
 var file_midplane_v1_api_proto_depIdxs = []int32{
-	7,  // 0: midplane.v1.ListSlotsResponse.slots:type_name -> midplane.v1.Slot
-	47, // 1: midplane.v1.Slot.presence:type_name -> midplane.v1.PresenceState
-	10, // 2: midplane.v1.ListEventsResponse.events:type_name -> midplane.v1.EventEntry
-	48, // 3: midplane.v1.EventEntry.speaker:type_name -> midplane.v1.Speaker
-	13, // 4: midplane.v1.TraceResponse.entries:type_name -> midplane.v1.TraceEntry
+	8,  // 0: midplane.v1.ListSlotsResponse.slots:type_name -> midplane.v1.Slot
+	49, // 1: midplane.v1.Slot.presence:type_name -> midplane.v1.PresenceState
+	11, // 2: midplane.v1.ListEventsResponse.events:type_name -> midplane.v1.EventEntry
+	50, // 3: midplane.v1.EventEntry.speaker:type_name -> midplane.v1.Speaker
+	14, // 4: midplane.v1.TraceResponse.entries:type_name -> midplane.v1.TraceEntry
 	0,  // 5: midplane.v1.TraceEntry.kind:type_name -> midplane.v1.TraceKind
-	49, // 6: midplane.v1.TraceEntry.plane:type_name -> midplane.v1.Plane
-	16, // 7: midplane.v1.NodeStatusResponse.uplinks:type_name -> midplane.v1.UplinkStatus
-	49, // 8: midplane.v1.UplinkStatus.plane:type_name -> midplane.v1.Plane
+	51, // 6: midplane.v1.TraceEntry.plane:type_name -> midplane.v1.Plane
+	17, // 7: midplane.v1.NodeStatusResponse.uplinks:type_name -> midplane.v1.UplinkStatus
+	51, // 8: midplane.v1.UplinkStatus.plane:type_name -> midplane.v1.Plane
 	1,  // 9: midplane.v1.PowerRequest.action:type_name -> midplane.v1.PowerAction
 	2,  // 10: midplane.v1.BMCFault.kind:type_name -> midplane.v1.BMCFaultKind
-	27, // 11: midplane.v1.BMCFault.match:type_name -> midplane.v1.RequestMatch
-	28, // 12: midplane.v1.Fault.bmc:type_name -> midplane.v1.BMCFault
-	28, // 13: midplane.v1.InjectFaultRequest.bmc:type_name -> midplane.v1.BMCFault
-	29, // 14: midplane.v1.InjectFaultResponse.fault:type_name -> midplane.v1.Fault
-	29, // 15: midplane.v1.ListFaultsResponse.faults:type_name -> midplane.v1.Fault
-	38, // 16: midplane.v1.ClusterStatusResponse.members:type_name -> midplane.v1.Member
-	3,  // 17: midplane.v1.Shelf.Raw:input_type -> midplane.v1.RawRequest
-	5,  // 18: midplane.v1.Shelf.ListSlots:input_type -> midplane.v1.ListSlotsRequest
-	8,  // 19: midplane.v1.Shelf.ListEvents:input_type -> midplane.v1.ListEventsRequest
-	11, // 20: midplane.v1.Shelf.Trace:input_type -> midplane.v1.TraceRequest
-	14, // 21: midplane.v1.Node.Status:input_type -> midplane.v1.NodeStatusRequest
-	3,  // 22: midplane.v1.Node.Raw:input_type -> midplane.v1.RawRequest
-	11, // 23: midplane.v1.Node.Trace:input_type -> midplane.v1.TraceRequest
-	17, // 24: midplane.v1.Node.Console:input_type -> midplane.v1.ConsoleRequest
-	19, // 25: midplane.v1.Node.Exec:input_type -> midplane.v1.ExecRequest
-	21, // 26: midplane.v1.Node.CopyTo:input_type -> midplane.v1.CopyToRequest
-	23, // 27: midplane.v1.Node.CopyFrom:input_type -> midplane.v1.CopyFromRequest
-	25, // 28: midplane.v1.Node.Power:input_type -> midplane.v1.PowerRequest
-	30, // 29: midplane.v1.Node.InjectFault:input_type -> midplane.v1.InjectFaultRequest
-	32, // 30: midplane.v1.Node.ListFaults:input_type -> midplane.v1.ListFaultsRequest
-	34, // 31: midplane.v1.Node.HealFault:input_type -> midplane.v1.HealFaultRequest
-	36, // 32: midplane.v1.Cluster.Status:input_type -> midplane.v1.ClusterStatusRequest
-	39, // 33: midplane.v1.Cluster.TransferLeadership:input_type -> midplane.v1.TransferLeadershipRequest
-	41, // 34: midplane.v1.Cluster.RemoveReplica:input_type -> midplane.v1.RemoveReplicaRequest
-	43, // 35: midplane.v1.Cluster.Backup:input_type -> midplane.v1.BackupRequest
-	45, // 36: midplane.v1.Cluster.Restore:input_type -> midplane.v1.RestoreRequest
-	4,  // 37: midplane.v1.Shelf.Raw:output_type -> midplane.v1.RawResponse
-	6,  // 38: midplane.v1.Shelf.ListSlots:output_type -> midplane.v1.ListSlotsResponse
-	9,  // 39: midplane.v1.Shelf.ListEvents:output_type -> midplane.v1.ListEventsResponse
-	12, // 40: midplane.v1.Shelf.Trace:output_type -> midplane.v1.TraceResponse
-	15, // 41: midplane.v1.Node.Status:output_type -> midplane.v1.NodeStatusResponse
-	4,  // 42: midplane.v1.Node.Raw:output_type -> midplane.v1.RawResponse
-	12, // 43: midplane.v1.Node.Trace:output_type -> midplane.v1.TraceResponse
-	18, // 44: midplane.v1.Node.Console:output_type -> midplane.v1.ConsoleResponse
-	20, // 45: midplane.v1.Node.Exec:output_type -> midplane.v1.ExecResponse
-	22, // 46: midplane.v1.Node.CopyTo:output_type -> midplane.v1.CopyToResponse
-	24, // 47: midplane.v1.Node.CopyFrom:output_type -> midplane.v1.CopyFromResponse
-	26, // 48: midplane.v1.Node.Power:output_type -> midplane.v1.PowerResponse
-	31, // 49: midplane.v1.Node.InjectFault:output_type -> midplane.v1.InjectFaultResponse
-	33, // 50: midplane.v1.Node.ListFaults:output_type -> midplane.v1.ListFaultsResponse
-	35, // 51: midplane.v1.Node.HealFault:output_type -> midplane.v1.HealFaultResponse
-	37, // 52: midplane.v1.Cluster.Status:output_type -> midplane.v1.ClusterStatusResponse
-	40, // 53: midplane.v1.Cluster.TransferLeadership:output_type -> midplane.v1.TransferLeadershipResponse
-	42, // 54: midplane.v1.Cluster.RemoveReplica:output_type -> midplane.v1.RemoveReplicaResponse
-	44, // 55: midplane.v1.Cluster.Backup:output_type -> midplane.v1.BackupResponse
-	46, // 56: midplane.v1.Cluster.Restore:output_type -> midplane.v1.RestoreResponse
-	37, // [37:57] is the sub-list for method output_type
-	17, // [17:37] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	28, // 11: midplane.v1.BMCFault.match:type_name -> midplane.v1.RequestMatch
+	3,  // 12: midplane.v1.SensorFault.kind:type_name -> midplane.v1.SensorFaultKind
+	29, // 13: midplane.v1.Fault.bmc:type_name -> midplane.v1.BMCFault
+	30, // 14: midplane.v1.Fault.sensor:type_name -> midplane.v1.SensorFault
+	29, // 15: midplane.v1.InjectFaultRequest.bmc:type_name -> midplane.v1.BMCFault
+	30, // 16: midplane.v1.InjectFaultRequest.sensor:type_name -> midplane.v1.SensorFault
+	31, // 17: midplane.v1.InjectFaultResponse.fault:type_name -> midplane.v1.Fault
+	31, // 18: midplane.v1.ListFaultsResponse.faults:type_name -> midplane.v1.Fault
+	40, // 19: midplane.v1.ClusterStatusResponse.members:type_name -> midplane.v1.Member
+	4,  // 20: midplane.v1.Shelf.Raw:input_type -> midplane.v1.RawRequest
+	6,  // 21: midplane.v1.Shelf.ListSlots:input_type -> midplane.v1.ListSlotsRequest
+	9,  // 22: midplane.v1.Shelf.ListEvents:input_type -> midplane.v1.ListEventsRequest
+	12, // 23: midplane.v1.Shelf.Trace:input_type -> midplane.v1.TraceRequest
+	15, // 24: midplane.v1.Node.Status:input_type -> midplane.v1.NodeStatusRequest
+	4,  // 25: midplane.v1.Node.Raw:input_type -> midplane.v1.RawRequest
+	12, // 26: midplane.v1.Node.Trace:input_type -> midplane.v1.TraceRequest
+	18, // 27: midplane.v1.Node.Console:input_type -> midplane.v1.ConsoleRequest
+	20, // 28: midplane.v1.Node.Exec:input_type -> midplane.v1.ExecRequest
+	22, // 29: midplane.v1.Node.CopyTo:input_type -> midplane.v1.CopyToRequest
+	24, // 30: midplane.v1.Node.CopyFrom:input_type -> midplane.v1.CopyFromRequest
+	26, // 31: midplane.v1.Node.Power:input_type -> midplane.v1.PowerRequest
+	32, // 32: midplane.v1.Node.InjectFault:input_type -> midplane.v1.InjectFaultRequest
+	34, // 33: midplane.v1.Node.ListFaults:input_type -> midplane.v1.ListFaultsRequest
+	36, // 34: midplane.v1.Node.HealFault:input_type -> midplane.v1.HealFaultRequest
+	38, // 35: midplane.v1.Cluster.Status:input_type -> midplane.v1.ClusterStatusRequest
+	41, // 36: midplane.v1.Cluster.TransferLeadership:input_type -> midplane.v1.TransferLeadershipRequest
+	43, // 37: midplane.v1.Cluster.RemoveReplica:input_type -> midplane.v1.RemoveReplicaRequest
+	45, // 38: midplane.v1.Cluster.Backup:input_type -> midplane.v1.BackupRequest
+	47, // 39: midplane.v1.Cluster.Restore:input_type -> midplane.v1.RestoreRequest
+	5,  // 40: midplane.v1.Shelf.Raw:output_type -> midplane.v1.RawResponse
+	7,  // 41: midplane.v1.Shelf.ListSlots:output_type -> midplane.v1.ListSlotsResponse
+	10, // 42: midplane.v1.Shelf.ListEvents:output_type -> midplane.v1.ListEventsResponse
+	13, // 43: midplane.v1.Shelf.Trace:output_type -> midplane.v1.TraceResponse
+	16, // 44: midplane.v1.Node.Status:output_type -> midplane.v1.NodeStatusResponse
+	5,  // 45: midplane.v1.Node.Raw:output_type -> midplane.v1.RawResponse
+	13, // 46: midplane.v1.Node.Trace:output_type -> midplane.v1.TraceResponse
+	19, // 47: midplane.v1.Node.Console:output_type -> midplane.v1.ConsoleResponse
+	21, // 48: midplane.v1.Node.Exec:output_type -> midplane.v1.ExecResponse
+	23, // 49: midplane.v1.Node.CopyTo:output_type -> midplane.v1.CopyToResponse
+	25, // 50: midplane.v1.Node.CopyFrom:output_type -> midplane.v1.CopyFromResponse
+	27, // 51: midplane.v1.Node.Power:output_type -> midplane.v1.PowerResponse
+	33, // 52: midplane.v1.Node.InjectFault:output_type -> midplane.v1.InjectFaultResponse
+	35, // 53: midplane.v1.Node.ListFaults:output_type -> midplane.v1.ListFaultsResponse
+	37, // 54: midplane.v1.Node.HealFault:output_type -> midplane.v1.HealFaultResponse
+	39, // 55: midplane.v1.Cluster.Status:output_type -> midplane.v1.ClusterStatusResponse
+	42, // 56: midplane.v1.Cluster.TransferLeadership:output_type -> midplane.v1.TransferLeadershipResponse
+	44, // 57: midplane.v1.Cluster.RemoveReplica:output_type -> midplane.v1.RemoveReplicaResponse
+	46, // 58: midplane.v1.Cluster.Backup:output_type -> midplane.v1.BackupResponse
+	48, // 59: midplane.v1.Cluster.Restore:output_type -> midplane.v1.RestoreResponse
+	40, // [40:60] is the sub-list for method output_type
+	20, // [20:40] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_midplane_v1_api_proto_init() }
@@ -3219,8 +3394,8 @@ func file_midplane_v1_api_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_midplane_v1_api_proto_rawDesc), len(file_midplane_v1_api_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   44,
+			NumEnums:      4,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

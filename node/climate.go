@@ -1,0 +1,125 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/ipmb/sdr"
+	"github.com/midplane-project/midplane/node/template"
+	"github.com/midplane-project/midplane/node/thermal"
+)
+
+// climateEvery is how often the node's analog sensors are read.
+const climateEvery = time.Second
+
+// climate is what the node's analog sensors measure: a model of heat and power
+// that the VM's processor time drives. One goroutine has it.
+type climate struct {
+	load    func(time.Time) thermal.Load // what the VM does
+	sources map[mc.SensorKey]template.Source
+	keys    []mc.SensorKey
+	now     thermal.Moment
+	at      time.Time // when that is; zero before the first round
+}
+
+func newClimate(t *template.Template, load func(time.Time) thermal.Load) *climate {
+	return &climate{
+		load: load, sources: make(map[mc.SensorKey]template.Source),
+		now: thermal.Moment{State: thermal.Cold(t.Environment), Environment: t.Environment},
+	}
+}
+
+// add gives a sensor its source.
+func (c *climate) add(k mc.SensorKey, s template.Source) {
+	c.sources[k] = s
+	c.keys = append(c.keys, k)
+}
+
+// Value implements mc.Gauge.
+func (c *climate) Value(k mc.SensorKey) (value float64, ok bool) { return c.sources[k].Value(c.now) }
+
+// Round implements mc.Rounds.
+func (c *climate) Round(now time.Time) {
+	if c.at.IsZero() {
+		c.at = now
+	}
+	c.now.Load = c.load(now)
+	c.now.State = c.now.Step(now.Sub(c.at), c.now.Load, c.now.Environment)
+	c.at = now
+}
+
+// measure reads the node's analog sensors until ctx ends.
+func (s *sensors) measure(ctx context.Context) error {
+	return s.Scan(ctx, &faultyGauge{Rounds: s.climate, faults: s.faults}, climateEvery, s.climate.keys...)
+}
+
+// equip adds the sensors and records of the template.
+func (s *sensors) equip(id Identity, t *template.Template, load func(time.Time) thermal.Load) {
+	s.climate = newClimate(t, load)
+	for _, x := range t.Sensors {
+		r := *x.SDR
+		r.Owner, r.Channel = uint8(id.Addr), ipmb.ChannelIPMB
+		if !x.Imported {
+			r.Entity = id.situated(r.Entity)
+		}
+		s.sdrs = append(s.sdrs, &r)
+		s.climate.add(mc.SensorKey{LUN: r.LUN, Number: r.Number}, x.Source)
+	}
+	for _, body := range t.Others {
+		switch r := body.(type) {
+		case *sdr.Full:
+			r.Owner, r.Channel = uint8(id.Addr), ipmb.ChannelIPMB
+		case *sdr.Compact:
+			r.Owner, r.Channel = uint8(id.Addr), ipmb.ChannelIPMB
+		case *sdr.EventOnly:
+			r.Owner, r.Channel = uint8(id.Addr), ipmb.ChannelIPMB
+		}
+		s.sdrs = append(s.sdrs, body)
+	}
+}
+
+// situated is where an entity of a template is at this node: on a board of a
+// shelf, relative to its controller.
+func (id Identity) situated(e sdr.Entity) sdr.Entity {
+	if e == (sdr.Entity{}) {
+		return id.entity()
+	}
+	if id.Profile == ProfileATCA {
+		e.Instance += sdr.DeviceRelative - 1
+	}
+	return e
+}
+
+// meteredVM is the load of a node's VM: how much of its processors' time its
+// process takes, where the node knows the process.
+type meteredVM struct {
+	on    func() bool
+	pid   func() int // 0: not known
+	cpus  int
+	meter thermal.Meter
+}
+
+func (m *meteredVM) load(now time.Time) thermal.Load {
+	if !m.on() {
+		return thermal.Load{}
+	}
+	l := thermal.Load{On: true}
+	if pid := m.pid(); pid != 0 {
+		// A process that has just ended has no load: what is read next says so.
+		if share, ok, err := m.meter.Read(pid, m.cpus, now); ok && err == nil {
+			l.CPU = share
+		}
+	}
+	return l
+}
+
+// meteredVM gives the load of the node's VM.
+func (n *Node) meteredVM() *meteredVM {
+	m := &meteredVM{on: n.host.On, pid: func() int { return 0 }}
+	if n.machine != nil {
+		m.pid, m.cpus = n.machine.PID, n.cfg.VM.SMP
+	}
+	return m
+}
