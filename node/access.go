@@ -59,3 +59,9 @@ func (a *access) tables() [][]ipmb.Command {
 func (a *access) systemReset() error {
 	return errors.Join(a.lan.Reset(), a.sol.Reset(), a.info.Reset())
 }
+
+// coldReset is for a reset of the controller: channels are as they are stored,
+// and what was being configured ends.
+func (a *access) coldReset() error {
+	return errors.Join(a.channels.Reset(), a.lan.Reset(), a.sol.Reset())
+}

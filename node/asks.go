@@ -274,6 +274,17 @@ func (a *asks) numbers(left []record) map[askKey]uint64 {
 	return out
 }
 
+// reset forgets all requests and the numbers that they had.
+func (a *asks) reset() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for k := range a.latest {
+		a.supersede(k)
+	}
+	a.answered = nil
+	a.retries = ipmb.RetryFilter{}
+}
+
 // askHeader is the length of what stands in front of the frame in a record:
 // id, beginning in Unix nanoseconds, number and LUN of the guest.
 const askHeader = 18

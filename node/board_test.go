@@ -16,6 +16,7 @@ import (
 	"github.com/midplane-project/midplane/internal/kv"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/node/power"
 	"github.com/midplane-project/midplane/node/vm"
 	midplanev1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
@@ -37,9 +38,14 @@ type board struct {
 	ledger *ledger
 	bus    *fakeBus
 	vm     *fakeVM
+	net    network
 	line   *fakeLine
 	outbox *fakeOutbox
 	frus   []mc.FRU // that the controller has beside its own
+
+	payload  payload // instead of vm; nil: vm
+	stranger bool    // somebody else starts the VM
+	clock    string  // of the watchdog
 }
 
 // newBoard makes a controller in an empty directory. It is closed with the test.
@@ -53,8 +59,15 @@ func newBoard(t testing.TB, profile string) *board {
 	return b
 }
 
-// start makes the controller of what is in the directory.
+// start makes the controller of what is in the directory; its VM runs.
 func (b *board) start() {
+	b.t.Helper()
+	b.begin()
+	b.VMHappened(power.Event{State: power.Running}, false)
+}
+
+// begin makes the controller, which knows nothing yet of its VM.
+func (b *board) begin() {
 	b.t.Helper()
 	var err error
 	if b.db, err = kv.Open(filepath.Join(b.dir, storeFile)); err != nil {
@@ -73,9 +86,13 @@ func (b *board) start() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	var v payload = b.vm
+	if b.payload != nil {
+		v = b.payload
+	}
 	b.Controller, err = newController(b.id, parts{
-		db: b.db, ledger: b.ledger, left: left, settings: st, out: b.bus, outbox: b.outbox, vm: b.vm, life: life, frus: b.frus,
-		log: slog.New(slog.DiscardHandler),
+		db: b.db, ledger: b.ledger, left: left, settings: st, out: b.bus, outbox: b.outbox, vm: v, life: life, frus: b.frus, network: b.net,
+		log: slog.New(slog.DiscardHandler), canCycle: !b.stranger, watchdogClock: b.clock,
 	})
 	if err != nil {
 		b.t.Fatal(err)
@@ -343,14 +360,18 @@ func (l *fakeLine) wait(t testing.TB) {
 
 // fakeVM notes what is done to it.
 type fakeVM struct {
+	fail error
+
+	mu    sync.Mutex
 	on    bool
 	calls []string
-	fail  error
 }
 
 func (v *fakeVM) On() bool { return v.on }
 
 func (v *fakeVM) do(call string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.calls = append(v.calls, call)
 	return v.fail
 }
@@ -366,15 +387,24 @@ func (v *fakeVM) Grant(on bool) error {
 	return v.do("revoke")
 }
 
-func (v *fakeVM) took() (calls []string) { calls, v.calls = v.calls, nil; return calls }
+// took gives what was done since it was asked last.
+func (v *fakeVM) took() (calls []string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	calls, v.calls = v.calls, nil
+	return calls
+}
 
 // fakeOutbox keeps the events for the shelf.
 type fakeOutbox struct {
+	mu     sync.Mutex
 	events []*midplanev1.Event
 	fail   error
 }
 
 func (o *fakeOutbox) Append(e *midplanev1.Event) (uint64, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.fail != nil {
 		return 0, o.fail
 	}

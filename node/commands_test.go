@@ -57,8 +57,56 @@ var commandRows = []row{
 	{byGuest, "04 02 04 02 30 01 57 ff ff", "c7"},
 	{byShelf, "04 02 04 02 30 01 57 ff ff", "00"},
 	{byShelf, "04 02 41 04 02 30 01 57 ff ff", "c7"},
+	{byGuest, "04 10", "00 51 2f 18"},
+	{byGuest, "04 11 1e", "00 1e"},
+	{byGuest, "04 11 ff", "00 xx"}, // the events above have not been processed by software
+	{byGuest, "04 11 00", "00 00"},
+	{byGuest, "04 11", "c7"},
+	{byShelf, "04 11 fe", "00 fe"},
+	{byGuest, "04 12 01 03", "00"},
+	{byGuest, "04 13 01 00 00", "00 11 03"},
+	{byGuest, "04 12 01 00", "00"},
+	{byGuest, "04 12 05 10", "82"},
+	{byGuest, "04 12 0e 10", "80"},
+	{byGuest, "04 13 05 00 00", "00 11 18"},
+	{byGuest, "04 13 85 00 00", "00 11"},
+	{byGuest, "04 13 07 01 00", "00 11 01 40"}, // ipmitool pef filter enable 1
+	{byGuest, "04 12 07 01 80", "00"},
+	{byGuest, "04 13 07 01 00", "00 11 01 c0"},
+	{byGuest, "04 14 00 02 00", "00"},
+	{byGuest, "04 14 00 09 00", "cb"},
+	{byGuest, "04 15", "00 xx xx xx xx 02 00 02 00 ff ff"},
+	{byGuest, "04 16 01 01 00", "cc"}, // no LAN channel, no destination
+	{byGuest, "04 16 01 41 00", "00 00"},
+	{byGuest, "04 17 01 00 00 00 00 00 20 20 30 57 ff ff", "00"},
 	{byGuest, "06 01", "00 20 81 00 10 02 bf 00 00 00 00 00 00 00 00 00"},
 	{byGuest, "06 04", "00 55 00"},
+	{byGuest, "06 06 aa ff", "00"},
+	{byGuest, "06 06 8b 00", "cc"},
+	{byGuest, "06 06 00 84", "cc"},
+	{byGuest, "06 07", "00 06 03"},
+	{byGuest, "06 22", "80"},
+	{byGuest, "06 25", "00 00 00 00 00 00 00 00 00"},
+	{byGuest, "06 24 04 00 00 00 2c 01", "00"},       // ipmi_watchdog is loaded
+	{byGuest, "06 24 44 31 0a 00 2c 01", "00"},       // and its device opened
+	{byGuest, "06 25", "00 04 31 0a 00 2c 01 2c 01"}, // don't stop starts nothing
+	{byGuest, "06 22", "00"},
+	{byGuest, "06 25", "00 44 31 0a 00 2c 01 2c 01"},
+	{byGuest, "06 24 04 00 00 10 2c 01", "00"},
+	{byGuest, "06 24 00 00 00 00 2c 01", "cc"}, // no use
+	{byGuest, "06 24 06 00 00 00 2c 01", "cc"},
+	{byGuest, "06 24 0c 00 00 00 2c 01", "cc"}, // reserved bits
+	{byGuest, "06 24 04 08 00 00 2c 01", "cc"},
+	{byGuest, "06 24 04 04 00 00 2c 01", "cc"}, // no action
+	{byGuest, "06 24 04 41 00 00 2c 01", "cc"}, // no interrupt
+	{byGuest, "06 24 04 11 0a 00 2c 01", "cc"}, // SMI
+	{byGuest, "06 24 04 31 1f 00 2c 01", "cc"}, // a warning before the beginning
+	{byGuest, "06 24 04 31 0a 00 2c", "c7"},
+	{byGuest, "06 05", "00"},
+	{byGuest, "06 04", "00 55 00"},
+	{byGuest, "06 03", "00"},
+	{byGuest, "06 02", "00"},
+	{byGuest, "06 22", "80"}, // forgotten
 	{byGuest, "06 08", "00 xx xx xx xx xx xx xx xx xx xx xx xx xx xx xx xx"},
 	{byGuest, "06 37", "00 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f"},
 	{byGuest, "06 2f", "00 08"},
@@ -160,7 +208,7 @@ var commandRows = []row{
 }
 
 // beforeSessions are the commands that need no session.
-var beforeSessions = []string{"Get System GUID", "Get Channel Cipher Suites"}
+var beforeSessions = []string{"Get System GUID", "Get Channel Cipher Suites", "PET Acknowledge"}
 
 func TestCommands(t *testing.T) {
 	for _, profile := range []string{ProfileATCA, ProfileServer} {

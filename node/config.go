@@ -22,6 +22,10 @@ type Config struct {
 	Manufacturer uint32 `json:"manufacturer,omitempty"`
 	Product      uint16 `json:"product,omitempty"`
 
+	// WatchdogClock is vm (the default: the watchdog timer stands still while
+	// the VM is paused) or wall.
+	WatchdogClock string `json:"watchdog_clock,omitempty"`
+
 	// Dir holds what must survive: log, settings, outbox, console record.
 	Dir string `json:"dir"`
 
@@ -40,6 +44,10 @@ type Config struct {
 	// PKI is the directory with the node's certificate, node-SHELF-SLOT.
 	PKI     string `json:"pki,omitempty"`
 	Cluster string `json:"cluster,omitempty"`
+
+	// Alerts are the addresses, IP:PORT, that the node may send SNMP traps to;
+	// where its guest wants them sent is a wish.
+	Alerts []string `json:"alerts,omitempty"`
 
 	// API is where the node's gRPC API listens: unix:PATH (own user only).
 	API string `json:"api"`
@@ -86,6 +94,8 @@ func (c *Config) Check() error {
 			all = append(all, fmt.Errorf(format, args...))
 		}
 	}
+	_, err := alertAddresses(c.Alerts)
+	need(err == nil, "%w", err)
 	need(c.Dir != "", "dir: where shall the node keep its state?")
 	need(c.VM == nil || c.Power == nil, "power: is for a VM that somebody else starts; the node starts its own in another way")
 	if c.Power != nil {
@@ -96,6 +106,7 @@ func (c *Config) Check() error {
 	need(slices.Contains([]string{"", GuestPoweroffStay, GuestPoweroffDeactivate}, c.OnGuestPoweroff),
 		"on_guest_poweroff: %q is neither stay nor deactivate", c.OnGuestPoweroff)
 	need(slices.Contains([]string{"kcs", "bt", "pci-kcs", "pci-bt", "ssif"}, c.Interface), "interface: %q is none of kcs, bt, pci-kcs, pci-bt, ssif", c.Interface)
+	need(slices.Contains([]string{"", ClockVM, ClockWall}, c.WatchdogClock), "watchdog_clock: %q is neither vm nor wall", c.WatchdogClock)
 	if c.Standalone() {
 		need(len(c.Listen) > 0 || c.VM != nil, "a standalone node needs --vm unix:PATH or tcp:HOST:PORT")
 		return errors.Join(all...)

@@ -11,6 +11,10 @@ func TestReadConfig(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"shelf":"lab","slot":1,"name":"b","profile":"atca","interface":"kcs","dir":"d","api":"","pki":"p","replicas":[{"name":"a","address":"h:1"}]}`: "",
 		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}]}`:                                                                                "",
+		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"alerts":["127.0.0.1:16200"]}`:                                                   "",
+		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"alerts":["127.0.0.1"]}`:                                                         "alerts",
+		`{"interface":"kcs","dir":"d","watchdog_clock":"wall","listen":[{"address":"unix:/a"}]}`:                                                        "",
+		`{"interface":"kcs","dir":"d","watchdog_clock":"sun","listen":[{"address":"unix:/a"}]}`:                                                         "watchdog_clock",
 		`{"interface":"kcs","dir":"d"}`:                                                                                       "--vm",
 		`{"interface":"kcs","listen":[{"address":"unix:/a"}]}`:                                                                "dir",
 		`{"interface":"xt","dir":"d","listen":[{"address":"unix:/a"}]}`:                                                       "xt",

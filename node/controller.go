@@ -8,6 +8,7 @@ import (
 	"github.com/midplane-project/midplane/internal/kv"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/ipmb/mc/pef"
 )
 
 // Profiles of a node.
@@ -71,12 +72,16 @@ type Controller struct {
 	receiver  *mc.EventReceiver
 	sel       *localSEL
 	events    *events
+	watchdog  *mc.Watchdog
+	acpi      *acpi
+	tests     *selfTest
 	sensors   *sensors
 	own       repository
 	sdrs      *mc.SDRRepository
 	fruList   []mc.FRU
 	frus      *mc.FRUs
 	access    *access
+	pef       *pef.PEF
 	out       bus
 	policy    *ipmb.GuestPolicy
 	log       *slog.Logger
@@ -102,7 +107,11 @@ type parts struct {
 	vm       payload
 	life     *life
 	frus     []mc.FRU // FRU devices beside FRU 0, or in its place
+	network  network
 	log      *slog.Logger
+
+	canCycle      bool   // the node can take the VM's power for a while
+	watchdogClock string // ClockVM or ClockWall
 }
 
 func newController(id Identity, p parts) (*Controller, error) {
@@ -167,23 +176,13 @@ func (c *Controller) DeviceID() []byte {
 	return c.identity.AppendDeviceID(nil, mc.SupportBits(c.mux))
 }
 
-// selfTest reads the log back from the disk: a record that its checksum does
-// not match is a SEL device that cannot be accessed.
-func (c *Controller) selfTest(context.Context) mc.SelfTest {
-	if err := c.sel.verify(); err != nil {
-		c.log.Error("self test", "err", err)
-		return mc.SelfTest{Result: mc.SelfTestFailed, Detail: mc.SelfTestSEL}
-	}
-	return mc.SelfTest{Result: mc.SelfTestPassed}
-}
-
 // restoreMail fills the mailbox with what an earlier process left in it.
 func (c *Controller) restoreMail() {
 	c.waiting = make(map[askKey]bool)
 	asked := c.asks.numbers(c.left)
 	for _, r := range c.left {
 		switch r.kind {
-		case recordEvent:
+		case recordEvent, recordWarning:
 			c.mail.restore(r, nil)
 		case recordLetter:
 			k, ok := c.asks.answerKey(r.payload)
@@ -203,6 +202,7 @@ func (c *Controller) Resume() {
 	c.software.resume(c.left)
 	c.asks.resume(c.left, c.waiting)
 	c.left, c.waiting = nil, nil
+	c.spawn(c.pef.Run)
 }
 
 // LeaderChanged sends again what waits for an answer from 0x20.
@@ -237,6 +237,7 @@ func (c *Controller) spawn(f func(context.Context)) {
 
 // Close ends what is under way and waits for it.
 func (c *Controller) Close() {
+	c.watchdog.Close()
 	c.life.Lock()
 	c.closed = true
 	c.life.Unlock()

@@ -20,11 +20,27 @@ func (c *Controller) openDevices(p parts) (err error) {
 	if c.frus, err = mc.NewFRUs(c.fruList, kept); err != nil {
 		return err
 	}
+	c.tests = &selfTest{db: p.db, sel: c.sel, log: c.log}
+	if err := c.openWatchdog(p); err != nil {
+		return err
+	}
+	if c.acpi, err = openACPI(p.vm, kept); err != nil {
+		return err
+	}
 	if c.sdrs, err = c.openSDRs(&c.own, p.db); err != nil {
 		return err
 	}
-	c.access, err = openAccess(c.id, p.settings.instance, p.db, func() *ipmb.Mux { return c.mux })
-	return err
+	if c.access, err = openAccess(c.id, p.settings.instance, p.db, func() *ipmb.Mux { return c.mux }); err != nil {
+		return err
+	}
+	if c.pef, err = c.newPEF(p, &c.own); err != nil {
+		return err
+	}
+	c.events = &events{
+		self: c.id.Addr, sel: c.sel, mail: c.mail, receiver: c.receiver, outbox: p.outbox, pef: c.pef, log: c.log, send: c.sendEvent,
+	}
+	c.sel.self, c.sel.logging, c.sel.announce = c.id.Addr, c.mail.logs, c.events.level
+	return nil
 }
 
 // bodies are the controller's own records: its locator, its sensors, and the
@@ -36,15 +52,14 @@ func (c *Controller) bodies() []sdr.Body {
 
 // tables are the rows of the controller's command table.
 func (c *Controller) tables(p parts) [][]ipmb.Command {
-	c.events = &events{
-		self: c.id.Addr, sel: c.sel, mail: c.mail, receiver: c.receiver, outbox: p.outbox, log: c.log, send: c.sendEvent,
-	}
-	c.sel.self, c.sel.logging, c.sel.announce = c.id.Addr, c.mail.logs, c.events.level
 	vm := sensed{p.vm, c.sensors}
 	t := [][]ipmb.Command{
-		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.selfTest),
+		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.tests.run),
+		c.resets(),
+		c.watchdog.Commands(),
+		c.acpi.commands(),
 		c.receiver.Commands(),
-		c.sensors.clockRows(mc.SELDeviceCommands(c.sel, records{p.db})),
+		c.sensors.clockRows(mc.SELDeviceCommands(selBesidePEF{c.sel, c.pef}, records{p.db})),
 		c.sdrs.Commands(),
 		c.sensors.Commands(),
 		c.sensors.DeviceSDRCommands(&c.own),
@@ -52,6 +67,7 @@ func (c *Controller) tables(p parts) [][]ipmb.Command {
 		c.mail.commands(),
 		c.bridge.commands(),
 		c.events.commands(),
+		c.pef.Commands(),
 		p.life.boot.Commands(),
 		(&chassis{self: c.id.Addr, vm: vm, life: p.life, log: p.log}).commands(),
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/ipmb/mc/pef"
 	midplanev1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
 
@@ -28,7 +29,7 @@ type outbox interface {
 }
 
 // events takes what happens at this controller to the local SEL, the event
-// message buffer and the event receiver.
+// message buffer, the filters and the event receiver.
 type events struct {
 	self     ipmb.Addr
 	sel      *localSEL
@@ -36,6 +37,7 @@ type events struct {
 	receiver *mc.EventReceiver
 	outbox   outbox // nil on a standalone node
 	log      *slog.Logger
+	pef      *pef.PEF
 
 	// send reports to a receiver other than 20h.
 	send func(to mc.Receiver, body []byte, speaker ipmb.Speaker)
@@ -74,6 +76,7 @@ func (e *events) report(ctx context.Context, req *ipmb.Request, gen uint16, body
 		}
 	}
 	e.mail.bufferEvent(record[:])
+	defer e.pef.Logged(record) // what comes of it is told after it
 	if req.Origin.Door == ipmb.DoorIPMB {
 		return nil
 	}
@@ -84,6 +87,7 @@ func (e *events) report(ctx context.Context, req *ipmb.Request, gen uint16, body
 // answer hangs on it: who filled the log has had theirs stored.
 func (e *events) level(record mc.SELEntry) {
 	e.mail.bufferEvent(record[:])
+	defer e.pef.Logged(record)
 	if err := e.forward(ipmb.SpeakerController, record[mc.SELEntryLen-eventBody:]); err != nil {
 		e.log.Error("event of the log not passed on", "err", err)
 	}

@@ -54,6 +54,7 @@ type host struct {
 	dir     string
 	wanted  func(on bool) error // stores what the VM's power should be
 	life    *life
+	observe func(e power.Event, paused bool)
 	log     *slog.Logger
 	changed chan struct{} // one slot: on or cycle changed
 	jobs    chan job      // what is done before it is answered
@@ -75,6 +76,7 @@ func newHost(machine power.Driver, dir string, on bool, wanted func(bool) error,
 	h := &host{
 		machine: machine, watch: unwatched{}, dir: dir, on: on, granted: true, wanted: wanted, life: newLife(&mc.MemoryRecords{}, log), log: log,
 		changed: make(chan struct{}, 1), jobs: make(chan job), end: time.NewTimer(offWithin), grace: time.NewTimer(gracefulWithin),
+		observe: func(power.Event, bool) {},
 	}
 	h.own, _ = machine.(power.Launcher)
 	h.end.Stop()

@@ -358,3 +358,37 @@ func TestWishThatCannotBeStored(t *testing.T) {
 		t.Errorf("off: %v", err)
 	}
 }
+
+// Starts and resets of the VM are told, and its ends.
+func TestHostTellsOfTheSystem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := powertest.New()
+		v.SetState(power.Off)
+		h := newHost(v, t.TempDir(), true, func(bool) error { return nil }, slog.New(slog.DiscardHandler))
+		h.door = &fakeDoor{vm: v}
+		var told []bool
+		h.watch = pefWatch{system: func(on bool) { told = append(told, on) }}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- h.run(ctx) }()
+		for _, step := range []struct {
+			do   func()
+			want []bool
+		}{
+			{func() {}, []bool{true}},
+			{v.GuestReboot, []bool{true}},
+			{v.GuestPoweroff, []bool{false}},
+		} {
+			step.do()
+			synctest.Wait()
+			if !slices.Equal(told, step.want) {
+				t.Errorf("told %v, want %v", told, step.want)
+			}
+			told = nil
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -57,7 +57,7 @@ func (h *host) run(ctx context.Context) error {
 		}
 	}
 	h.watch.vmFound(h.machine.State())
-	h.door.SetPaused(h.machine.VMTimePaused())
+	h.tell(power.Event{State: h.machine.State()})
 	h.count(h.life.hours.resume)
 	k := &keeper{host: h, start: time.NewTimer(0), pause: restartFirst, started: time.Now()}
 	k.order = time.NewTimer(firmwareTime) // perhaps an earlier process's VM has just booted
@@ -198,7 +198,7 @@ func (k *keeper) overdue(ctx context.Context) {
 // one that crashed is started again.
 func (k *keeper) happened(ctx context.Context, e power.Event) {
 	k.log.Info("VM", "event", e.Kind, "state", e.State.String(), "guest", e.Guest, "reason", e.Reason)
-	k.door.SetPaused(k.machine.VMTimePaused())
+	k.tell(e)
 	k.watch.vmHappened(e, k.isEnding())
 	k.count(k.life.hours.note)
 	switch e.Kind {
@@ -239,6 +239,13 @@ func (k *keeper) guestPoweroff() {
 	default:
 		k.log.Info("the guest powered off by itself")
 	}
+}
+
+// tell has those whose time is the VM's know whether it stands still.
+func (h *host) tell(e power.Event) {
+	paused := h.machine.VMTimePaused()
+	h.door.SetPaused(paused)
+	h.observe(e, paused)
 }
 
 func (k *keeper) exited(crashed bool) {

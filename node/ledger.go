@@ -15,8 +15,9 @@ import (
 	"github.com/midplane-project/midplane/node/vm"
 )
 
-// Layout of a ledger: a slot with the magic and, from ledgerMemory on, what the
-// guest's door remembers; then the records' slots.
+// Layout of a ledger: a slot with the magic, from ledgerMemory on what the
+// guest's door remembers, and from ledgerCell on the watchdog timer; then the
+// records' slots.
 //
 //	0  state      0 free, 1 live, 2 marked
 //	1  kind
@@ -28,12 +29,14 @@ const (
 	ledgerMagic   = "midplane ledger 1\n"
 	ledgerSlot    = 512
 	ledgerMemory  = 64
+	ledgerCell    = 128
 	ledgerHeader  = 16
 	ledgerPayload = ledgerSlot - ledgerHeader
 
 	// ledgerSlots is everything that is kept, at its limit: the queue with the
-	// message last given and the event buffer, the guest's requests, those to it.
-	ledgerSlots = queueLimit + 2 + askLimit + answeredLimit + 1 + askLimit
+	// message last given, event buffer and watchdog flag, the guest's requests,
+	// those to it.
+	ledgerSlots = queueLimit + 3 + askLimit + answeredLimit + 1 + askLimit
 )
 
 // States of a slot.
@@ -50,10 +53,11 @@ const noSlot = -1
 type recordKind byte
 
 const (
-	recordLetter recordKind = iota + 1 // a message in the receive queue
-	recordEvent                        // the event message buffer
-	recordAsk                          // a request of the guest's to another controller
-	recordAsked                        // a request to guest software
+	recordLetter  recordKind = iota + 1 // a message in the receive queue
+	recordEvent                         // the event message buffer
+	recordAsk                           // a request of the guest's to another controller
+	recordAsked                         // a request to guest software
+	recordWarning                       // the watchdog's pre-timeout flag, without payload
 )
 
 // record is one that was found when the ledger was opened.

@@ -40,7 +40,7 @@ func TestLedgerModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {
 				r := record{
-					kind:    recordKind(rapid.IntRange(1, 4).Draw(t, "kind")),
+					kind:    recordKind(rapid.IntRange(int(recordLetter), int(recordWarning)).Draw(t, "kind")),
 					payload: rapid.SliceOfN(rapid.Byte(), 0, ledgerPayload+1).Draw(t, "payload"),
 				}
 				r.slot = l.add(r.kind, r.payload)

@@ -19,6 +19,7 @@ const (
 
 	flagQueue       = 0x01
 	flagEventBuffer = 0x02
+	flagWatchdog    = 0x08 // the watchdog timer's pre-timeout interrupt
 
 	// defaultEnables is the state of a controller that was never set: the log
 	// is on, the guest's interrupts are its driver's to enable.
@@ -30,6 +31,9 @@ const (
 	// sender tries again.
 	queueLimit = 256
 )
+
+// raised is the data of a flag that has none.
+var raised = []byte{}
 
 // noLetter is no message: nothing was given to the guest that it may not have got.
 var noLetter = letter{slot: noSlot}
@@ -54,6 +58,7 @@ type messages struct {
 	queue   []letter
 	given   letter // the last one that the guest fetched; kept until it asks for the next
 	event   letter // one SEL record, without data when the buffer is empty
+	warning letter // the watchdog's flag, without data when it is down
 }
 
 // letter is one message for the guest: channel and privilege, then the message
@@ -65,16 +70,19 @@ type letter struct {
 }
 
 func newMessages(enables byte, save func(byte) error, l *ledger) *messages {
-	return &messages{enables: enables, save: save, ledger: l, given: noLetter, event: noLetter}
+	return &messages{enables: enables, save: save, ledger: l, given: noLetter, event: noLetter, warning: noLetter}
 }
 
 // restore takes a record of an earlier process back. taken is as in push.
 func (m *messages) restore(r record, taken func(time.Time)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if r.kind == recordEvent {
+	switch r.kind {
+	case recordEvent:
 		m.event = letter{data: r.payload, slot: r.slot}
-	} else {
+	case recordWarning:
+		m.warning = letter{data: raised, slot: r.slot}
+	default:
 		m.queue = append(m.queue, letter{r.payload, r.slot, taken})
 	}
 	m.signal()
@@ -115,6 +123,9 @@ func (m *messages) flags() (f byte) {
 	}
 	if m.event.data != nil {
 		f |= flagEventBuffer
+	}
+	if m.warning.data != nil {
+		f |= flagWatchdog
 	}
 	return f
 }
@@ -162,6 +173,21 @@ func (m *messages) bufferEvent(record []byte) {
 	}
 	m.event = letter{data: bytes.Clone(record), slot: m.ledger.add(recordEvent, record)}
 	m.signal()
+}
+
+// warn raises the watchdog's flag.
+func (m *messages) warn() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.warning.data != nil {
+		return
+	}
+	others := m.flags() != 0
+	m.warning = letter{data: raised, slot: m.ledger.add(recordWarning, nil)}
+	m.signal()
+	if m.line != nil && others {
+		m.line.Remind()
+	}
 }
 
 // logs reports whether the guest left the SEL switched on.
@@ -224,7 +250,8 @@ func (m *messages) clearFlags(_ context.Context, req *ipmb.Request) ([]byte, err
 	return nil, nil
 }
 
-// clear empties the queue and the event buffer, and gives what was queued.
+// clear empties the queue and the event buffer and lowers the watchdog's flag.
+// It gives what was queued.
 func (m *messages) clear(flags byte) (thrown []letter) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -237,8 +264,24 @@ func (m *messages) clear(flags byte) (thrown []letter) {
 	if flags&flagEventBuffer != 0 {
 		m.drop(&m.event)
 	}
+	if flags&flagWatchdog != 0 {
+		m.drop(&m.warning)
+	}
 	m.signal()
 	return thrown
+}
+
+// reset is the mailbox of a controller that was never set, but for its queue.
+func (m *messages) reset() error {
+	m.mu.Lock()
+	if err := m.save(defaultEnables); err != nil {
+		m.mu.Unlock()
+		return err
+	}
+	m.enables = defaultEnables
+	m.mu.Unlock()
+	m.clear(flagEventBuffer | flagWatchdog)
+	return nil
 }
 
 func (m *messages) getFlags(context.Context, *ipmb.Request) ([]byte, error) {

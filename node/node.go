@@ -159,6 +159,11 @@ func (n *Node) saveWanted(on bool) error { return store{n.db}.saveWanted(on) }
 func (n *Node) connect() (err error) {
 	p := parts{
 		db: n.db, ledger: n.ledger, left: n.left, settings: n.settings, out: &n.out, vm: supply{n.host}, life: n.host.life, log: n.log,
+		network:  network{dial: dialUDP},
+		canCycle: n.driver != nil, watchdogClock: n.cfg.WatchdogClock,
+	}
+	if p.network.alerts, err = alertAddresses(n.cfg.Alerts); err != nil {
+		return err
 	}
 	if !n.cfg.Standalone() {
 		if n.outbox, err = uplink.OpenOutbox(n.db); err != nil {
@@ -178,7 +183,8 @@ func (n *Node) connect() (err error) {
 		Origin:    ipmb.Origin{Shelf: n.cfg.Shelf, Source: n.cfg.Addr(), Instance: string(n.settings.instance[:])},
 		OnConnect: n.connected, OnDisconnect: n.disconnected,
 	})
-	n.host.door, n.host.watch = n.door, n.controller.sensors
+	n.host.door, n.host.watch = n.door, vmWatchers{n.controller.sensors, pefWatch{system: n.controller.pef.System}}
+	n.host.observe = n.controller.VMHappened
 	n.host.life.boot.Changed = n.host.chooseBoot
 	n.controller.mail.connect(n.door)
 	if n.cfg.Standalone() {
@@ -280,6 +286,9 @@ func (n *Node) connected(l vm.Link) {
 	}
 	if n.machine == nil {
 		n.controller.sensors.vmBegins(power.Running)
+	}
+	if n.driver == nil || n.driver.State() == power.Unknown { // nobody else can tell how it was found
+		n.controller.VMHappened(power.Event{State: power.Running}, false)
 	}
 	n.controller.spawn(n.host.connected)
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 
 	"github.com/midplane-project/midplane/internal/kv"
@@ -86,4 +87,25 @@ func (r records) Each(prefix string, f func(name string, value []byte) bool) err
 		}
 	}
 	return nil
+}
+
+// corrupt names the records that do not match their checksums.
+func (r records) corrupt() (names []string, err error) {
+	err = r.db.View(func(tx *kv.Tx) error {
+		b, err := tx.Bucket(bucketRecords)
+		if err != nil {
+			return err
+		}
+		var from []byte
+		for {
+			var bad *kv.CorruptError
+			err := b.Each(from, func(_, _ []byte) bool { return true })
+			if !errors.As(err, &bad) {
+				return err
+			}
+			names = append(names, string(bad.Key))
+			from = append(bytes.Clone(bad.Key), 0)
+		}
+	})
+	return names, err
 }

@@ -43,6 +43,7 @@ const (
 	osCriticalStop = 1 // at run-time
 	osShutdown     = 3 // graceful
 
+	systemPEF       = 4 // what PEF is about to do; it reports that itself
 	systemClockSync = 5
 )
 
@@ -86,7 +87,10 @@ var discreteSensors = []discrete{
 		sensorOSStop, "OS Stop", sel.SensorOSStop, sel.EventSensor,
 		offsets(osCriticalStop, osShutdown), offsets(osCriticalStop, osShutdown), 0,
 	},
-	{sensorSystem, "System Event", sel.SensorSystemEvent, sel.EventSensor, offsets(systemClockSync), offsets(systemClockSync), 0},
+	{
+		sensorSystem, "System Event", sel.SensorSystemEvent, sel.EventSensor,
+		offsets(systemPEF, systemClockSync), offsets(systemPEF, systemClockSync), 0,
+	},
 	{
 		sensorEventLog, "Event Log", sel.SensorEventLogging, sel.EventSensor,
 		offsets(selFull, selAlmostFull), offsets(selFull, selAlmostFull), offsets(selFull, selAlmostFull),

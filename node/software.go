@@ -124,6 +124,15 @@ func (s *software) resume(left []record) {
 	}
 }
 
+// reset forgets all requests.
+func (s *software) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.asked {
+		s.forget(k)
+	}
+}
+
 // A record has the request's id, when it came in Unix nanoseconds, its plane,
 // the length of its instance, the instance, and the frame without data.
 const askedHeader = 18

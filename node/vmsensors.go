@@ -21,6 +21,23 @@ type vmWatcher interface {
 	vmCycled()
 }
 
+// vmWatchers are told one after the other.
+type vmWatchers []vmWatcher
+
+func (w vmWatchers) each(tell func(vmWatcher)) {
+	for _, one := range w {
+		tell(one)
+	}
+}
+
+func (w vmWatchers) vmFound(s power.State) { w.each(func(o vmWatcher) { o.vmFound(s) }) }
+func (w vmWatchers) vmPressed()            { w.each(vmWatcher.vmPressed) }
+func (w vmWatchers) vmCycled()             { w.each(vmWatcher.vmCycled) }
+
+func (w vmWatchers) vmHappened(e power.Event, ours bool) {
+	w.each(func(o vmWatcher) { o.vmHappened(e, ours) })
+}
+
 // unwatched is nobody who watches.
 type unwatched struct{}
 

@@ -40,7 +40,7 @@ func TestConformance(t *testing.T) {
 	b.WriteString("# Conformance to IPMI 2.0\n\n")
 	b.WriteString("Made from the rows of the command tables and the list of tests in `cmd/midplane/conformancerows_test.go`;\n")
 	b.WriteString("`go test ./cmd/midplane -run Conformance -update` writes it anew. Each test that is named reads back an effect, or sees\n")
-	b.WriteString("what is read follow a change; where nothing can change it (the cipher suites; the identity and the channels at 0x20), its bytes.\n")
+	b.WriteString("what is read follow a change; where nothing can change it (the cipher suites; what PEF can do; the identity and the channels at 0x20), its bytes.\n")
 	b.WriteString("What is not served is answered with C1h.\n\n")
 	b.WriteString("| NetFn/Cmd | name | privilege | node | 0x20 | test at a node, or why there is none | test at 0x20 |\n|---|---|---|---|---|---|---|\n")
 	for _, c := range conformances {

@@ -26,11 +26,8 @@ const (
 const (
 	laterLAN   = "part of the LAN door, which is a later part"
 	laterSOL   = "part of serial over LAN, which is a later part"
-	laterLife  = "resets, watchdog and ACPI state are a part to come"
-	laterPEF   = "event filtering is a part to come"
 	noOEM      = "optional; there are no OEM payloads"
 	noSerial   = "a serial/modem channel does not exist"
-	noTest     = "optional; there is no factory whose test mode this could be"
 	noChannels = "optional; every channel there is receives always"
 	noLANCode  = "for IPMI 1.5 sessions without RMCP+, which no door offers"
 	noForward  = "optional, and for controllers with a second network interface"
@@ -57,14 +54,14 @@ var conformances = []conformance{
 	{"04/00", "Set Event Receiver", admin, "node.TestEventPaths node.TestSettingsAreKept", "shelf/manager.TestEventReceiverStays", ""},
 	{"04/01", "Get Event Receiver", user, "node.TestSettingsAreKept", "shelf/manager.TestEventReceiverStays", ""},
 	{"04/02", "Platform Event", operator, "node.TestEventPaths", "shelf/manager.TestBytes", ""},
-	{"04/10", "Get PEF Capabilities", user, "", "", laterPEF},
-	{"04/11", "Arm PEF Postpone Timer", admin, "", "", laterPEF},
-	{"04/12", "Set PEF Configuration Parameters", admin, "", "", laterPEF},
-	{"04/13", "Get PEF Configuration Parameters", operator, "", "", laterPEF},
-	{"04/14", "Set Last Processed Event ID", admin, "", "", laterPEF},
-	{"04/15", "Get Last Processed Event ID", admin, "", "", laterPEF},
-	{"04/16", "Alert Immediate", admin, "", "", laterPEF},
-	{"04/17", "PET Acknowledge", none, "", "", laterPEF},
+	{"04/10", "Get PEF Capabilities", user, "ipmb/mc/pef.TestParams", "", ""},
+	{"04/11", "Arm PEF Postpone Timer", admin, "ipmb/mc/pef.TestPostponed node.TestFiltersAreKept", "", ""},
+	{"04/12", "Set PEF Configuration Parameters", admin, "node.TestFilteredEvents ipmb/mc/pef.TestParamsAreKept", "", ""},
+	{"04/13", "Get PEF Configuration Parameters", operator, "ipmb/mc/pef.TestParams", "", ""},
+	{"04/14", "Set Last Processed Event ID", admin, "ipmb/mc/pef.TestSetProcessed", "", ""},
+	{"04/15", "Get Last Processed Event ID", admin, "node.TestFiltersAreKept", "", ""},
+	{"04/16", "Alert Immediate", admin, "ipmb/mc/pef.TestAlertImmediate", "", ""},
+	{"04/17", "PET Acknowledge", none, "ipmb/mc/pef.TestAcknowledge", "", ""},
 	{"04/20", "Get Device SDR Info", user, "ipmb/mc.TestReadsFollowTheRecords", "", ""},
 	{"04/21", "Get Device SDR", user, "node.TestSensorRecords", "", ""},
 	{"04/22", "Reserve Device SDR Repository", user, "ipmb/mc.TestReadsFollowTheRecords", "", ""},
@@ -83,21 +80,21 @@ var conformances = []conformance{
 	{"04/30", "Set Sensor Reading And Event Status", operator, "ipmb/mc.TestSetReading", "", ""},
 
 	{"06/01", "Get Device ID", user, "node.TestIdentityFollows", "shelf/manager.TestBytes", ""},
-	{"06/02", "Cold Reset", admin, "", "", laterLife},
-	{"06/03", "Warm Reset", admin, "", "", laterLife},
+	{"06/02", "Cold Reset", admin, "node.TestColdReset", "", ""},
+	{"06/03", "Warm Reset", admin, "node.TestWarmReset", "", ""},
 	{"06/04", "Get Self Test Results", user, "node.TestSELCorrupt", "shelf/manager.TestBytes", ""},
-	{"06/05", "Manufacturing Test On", admin, "", "", noTest},
-	{"06/06", "Set ACPI Power State", admin, "", "", laterLife},
-	{"06/07", "Get ACPI Power State", user, "", "", laterLife},
+	{"06/05", "Manufacturing Test On", admin, "node.TestManufacturingTest", "", ""},
+	{"06/06", "Set ACPI Power State", admin, "node.TestACPIPowerState node.TestACPIStateSaid", "", ""},
+	{"06/07", "Get ACPI Power State", user, "node.TestACPIPowerState", "", ""},
 	{"06/08", "Get Device GUID", user, "node.TestIdentityFollows", "shelf/manager.TestBytes", ""},
 	{"06/09", "Get NetFn Support", user, "ipmb/mc.TestFirewallFollowsTheRows", "", ""},
 	{"06/0A", "Get Command Support", user, "ipmb/mc.TestFirewallFollowsTheRows", "", ""},
 	{"06/0B", "Get Command Sub-function Support", user, "ipmb/mc.TestFirewallFollowsTheRows", "", ""},
 	{"06/0C", "Get Configurable Commands", user, "ipmb/mc.TestFirewallFollowsTheRows", "", ""},
 	{"06/0D", "Get Configurable Command Sub-functions", user, "ipmb/mc.TestFirewallFollowsTheRows", "", ""},
-	{"06/22", "Reset Watchdog Timer", operator, "", "", laterLife},
-	{"06/24", "Set Watchdog Timer", operator, "", "", laterLife},
-	{"06/25", "Get Watchdog Timer", user, "", "", laterLife},
+	{"06/22", "Reset Watchdog Timer", operator, "node.TestWatchdogIsKept ipmb/mc.TestWatchdogCommands", "", ""},
+	{"06/24", "Set Watchdog Timer", operator, "node.TestWatchdogActs ipmb/mc.TestWatchdogCommands", "", ""},
+	{"06/25", "Get Watchdog Timer", user, "node.TestWatchdogIsKept ipmb/mc.TestWatchdogCommands", "", ""},
 	{"06/2E", "Set BMC Global Enables", user, "node.TestLines node.TestSettingsAreKept", "", ""},
 	{"06/2F", "Get BMC Global Enables", user, "node.TestSettingsAreKept", "", ""},
 	{"06/30", "Clear Message Flags", user, "node.TestLines", "", ""},

@@ -42,8 +42,9 @@ func (l *Lab) replicaConfig(i int) shelf.Config {
 func (l *Lab) nodeConfig(n topology.Node) (node.Config, error) {
 	c := node.Config{
 		Shelf: l.Name, Slot: n.Slot, Name: n.Name, Profile: n.Profile, Interface: n.Interface,
-		Manufacturer: value(n.Manufacturer), Product: value(n.Product),
-		Dir: l.NodeDir(n.Name), PKI: l.PKIDir(), Cluster: l.Cluster, API: "unix:" + l.socket(n.Name, "api"),
+		Manufacturer: value(n.Manufacturer), Product: value(n.Product), Alerts: n.Alerts,
+		WatchdogClock: n.WatchdogClock,
+		Dir:           l.NodeDir(n.Name), PKI: l.PKIDir(), Cluster: l.Cluster, API: "unix:" + l.socket(n.Name, "api"),
 		Power: n.Power, OnGuestPoweroff: n.OnGuestPoweroff,
 	}
 	for i := range l.Topology.Replicas {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/midplane-project/midplane/deploy/lab/topology"
+	"github.com/midplane-project/midplane/node"
 )
 
 // What shelf.yaml says of a VM's power is in the file of its node.
@@ -28,5 +29,26 @@ nodes:
 	b, err := l.nodeConfig(s.Nodes[1])
 	if err != nil || b.Power != nil || b.OnGuestPoweroff != "stay" {
 		t.Errorf("b: %+v, %v", b, err)
+	}
+}
+
+// So is the clock of its watchdog timer, in all that do not say otherwise.
+func TestWatchdogClockReachesTheNode(t *testing.T) {
+	s, err := topology.Parse("shelf.yaml", []byte(`name: demo
+defaults: {qemu: none, watchdog_clock: wall}
+nodes:
+  - {slot: 1, name: a}
+  - {slot: 2, name: b, watchdog_clock: vm}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &Lab{Topology: s, Name: s.Name, StateDir: t.TempDir()}
+	l.Ports = []int{1, 2, 3}
+	for i, clock := range []string{node.ClockWall, node.ClockVM} {
+		c, err := l.nodeConfig(s.Nodes[i])
+		if err != nil || c.WatchdogClock != clock {
+			t.Errorf("%s: clock %q, want %q: %v", c.Name, c.WatchdogClock, clock, err)
+		}
 	}
 }

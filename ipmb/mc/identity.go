@@ -85,9 +85,11 @@ const (
 	SelfTestFailed byte = 0x57
 	SelfTestFatal  byte = 0x58
 
-	SelfTestSEL  byte = 0x80
-	SelfTestSDR  byte = 0x40
-	SelfTestIPMB byte = 0x10
+	SelfTestSEL      byte = 0x80
+	SelfTestSDR      byte = 0x40
+	SelfTestFRU      byte = 0x20
+	SelfTestIPMB     byte = 0x10
+	SelfTestInternal byte = 0x04 // the controller's own storage
 )
 
 // Commands gives the identity's rows. mux is asked at each request, so that it

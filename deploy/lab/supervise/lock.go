@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/midplane-project/midplane/deploy/lab/proc"
 	"github.com/midplane-project/midplane/internal/jsonfile"
@@ -27,11 +28,8 @@ func (d Dir) lock() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := d.take(f); err != nil {
 		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = ErrRunning
-		}
 		return nil, fmt.Errorf("lock %s: %w", d.lockPath(), err)
 	}
 	id, err := proc.Identify(os.Getpid())
@@ -43,6 +41,27 @@ func (d Dir) lock() (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// forkTime is how long a process that a supervisor was just starting when it
+// ended may hold its lock: until it runs its own program.
+const forkTime = 2 * time.Second
+
+// take gets the lock; ErrRunning while a living supervisor has it.
+func (d Dir) take(f *os.File) error {
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return err
+		}
+		if p, err := d.Supervisor(); err == nil {
+			p.Close()
+			return ErrRunning
+		}
+		if time.Since(began) > forkTime {
+			return ErrRunning
+		}
+	}
 }
 
 // Supervisor finds the living supervisor; fs.ErrNotExist if there is none.

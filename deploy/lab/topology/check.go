@@ -14,6 +14,7 @@ import (
 var (
 	Interfaces = []string{"kcs", "bt", "pci-kcs", "pci-bt", "ssif"}
 	Profiles   = []string{"atca", "server"}
+	Clocks     = []string{"vm", "wall"}
 	Timings    = []string{"lab", "lan"}
 	Accels     = []string{"auto", "kvm", "tcg"}
 	Formats    = []string{"qcow2", "raw"}
@@ -102,6 +103,7 @@ func (s *Shelf) checkNodes(c *checker) {
 		slots[n.Slot], names[n.Name] = n.Name, true
 		c.oneOf(at("interface"), n.Interface, Interfaces)
 		c.oneOf(at("profile"), n.Profile, Profiles)
+		c.oneOf(at("watchdog_clock"), n.WatchdogClock, Clocks)
 		n.checkRest(c, at)
 	}
 }
@@ -115,6 +117,7 @@ func (n Node) checkRest(c *checker, at func(string) string) {
 	if n.Manufacturer != nil && *n.Manufacturer > 0xFFFFF {
 		c.add(at("manufacturer"), "%d does not fit in 20 bits", *n.Manufacturer)
 	}
+	n.checkAlerts(c, at)
 	if _, err := n.VMSocket.FileMode(); err != nil {
 		c.add(at("vm_socket.mode"), "%v", err)
 	}
@@ -155,6 +158,21 @@ func (n Node) checkPower(c *checker, at string) {
 	}
 	if err := n.Power.Check(); err != nil {
 		c.add(at, "%v", err)
+	}
+}
+
+func (n Node) checkAlerts(c *checker, at func(string) string) {
+	seen := make(map[netip.Addr]bool)
+	for i, s := range n.Alerts {
+		where := at(fmt.Sprintf("alerts[%d]", i))
+		a, err := netip.ParseAddrPort(s)
+		switch {
+		case err != nil || a.Port() == 0:
+			c.add(where, "%q is no IP:PORT", s)
+		case seen[a.Addr().Unmap()]:
+			c.add(where, "%s stands twice; an address has one port", a.Addr())
+		}
+		seen[a.Addr().Unmap()] = true
 	}
 }
 

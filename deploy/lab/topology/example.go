@@ -19,6 +19,8 @@ defaults:               # for all nodes that do not say otherwise
   # manufacturer: 0     # IANA number in Get Device ID; a borrowed one wakes vendor quirks
   # product: 0
   # on_guest_poweroff: stay   # the VM stays off; deactivate: the board asks to be deactivated, too
+  # alerts: ["127.0.0.1:16200"]   # where SNMP traps may go (PEF); default: nowhere
+  # watchdog_clock: vm  # the watchdog timer stands still while the VM is paused; wall: it does not
   qemu:
     memory: 256         # MiB
     accel: auto         # auto uses KVM where a probe shows that it works; kvm, tcg

@@ -108,6 +108,7 @@ func TestSchemaHasTheSameValues(t *testing.T) {
 	}{
 		{"interface", node.Properties["interface"], Interfaces, DefaultInterface},
 		{"profile", node.Properties["profile"], Profiles, DefaultProfile},
+		{"watchdog_clock", node.Properties["watchdog_clock"], Clocks, DefaultWatchdogClock},
 		{"timing", root.Properties["timing"], Timings, DefaultTiming},
 		{"format", root.Defs["disk"].Properties["format"], Formats, "qcow2"},
 		{"on_guest_poweroff", node.Properties["on_guest_poweroff"], OnGuestPoweroffs, DefaultOnGuestPoweroff},

@@ -38,12 +38,16 @@ type Node struct {
 	Profile      string   `yaml:"profile"`   // atca or server
 	Manufacturer *uint32  `yaml:"manufacturer"`
 	Product      *uint16  `yaml:"product"`
+	Alerts       []string `yaml:"alerts"` // IP:PORT that SNMP traps may go to
 	VMSocket     VMSocket `yaml:"vm_socket"`
 	QEMU         QEMU     `yaml:"qemu"`
 	// Power is how a node acts on a VM of one's own (qemu: none), beside the
 	// VM protocol.
 	Power           *power.External `yaml:"power"`
 	OnGuestPoweroff string          `yaml:"on_guest_poweroff"` // stay or deactivate
+	// WatchdogClock is vm, by which the watchdog timer stands still while the VM
+	// is paused, or wall.
+	WatchdogClock string `yaml:"watchdog_clock"`
 }
 
 // VMSocket is where a VM of one's own (qemu: none) finds its node.
@@ -145,6 +149,7 @@ const (
 	DefaultMode      = "0600"
 
 	DefaultOnGuestPoweroff = "stay"
+	DefaultWatchdogClock   = "vm"
 )
 
 // fill puts defaults where nothing was said.
@@ -160,6 +165,7 @@ func (s *Shelf) fill() {
 func (n *Node) fill(d Node) {
 	or(&n.Interface, d.Interface, DefaultInterface)
 	or(&n.Profile, d.Profile, DefaultProfile)
+	or(&n.WatchdogClock, d.WatchdogClock, DefaultWatchdogClock)
 	or(&n.VMSocket.Mode, d.VMSocket.Mode, DefaultMode)
 	or(&n.VMSocket.Group, d.VMSocket.Group)
 	or(&n.OnGuestPoweroff, d.OnGuestPoweroff, DefaultOnGuestPoweroff)
@@ -168,6 +174,9 @@ func (n *Node) fill(d Node) {
 	}
 	if n.Product == nil {
 		n.Product = d.Product
+	}
+	if n.Alerts == nil {
+		n.Alerts = d.Alerts
 	}
 	n.QEMU.None = n.QEMU.None || d.QEMU.None && n.QEMU.empty()
 	if n.QEMU.None && n.Power == nil {
