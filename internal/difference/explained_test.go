@@ -12,13 +12,13 @@ type explanation struct {
 
 var explained = []explanation{
 	{
-		"00 07|00 0f|04 22|04 23|04 2b|06 04|06 08|06 09|06 0a|06 0b|06 0c|06 0d|06 37|06 4d|06 54|06 59|06 61|06 63|06 64|" +
+		"00 07|00 0f|04 15|04 22|04 23|04 2b|06 04|06 07|06 08|06 09|06 0a|06 0b|06 0c|06 0d|06 37|06 4d|06 54|06 59|06 61|06 63|06 64|" +
 			"0a 21|0a 5a|0a 5c|0c 02 0e|0c 22",
 		"*", "c1",
 		"ipmi_sim does not serve it, though IPMI 2.0 appendix G has it",
 	},
 	{
-		"00 00 00|00 01 00|04 01 00|04 20 01 00|04 21 00 00 00 00 00 ff 00|04 29 10 00|04 2d 10 00|04 2f 10 00|06 01 00|06 2f 00|06 31 00|" +
+		"00 00 00|00 01 00|04 01 00|04 10 00|04 20 01 00|04 21 00 00 00 00 00 ff 00|04 29 10 00|04 2d 10 00|04 2f 10 00|06 01 00|06 25 00|06 2f 00|06 31 00|" +
 			"06 41 0f 40 00|06 42 0f 00|06 44 0e 01 00|0a 10 00 00|0a 11 00 00 00 08 00|0a 20 00|0a 22 00|0a 23 00 00 00 00 00 ff 00|" +
 			"0a 28 00|0a 40 00|0a 41 00|0a 42 00|0a 43 00 00 00 00 00 ff 00|0a 48 00",
 		"c7", "00 *",
@@ -46,6 +46,12 @@ var explained = []explanation{
 	{"00 09 7f", "80", "cc", "80h is for a parameter that is not supported (IPMI 2.0 §28.13)"},
 
 	{"04 01", "00 ff 00", "00 20 00", "a BMC without a shelf has nobody to send events to: FFh, disabled (IPMI 2.0 §29.1)"},
+	{"04 10", "00 51 2f 18", "00 51 3f 10", "the node has 24 filters and no action of an OEM (IPMI 2.0 §30.1)"},
+	{"04 13 05", "00 11 18", "00 11 0f", "the node has 24 filters; ipmi_sim has 16 and says 15"},
+	{"04 13 06 01", "00 11 01 40 *", "00 11 01 00 *", "the node comes with some of the manufacturer's filters, which are off"},
+	{"04 13 06 00", "c9", "cc", "there is no filter 0: C9h, out of range (IPMI 2.0 table 5-2)"},
+	{"04 13 07 09", "00 11 09 80", "00 11 09 00", "parameter 7 is the first byte of parameter 6 (IPMI 2.0 table 30-6); ipmi_sim keeps it apart"},
+	{"04 13 86", "00 11", "cc", "the revision alone (IPMI 2.0 §30.4)"},
 	{"04 20", "00 08 01", "00 09 01", "ipmi_sim adds a sensor for its watchdog by itself"},
 	{
 		"04 21 00 00 00 00 00 ff", "00 02 00 01 00 51 12 0f 20 00 00 bf 00 00 00 07 01 00 c4 74 77 69 6e", "00 02 00 01 00 51 12 0f 20 00 00 bf 00 00 00 07 01 00 c4 74 77 69 6e xx xx xx xx xx xx",
@@ -63,6 +69,7 @@ var explained = []explanation{
 	{"04 2d 14", "00 00 e0 00 80", "00 00 c0 00 00", "whether an operating system has stopped is not known before something is known of the VM"},
 	{"04 2d 1", "00 00 c0 0x 80", "00 00 c0 0x 00", "bit 7 of a discrete sensor's second byte is returned as 1 (IPMI 2.0 §35.14)"},
 
+	{"06 25", "00 04 00 00 00 2c 01 2c 01", "00 04 00 00 00 2c 01", "ipmi_sim forgets the present countdown (facts/ipmi_sim.md 0.6)"},
 	{"06 41 0f 40|06 41 00|06 41 0e", "82", "00 02 00", "82h is for a channel without sessions (IPMI 2.0 §22.23)"},
 	{"06 41 0f 00|06 41 0f c0", "82", "cc", "82h is for a channel without sessions, whatever else is asked of it (IPMI 2.0 §22.23)"},
 	{"06 42 0f|06 42 0e", "00 0f 0c 05 00 f2 1b 00 ff ff", "00 0f 05 09 00 f2 1b 00 00 00", "the node has a system interface, KCS, without interrupts of its own (IPMI 2.0 §22.24); to ipmi_sim it is a serial line"},
