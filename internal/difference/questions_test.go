@@ -17,7 +17,7 @@ var prepare = []string{
 	"0a 44 00 00 02 00 00 00 00 20 00 04 01 30 01 59 44 46",
 	"0a 44 00 00 c0 00 00 00 00 57 01 00 01 02 03 04 05 06",
 	"0a 44 00 00 f0 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d",
-	"06 24 04 00 00 00 2c 01", // a watchdog that does not run
+	"06 24 04 00 00 00 2c 01",                                                                         // a watchdog that does not run
 	"04 12 06 09 80 02 01 10 ff ff 02 30 01 80 00 00 ff 00 00 ff 00 00 ff 00", "04 12 09 03 18 11 85", // a filter and a policy
 }
 
