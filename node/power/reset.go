@@ -3,10 +3,11 @@ package power
 import "time"
 
 const (
-	// firmwareWindow is how long of running time after a reset SeaBIOS may take to ask for its second one.
-	firmwareWindow = time.Second
+	// firmwareWindow is how long of running time after a reset SeaBIOS may take to ask for its second one, on a host
+	// that has little time for it. No guest of today boots and resets itself again in less.
+	firmwareWindow = 2 * time.Second
 	// burstWindow joins the requests of that one second reset, which SeaBIOS makes by two ways at once.
-	burstWindow = 50 * time.Millisecond
+	burstWindow = 300 * time.Millisecond
 )
 
 // A resetFilter counts each reset once. SeaBIOS, entered with its variables already set, asks for a hard
