@@ -84,6 +84,11 @@ func (t firewallTarget) id(cmd int) ipmb.CommandID {
 	return ipmb.CommandID{NetFn: t.netFn, Body: t.body, Cmd: ipmb.Cmd(cmd)}
 }
 
+// covers reports whether a row is one of the target's commands.
+func (t firewallTarget) covers(row *ipmb.Command) bool {
+	return row.NetFn == t.netFn && row.Body == t.body && int(row.Cmd)&halfCommands == t.first && serves(row, t.channel, t.lun)
+}
+
 // configurable reports whether a command can be disabled: on LUN 0, where
 // requests to a controller go.
 func (t firewallTarget) configurable(id ipmb.CommandID) bool {
@@ -143,10 +148,14 @@ func (f *Firewall) mask(has func(firewallTarget, ipmb.CommandID) bool, inverted 
 			return nil, err
 		}
 		out := make([]byte, halfBytes)
-		for i := range halfCommands {
-			id := t.id(t.first + i)
-			if (f.served(t, id) && has(t, id)) != inverted {
+		for row := range f.mux().All() {
+			if i := int(row.Cmd) - t.first; t.covers(row) && has(t, idOf(row)) {
 				out[i/8] |= 1 << (i % 8)
+			}
+		}
+		for i := range out {
+			if inverted {
+				out[i] = ^out[i]
 			}
 		}
 		return out, nil
