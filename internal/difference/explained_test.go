@@ -34,7 +34,7 @@ var explained = []explanation{
 	{"04 25 10 ff|04 27 10", "cd", "c1", "CDh is for what cannot be asked of this sensor (IPMI 2.0 table 5-2); the command itself is there"},
 
 	{
-		"00 00", "00 06 00 20 20 20", "00 00 20 20 20 20 00 *",
+		"00 00", "00 06 00 20 20 20", "00 00 20 20 20 20 *",
 		"the node says which buttons it has, and no FRU device's address (IPMI 2.0 §28.1); ipmi_sim sends what is on its stack (facts/ipmi_sim.md 0.5)",
 	},
 	{"00 01", "00 21 00 40 70", "00 01 00 00", "the node has a restore policy, an identify state, and buttons that may be disabled (IPMI 2.0 §28.2)"},
@@ -52,7 +52,7 @@ var explained = []explanation{
 	{"04 13 06 00", "c9", "cc", "there is no filter 0: C9h, out of range (IPMI 2.0 table 5-2)"},
 	{"04 13 07 09", "00 11 09 80", "00 11 09 00", "parameter 7 is the first byte of parameter 6 (IPMI 2.0 table 30-6); ipmi_sim keeps it apart"},
 	{"04 13 86", "00 11", "cc", "the revision alone (IPMI 2.0 §30.4)"},
-	{"04 20", "00 08 01", "00 09 01", "ipmi_sim adds a sensor for its watchdog by itself"},
+	{"04 20", "00 xx 01", "00 xx 01", "ipmi_sim adds a sensor for its watchdog by itself"},
 	{
 		"04 21 00 00 00 00 00 ff", "00 02 00 01 00 51 12 0f 20 00 00 bf 00 00 00 07 01 00 c4 74 77 69 6e", "00 02 00 01 00 51 12 0f 20 00 00 bf 00 00 00 07 01 00 c4 74 77 69 6e xx xx xx xx xx xx",
 		"ipmi_sim reads on behind the record",
@@ -63,7 +63,7 @@ var explained = []explanation{
 	},
 	{"04 21 00 00 01 00 00 80|0a 23 00 00 01 00 00 80", "ca", "00 02 00 01 00 51 12 *", "CAh when there are not that many bytes (IPMI 2.0 table 5-2); ipmi_sim reads on behind the record"},
 	{"04 21 00 00 02 00 00 ff", "00 03 00 02 00 51 02 25 *", "c8", "ipmi_sim does not give a record of more than 36 bytes in one piece"},
-	{"0a 23 00 00 02 00 00 ff|0a 23 00 00 09 00 00 ff|0a 23 00 00 ff ff 00 ff", "00 xx xx 0x 00 51 02 *", "ca", "ipmi_sim does not give a record of more than 36 bytes in one piece"},
+	{"0a 23 00 00 02 00 00 ff|0a 23 00 00 09 00 00 ff|0a 23 00 00 ff ff 00 ff", "00 xx xx xx 00 51 0x *", "ca", "ipmi_sim does not give a record of more than 36 bytes in one piece"},
 	{"04 21 00 00 02 00 05|04 21 34 12", "c5", "00 03 00 20 00 10 07 01", "a part of a record needs a reservation (IPMI 2.0 §35.3); ipmi_sim has none for device SDRs"},
 	{"0a 23 00 00 02 00 05", "c5", "00 03 00 20 00 10 07 01", "a part of a record needs a reservation (IPMI 2.0 §33.11); ipmi_sim lets 0000h pass"},
 	{"04 2d 14", "00 00 e0 00 80", "00 00 c0 00 00", "whether an operating system has stopped is not known before something is known of the VM"},
@@ -81,7 +81,7 @@ var explained = []explanation{
 	{"06 46 3f", "cc", "00 00 *", "the node has 16 users"},
 
 	{"0a 11 00 00 00 ff", "ca", "c8", "CAh when that many bytes cannot be returned (IPMI 2.0 table 5-2)"},
-	{"0a 20", "00 51 09 00 fe ff xx xx xx xx ff ff ff ff 6f", "00 51 09 00 fe ff xx xx 00 00 00 00 00 00 02", "the node has every operation of a repository, knows the time, and has never erased anything (IPMI 2.0 §33.9, §37.1)"},
+	{"0a 20", "00 51 xx 00 fe ff xx xx xx xx ff ff ff ff 6f", "00 51 xx 00 fe ff xx xx 00 00 00 00 00 00 02", "the node has every operation of a repository, knows the time, and has never erased anything (IPMI 2.0 §33.9, §37.1)"},
 	{"0a 28", "00 xx xx xx xx", "00 xx xx 00 00", "the node knows the time; ipmi_sim's repository counts from when it began"},
 	{"0a 40", "00 51 05 00 b0 ff 00 00 00 60 ff ff ff ff 0f", "00 51 05 00 b0 ff 00 00 00 60 00 00 00 00 0b", "the log was never erased: FFFFFFFFh (IPMI 2.0 §37.1); the node has Partial Add SEL Entry"},
 	{"0a 41", "00 00 10 10 00 fb 0f fb 0f 01", "00 00 00 10 00 b0 ff b0 ff 01", "the node counts in units of a record (IPMI 2.0 §31.3)"},
