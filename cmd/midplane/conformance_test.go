@@ -36,6 +36,7 @@ func served(tables ...[]ipmb.Command) map[string]ipmb.Command {
 func TestConformance(t *testing.T) {
 	atNode := served(nodeCommands(t, node.ProfileATCA), nodeCommands(t, node.ProfileServer))
 	atShelf := served(managerCommands(t))
+	in := make(sources)
 	var b strings.Builder
 	b.WriteString("# Conformance to IPMI 2.0\n\n")
 	b.WriteString("Made from the rows of the command tables and the list of tests in `cmd/midplane/conformancerows_test.go`;\n")
@@ -44,8 +45,8 @@ func TestConformance(t *testing.T) {
 	b.WriteString("What is not served is answered with C1h.\n\n")
 	b.WriteString("| NetFn/Cmd | name | privilege | node | 0x20 | test at a node, or why there is none | test at 0x20 |\n|---|---|---|---|---|---|---|\n")
 	for _, c := range conformances {
-		c.check(t, "a node", c.node, atNode)
-		c.check(t, "0x20", c.shelf, atShelf)
+		c.check(t, "a node", c.node, atNode, in)
+		c.check(t, "0x20", c.shelf, atShelf, in)
 		if (c.node == "") != (c.why != "") {
 			t.Errorf("%s %s: needs tests, or a reason why it is not served", c.id, c.name)
 		}
@@ -63,7 +64,7 @@ func TestConformance(t *testing.T) {
 }
 
 // check compares an entry with the row that serves it.
-func (c conformance) check(t *testing.T, where, tests string, rows map[string]ipmb.Command) {
+func (c conformance) check(t *testing.T, where, tests string, rows map[string]ipmb.Command, in sources) {
 	row, there := rows[c.id]
 	switch {
 	case there && tests == "":
@@ -73,7 +74,7 @@ func (c conformance) check(t *testing.T, where, tests string, rows map[string]ip
 	case there && (row.Name != c.name || row.Privilege < c.least):
 		t.Errorf("%s is %q for %v at %s, want %q for %v at least", c.id, row.Name, row.Privilege, where, c.name, c.least)
 	}
-	if err := c.seenBy(strings.Fields(tests)); err != nil {
+	if err := c.seenBy(strings.Fields(tests), in); err != nil {
 		t.Errorf("%s %s: %v", c.id, c.name, err)
 	}
 }
@@ -91,16 +92,18 @@ func (c conformance) line(atNode, atShelf map[string]ipmb.Command) string {
 // seenBy checks that there are tests of these names, and that the file of one
 // has the command: by its bytes, with or without the network function, or by a
 // constant.
-func (c conformance) seenBy(names []string) error {
-	netFn, cmd, _ := strings.Cut(c.id, "/")
-	asks := regexp.MustCompile(`(?i)"(` + netFn + ` ?)?` + cmd + `\b|0x` + cmd + `\b|Cmd` + strings.ReplaceAll(c.name, " ", "") + `\b`)
+func (c conformance) seenBy(names []string, in sources) error {
 	asked := len(names) == 0
 	for _, name := range names {
-		source, err := sourceOf(name)
+		files, err := in.of(name)
 		if err != nil {
 			return err
 		}
-		asked = asked || asks.Match(source)
+		source, err := testFile(files, name)
+		if err != nil {
+			return err
+		}
+		asked = asked || c.asks(files).Match(source)
 	}
 	if !asked {
 		return fmt.Errorf("no file of %q asks it", names)
@@ -108,26 +111,58 @@ func (c conformance) seenBy(names []string) error {
 	return nil
 }
 
-// sourceOf gives the file that has a test, named as package.Test.
-func sourceOf(name string) ([]byte, error) {
-	dot := strings.LastIndexByte(name, '.')
-	files, err := filepath.Glob(filepath.Join("../..", name[:dot], "*_test.go"))
+// asks gives what stands for the command in a package: its bytes, and the
+// constants of that value.
+func (c conformance) asks(files map[string][]byte) *regexp.Regexp {
+	netFn, cmd, _ := strings.Cut(c.id, "/")
+	forms := []string{`"(` + netFn + ` ?)?` + cmd, `0x` + cmd, `Cmd` + strings.ReplaceAll(c.name, " ", "")}
+	for _, source := range files {
+		for _, m := range constant.FindAllSubmatch(source, -1) {
+			if strings.EqualFold(string(m[2]), cmd) {
+				forms = append(forms, `\b`+string(m[1]))
+			}
+		}
+	}
+	return regexp.MustCompile(`(?i)(` + strings.Join(forms, "|") + `)\b`)
+}
+
+// constant finds what the numbers of commands are called.
+var constant = regexp.MustCompile(`(?m)^\s*(?:const )?(cmd\w+)[^=\n]*= 0x([0-9A-Fa-f]{2})\b`)
+
+// sources are the files of packages, read once.
+type sources map[string]map[string][]byte
+
+// of gives the files of a test's package.
+func (s sources) of(name string) (map[string][]byte, error) {
+	dir := filepath.Join("../..", name[:strings.LastIndexByte(name, '.')])
+	if s[dir] != nil {
+		return s[dir], nil
+	}
+	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range files {
-		source, err := os.ReadFile(path)
-		if err != nil {
+	s[dir] = make(map[string][]byte)
+	for _, path := range paths {
+		if s[dir][path], err = os.ReadFile(path); err != nil {
 			return nil, err
 		}
-		if !bytes.Contains(source, []byte("func "+name[dot+1:]+"(")) {
+	}
+	return s[dir], nil
+}
+
+// testFile gives the file that has a test.
+func testFile(files map[string][]byte, name string) ([]byte, error) {
+	test := name[strings.LastIndexByte(name, '.')+1:]
+	for path, source := range files {
+		if !strings.HasSuffix(path, "_test.go") || !bytes.Contains(source, []byte("func "+test+"(")) {
 			continue
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, source, parser.SkipObjectResolution)
 		if err != nil {
 			return nil, err
 		}
-		if hasTest(file, name[dot+1:]) {
+		if hasTest(file, test) {
 			return source, nil
 		}
 	}
