@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 )
 
@@ -63,7 +64,8 @@ type Mux struct {
 	// first request.
 	Guard func(req *Request, row *Command) error
 
-	rows map[CommandID]*Command
+	rows  map[CommandID]*Command
+	order []*Command // by (NetFn, body, Cmd)
 }
 
 // NewMux gives a mux that serves the rows. It panics on a row that stands
@@ -73,6 +75,9 @@ func NewMux(tables ...[]Command) *Mux {
 	for _, t := range tables {
 		m.add(t)
 	}
+	slices.SortFunc(m.order, func(a, b *Command) int {
+		return cmp.Or(cmp.Compare(a.NetFn, b.NetFn), cmp.Compare(a.Body, b.Body), cmp.Compare(a.Cmd, b.Cmd))
+	})
 	return m
 }
 
@@ -84,6 +89,7 @@ func (m *Mux) add(rows []Command) {
 			panic(fmt.Sprintf("ipmb: command %q (%02x/%02x) registered twice or without function", c.Name, c.NetFn, c.Cmd))
 		}
 		m.rows[k] = &c
+		m.order = append(m.order, &c)
 	}
 }
 
@@ -93,20 +99,23 @@ func (m *Mux) Lookup(n NetFn, cmd Cmd, data []byte) *Command {
 	return m.rows[CommandID{n, body, cmd}]
 }
 
+// Row gives the row of a command, nil if there is none.
+func (m *Mux) Row(id CommandID) *Command { return m.rows[id] }
+
 // Has reports whether the mux serves a command.
 func (m *Mux) Has(n NetFn, body Body, cmd Cmd) bool {
 	return m.rows[CommandID{n, body, cmd}] != nil
 }
 
+// All goes through the rows in order of (NetFn, body, Cmd).
+func (m *Mux) All() iter.Seq[*Command] { return slices.Values(m.order) }
+
 // Commands lists the rows in order of (NetFn, body, Cmd).
 func (m *Mux) Commands() []Command {
-	out := make([]Command, 0, len(m.rows))
-	for _, c := range m.rows {
+	out := make([]Command, 0, len(m.order))
+	for _, c := range m.order {
 		out = append(out, *c)
 	}
-	slices.SortFunc(out, func(a, b Command) int {
-		return cmp.Or(cmp.Compare(a.NetFn, b.NetFn), cmp.Compare(a.Body, b.Body), cmp.Compare(a.Cmd, b.Cmd))
-	})
 	return out
 }
 

@@ -76,7 +76,6 @@ func (c *chassisRig) press(t *testing.T, a midplanev1.PowerAction) {
 const (
 	askStatus = "00 01"
 	askCause  = "00 07"
-	askHours  = "00 0f"
 	doReset   = "00 02 03"
 	doCycle   = "00 02 02"
 	doOn      = "00 02 01"

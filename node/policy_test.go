@@ -8,7 +8,7 @@ import (
 )
 
 // wrap puts a frame into a Send Message to another controller.
-func wrap(t *testing.T, to ipmb.Addr, f ipmb.Frame) ipmb.Frame {
+func wrap(t testing.TB, to ipmb.Addr, f ipmb.Frame) ipmb.Frame {
 	t.Helper()
 	raw, err := f.AppendBinary(nil)
 	if err != nil {

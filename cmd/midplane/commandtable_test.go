@@ -16,7 +16,7 @@ import (
 	"github.com/midplane-project/midplane/shelf/state"
 )
 
-var update = flag.Bool("update", false, "write docs/commands.md anew")
+var update = flag.Bool("update", false, "write the generated documents anew")
 
 // TestCommandTable keeps docs/commands.md what the command rows say.
 func TestCommandTable(t *testing.T) {
@@ -27,9 +27,15 @@ func TestCommandTable(t *testing.T) {
 	writeTable(&b, "A node (profile `atca`)", nodeCommands(t, node.ProfileATCA))
 	writeTable(&b, "A node (profile `server`, and standalone)", nodeCommands(t, node.ProfileServer))
 	writeTable(&b, "The shelf manager at 0x20", managerCommands(t))
-	const path = "../../docs/commands.md"
+	keepDocument(t, "../../docs/commands.md", b.String())
+}
+
+// keepDocument compares a generated document with what it should be, or with
+// -update makes it that.
+func keepDocument(t *testing.T, path, want string) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,8 +43,8 @@ func TestCommandTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(have) != b.String() {
-		t.Error("docs/commands.md is not what the rows say: run this test with -update")
+	if string(have) != want {
+		t.Errorf("%s is not what the rows say: run this test with -update", path)
 	}
 }
 

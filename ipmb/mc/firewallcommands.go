@@ -84,6 +84,11 @@ func (t firewallTarget) id(cmd int) ipmb.CommandID {
 	return ipmb.CommandID{NetFn: t.netFn, Body: t.body, Cmd: ipmb.Cmd(cmd)}
 }
 
+// covers reports whether a row is one of the target's commands.
+func (t firewallTarget) covers(row *ipmb.Command) bool {
+	return row.NetFn == t.netFn && row.Body == t.body && int(row.Cmd)&halfCommands == t.first && serves(row, t.channel, t.lun)
+}
+
 // configurable reports whether a command can be disabled: on LUN 0, where
 // requests to a controller go.
 func (t firewallTarget) configurable(id ipmb.CommandID) bool {
@@ -95,19 +100,14 @@ func (f *Firewall) enabled(t firewallTarget, id ipmb.CommandID) bool {
 }
 
 // serves reports whether a row is there for who comes by a channel to a LUN.
-func serves(row ipmb.Command, channel uint8, lun ipmb.LUN) bool {
+func serves(row *ipmb.Command, channel uint8, lun ipmb.LUN) bool {
 	return (lun == ipmb.LUNBMC || row.AnyLUN) && (row.Access != ipmb.SystemOnly || channel == ipmb.ChannelSystem)
 }
 
-// served finds the target's commands that are there at all.
-func (f *Firewall) served(t firewallTarget) map[ipmb.CommandID]bool {
-	out := make(map[ipmb.CommandID]bool)
-	for _, row := range f.mux().Commands() {
-		if row.NetFn == t.netFn && row.Body == t.body && serves(row, t.channel, t.lun) {
-			out[idOf(&row)] = true
-		}
-	}
-	return out
+// served reports whether one of the target's commands is there at all.
+func (f *Firewall) served(t firewallTarget, id ipmb.CommandID) bool {
+	row := f.mux().Row(id)
+	return row != nil && serves(row, t.channel, t.lun)
 }
 
 // netFns lists the network functions in which each LUN has commands, a bit for
@@ -120,14 +120,14 @@ func (f *Firewall) netFns(_ context.Context, req *ipmb.Request) ([]byte, error) 
 	var kinds byte
 	var pairs [4]uint32
 	curbed := false
-	for _, row := range f.mux().Commands() {
+	for row := range f.mux().All() {
 		for lun := range ipmb.LUN(4) {
 			if serves(row, c.Number, lun) {
 				pairs[lun] |= 1 << (row.NetFn / 2)
 				kinds |= lunFree << (2 * lun)
 			}
 		}
-		curbed = curbed || f.rule(c.Number, idOf(&row)) != (firewallRule{})
+		curbed = curbed || f.rule(c.Number, idOf(row)) != (firewallRule{})
 	}
 	if curbed { // only LUN 0 can be
 		kinds = kinds&^lunMask | lunCurbed
@@ -147,12 +147,15 @@ func (f *Firewall) mask(has func(firewallTarget, ipmb.CommandID) bool, inverted 
 		if err != nil {
 			return nil, err
 		}
-		served := f.served(t)
 		out := make([]byte, halfBytes)
-		for i := range halfCommands {
-			id := t.id(t.first + i)
-			if (served[id] && has(t, id)) != inverted {
+		for row := range f.mux().All() {
+			if i := int(row.Cmd) - t.first; t.covers(row) && has(t, idOf(row)) {
 				out[i/8] |= 1 << (i % 8)
+			}
+		}
+		for i := range out {
+			if inverted {
+				out[i] = ^out[i]
 			}
 		}
 		return out, nil
@@ -177,15 +180,14 @@ func (f *Firewall) setEnables(_ context.Context, req *ipmb.Request) ([]byte, err
 	if err := mayChange(req, t.channel); err != nil {
 		return nil, err
 	}
-	served := f.served(t)
 	enabled := func(id ipmb.CommandID) bool { return mask[id.Cmd%halfCommands/8]>>(id.Cmd%8)&1 != 0 }
 	var ids []ipmb.CommandID
 	for i := range halfCommands {
 		id := t.id(t.first + i)
-		switch {
-		case served[id] && t.configurable(id):
+		switch served := f.served(t, id); {
+		case served && t.configurable(id):
 			ids = append(ids, id)
-		case enabled(id) != served[id]:
+		case enabled(id) != served:
 			return nil, ErrNotConfigurable
 		}
 	}
@@ -203,7 +205,7 @@ func (f *Firewall) sub(req *ipmb.Request, body []byte) (t firewallTarget, id ipm
 	if t, err = f.target(req, body); err != nil {
 		return t, id, err
 	}
-	if id = t.id(int(req.Data[3])); !f.served(t)[id] {
+	if id = t.id(int(req.Data[3])); !f.served(t, id) {
 		return t, id, ipmb.ErrInvalidField
 	}
 	return t, id, nil
@@ -276,7 +278,7 @@ func (f *Firewall) bodies(_ context.Context, req *ipmb.Request) ([]byte, error) 
 	n := ipmb.NetFn(req.Data[1] & netFnMask).Request()
 	var list []ipmb.Body
 	var luns byte
-	for _, row := range f.mux().Commands() {
+	for row := range f.mux().All() {
 		if row.NetFn != n || !serves(row, c.Number, ipmb.LUNBMC) || len(ipmb.AppendBody(nil, n, 0)) == 0 {
 			continue
 		}
