@@ -60,8 +60,8 @@ func TestChassisPower(t *testing.T) {
 // records of type F0h: address of the sender, number of the part, 11 bytes.
 func (s *shelf) panicAndReset(t *testing.T, node string, addr byte) {
 	before, boot := s.lastID(t), s.bootID(t, node)
-	s.guest(t, node, "ipmitool sel clear", "echo string >/sys/module/ipmi_msghandler/parameters/panic_op",
-		"(sleep 1; echo c >/proc/sysrq-trigger) </dev/null >/dev/null 2>&1 &") // the agent answers before that
+	s.guest(t, node, "ipmitool sel clear", "echo string >/sys/module/ipmi_msghandler/parameters/panic_op")
+	s.begin(t, node, "sh", "-c", "echo c >/proc/sysrq-trigger") // nobody is left to answer
 	eventually(t, time.Minute, "the text of the panic is in the shelf's log", func() error {
 		var text []byte
 		for _, e := range s.log(t, before) {
