@@ -65,8 +65,8 @@ func TestChassisPower(t *testing.T) {
 // by Platform Event, and stores the text at its event receiver, 0x20, in
 // records of type F0h: address of the sender, number of the part, 11 bytes.
 //
-// It is cycled, not reset: a reset of a QEMU under TCG that has run many programs
-// boots at a tenth of the speed of a new process.
+// It is cycled, not reset: under TCG a VM that has run many programs boots after a
+// reset many times slower than in a new process.
 func (s *shelf) panicAndCycle(t *testing.T, node string, addr byte) {
 	before, boot := s.lastID(t), s.bootID(t, node)
 	s.guest(t, node, "ipmitool sel clear", "echo string >/sys/module/ipmi_msghandler/parameters/panic_op")
