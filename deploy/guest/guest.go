@@ -19,7 +19,7 @@ const (
 	// builderVersion is part of every cache key. Raise it when the builder's
 	// code puts other things into the image; the embedded files count by
 	// themselves.
-	builderVersion = "1"
+	builderVersion = "2"
 )
 
 // Options says what to build and where to keep it.

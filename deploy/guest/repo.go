@@ -16,7 +16,7 @@ const kernelMeta = "linux-image-amd64"
 // programPackages are unpacked in full; what they link against is looked for
 // in their dependencies.
 var programPackages = []string{
-	"busybox-static", "ipmitool", "freeipmi-tools", "openipmi", "qemu-guest-agent",
+	"busybox-static", "ipmitool", "freeipmi-tools", "freeipmi-bmc-watchdog", "openipmi", "qemu-guest-agent",
 }
 
 // hostLibraries is where sonames are looked for last.

@@ -28,6 +28,7 @@ func TestPowerOff(t *testing.T) {
 	s.guest(t, "blade1", "poweroff </dev/null >/dev/null 2>&1 &")
 	s.vmState(t, "blade1", "off", "shutdown")
 	s.do(t, "wait", "blade1", "--for", "power=off")
+	s.chassis(t, "blade1", "0 1", isOff)
 
 	vm, boot := s.node(t, "blade2").VmPid, s.bootID(t, "blade2")
 	s.guest(t, "blade2", "reboot </dev/null >/dev/null 2>&1 &")
@@ -42,7 +43,7 @@ func TestPowerOff(t *testing.T) {
 		t.Errorf("a reboot made process %d of %d", now, vm)
 	}
 	s.expect(t, "blade2", []says{
-		{"ipmitool mc info", 0, ``},
+		{"ipmitool chassis restart_cause", 0, `soft reset`},
 		{"ipmitool -b 0 -t 0x82 mc info", 0, ``}, // the controller of the blade that is off
 	})
 	s.kernelLog(t, "blade2")
