@@ -96,9 +96,10 @@ var story = []struct {
 func TestBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReplica(newFakeCluster(t), 1)
-		defer r.lead(t)()
 		r.claim(t, 0x41, 1)
 		r.claim(t, 0x42, 1)
+		defer r.lead(t)()
+		synctest.Wait()
 		for _, s := range story {
 			b := unhex(t, s.request)
 			m := r.message(blade1, ipmb.SpeakerController, ipmb.NetFn(b[0]), 0)

@@ -14,6 +14,7 @@ type Manager struct {
 	cfg    Config
 	mux    *ipmb.Mux
 	kicked chan struct{} // one slot: the reconciler should look again
+	sdrs   *repository
 
 	mu     sync.Mutex
 	tenure *tenure       // nil: this replica does not lead
@@ -23,6 +24,7 @@ type Manager struct {
 // New makes a shelf manager, which is silent until [Manager.Lead].
 func New(cfg Config) *Manager {
 	m := &Manager{cfg: cfg.withDefaults(), kicked: make(chan struct{}, 1), begun: make(chan struct{})}
+	m.sdrs = &repository{m: m}
 	m.mux = ipmb.NewMux(m.tables()...)
 	return m
 }
@@ -40,7 +42,7 @@ func (m *Manager) tables() [][]ipmb.Command {
 		receiver.Commands(),
 		m.eventCommands(),
 		closedToGuests(mc.SELCommands(selStore{m})),
-		mc.SDRCommands(repository{m}),
+		mc.SDRCommands(m.sdrs),
 		m.picmgCommands(),
 		m.bridgeCommands(),
 	}
@@ -63,7 +65,7 @@ func (m *Manager) selfTest(ctx context.Context) mc.SelfTest {
 	if _, err := m.cfg.State.SEL(m.cfg.Shelf); err != nil {
 		failed |= mc.SelfTestSEL
 	}
-	if _, _, err := (repository{m}).SDRs(ctx); err != nil {
+	if _, _, err := m.sdrs.SDRs(ctx); err != nil {
 		failed |= mc.SelfTestSDR
 	}
 	if err := m.cfg.Raft.VerifyLeader(ctx); err != nil {
