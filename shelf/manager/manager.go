@@ -15,6 +15,7 @@ type Manager struct {
 	mux    *ipmb.Mux
 	kicked chan struct{} // one slot: the reconciler should look again
 	sdrs   *repository
+	orders turn // of who changes the order under way
 
 	mu     sync.Mutex
 	tenure *tenure       // nil: this replica does not lead
@@ -24,7 +25,8 @@ type Manager struct {
 // New makes a shelf manager, which is silent until [Manager.Lead].
 func New(cfg Config) *Manager {
 	m := &Manager{cfg: cfg.withDefaults(), kicked: make(chan struct{}, 1), begun: make(chan struct{})}
-	m.sdrs = &repository{m: m}
+	m.orders = newTurn()
+	m.sdrs = &repository{m: m, turn: newTurn()}
 	m.mux = ipmb.NewMux(m.tables()...)
 	return m
 }
@@ -43,6 +45,7 @@ func (m *Manager) tables() [][]ipmb.Command {
 		m.eventCommands(),
 		closedToGuests(mc.SELCommands(selStore{m})),
 		mc.SDRCommands(m.sdrs),
+		m.chassisCommands(),
 		m.picmgCommands(),
 		m.bridgeCommands(),
 	}

@@ -81,8 +81,18 @@ func (r *reconciler) look(ctx context.Context, now time.Time) {
 	if own := ipmb.AddrShelfManager.HW(); r.m.sdrs.stale() {
 		r.start(ctx, state.Slot{HW: own}, r.publishSDRs, now)
 	}
+	order, err := r.m.order()
+	if err != nil {
+		r.m.cfg.Logger.Error("order not read", "shelf", r.m.cfg.Shelf, "err", err)
+		order = noOrder
+	}
 	for _, sl := range r.m.cfg.State.Slots(r.m.cfg.Shelf) {
-		if do := r.next(sl, present[sl.HW] == sl.Epoch && sl.Epoch != 0, now); do != nil {
+		attached := present[sl.HW] == sl.Epoch && sl.Epoch != 0
+		do := r.next(sl, attached, now)
+		if first := r.orderFor(order, sl, attached, now); first != nil {
+			do = first
+		}
+		if do != nil {
 			r.start(ctx, sl, do, now)
 		}
 	}

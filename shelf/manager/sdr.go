@@ -33,9 +33,8 @@ var ownInstance = string(make([]byte, entryInstanceLen))
 // same under the same ids and times before it has asked anybody; FreeIPMI keeps
 // a cache by the times.
 type repository struct {
-	m *Manager
-
-	changing sync.Mutex // held by who changes it
+	m    *Manager
+	turn turn // of who changes it
 
 	mu      sync.Mutex
 	stamp   []byte // of records

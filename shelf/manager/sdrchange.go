@@ -16,8 +16,10 @@ import (
 
 // keep takes over the device SDRs of a slot's holder.
 func (r *repository) keep(ctx context.Context, sl state.Slot, device []mc.SDRRecord) error {
-	r.changing.Lock()
-	defer r.changing.Unlock()
+	if err := r.turn.take(ctx); err != nil {
+		return err
+	}
+	defer r.turn.release()
 	if now, ok := r.m.cfg.State.Slot(r.m.cfg.Shelf, sl.HW); !ok || !now.Held || now.Epoch != sl.Epoch {
 		return nil // its next holder is asked for itself
 	}
@@ -36,8 +38,10 @@ func (r *repository) keep(ctx context.Context, sl state.Slot, device []mc.SDRRec
 // publish brings the repository's own entry and the locators to what the slots
 // say, and drops what is there of controllers that are gone for good.
 func (r *repository) publish(ctx context.Context) error {
-	r.changing.Lock()
-	defer r.changing.Unlock()
+	if err := r.turn.take(ctx); err != nil {
+		return err
+	}
+	defer r.turn.release()
 	stamp, entries, err := readRepository(r.m.cfg.State, r.m.cfg.Shelf)
 	if err != nil {
 		return err
@@ -119,8 +123,8 @@ func (e *sdrEntry) equal(other *sdrEntry) bool {
 	return other != nil && bytes.Equal(e.append(nil), other.append(nil))
 }
 
-// commit puts changes and the time of them, if they are any. The caller holds
-// r.changing.
+// commit puts changes and the time of them, if they are any. The caller has
+// the turn.
 func (r *repository) commit(ctx context.Context, stamp []byte, entries, changes map[uint8]*sdrEntry) error {
 	c := &v1.PutRecords{Shelf: r.m.cfg.Shelf}
 	for _, hw := range slices.Sorted(maps.Keys(changes)) {
