@@ -64,9 +64,6 @@ func (m *Manager) chassisCapabilities(context.Context, *ipmb.Request) ([]byte, e
 	return b, nil
 }
 
-// cmdFRUInfo is Get FRU Inventory Area Info (IPMI 2.0 §34.1).
-const cmdFRUInfo ipmb.Cmd = 0x10
-
 // chassisStatus asks every holder of a slot. The shelf's power is on when a
 // VM's is; a holder that does not answer may have one that runs, and counts as
 // on. What has no chassis, such as a fan tray, does not count. The shelf has

@@ -23,9 +23,10 @@ type Raft interface {
 
 // Config describes the shelf manager of one shelf.
 type Config struct {
-	Shelf string
-	State *state.FSM
-	Raft  Raft
+	Shelf   string
+	Cluster string // its id, for those who read the shelf's FRU information
+	State   *state.FSM
+	Raft    Raft
 	// Bus takes frames from 0x20. They carry the term of the tenure that made
 	// them; the bus must not send one of a term that is over.
 	Bus ipmb.Bus

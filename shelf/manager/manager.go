@@ -16,6 +16,7 @@ type Manager struct {
 	kicked chan struct{} // one slot: the reconciler should look again
 	sdrs   *repository
 	orders turn // of who changes the order under way
+	fru    *shelfFRU
 
 	mu     sync.Mutex
 	tenure *tenure       // nil: this replica does not lead
@@ -25,7 +26,7 @@ type Manager struct {
 // New makes a shelf manager, which is silent until [Manager.Lead].
 func New(cfg Config) *Manager {
 	m := &Manager{cfg: cfg.withDefaults(), kicked: make(chan struct{}, 1), begun: make(chan struct{})}
-	m.orders = newTurn()
+	m.orders, m.fru = newTurn(), newShelfFRU(m)
 	m.sdrs = &repository{m: m, turn: newTurn()}
 	m.mux = ipmb.NewMux(m.tables()...)
 	return m
@@ -46,16 +47,17 @@ func (m *Manager) tables() [][]ipmb.Command {
 		closedToGuests(mc.SELCommands(selStore{m})),
 		mc.SDRCommands(m.sdrs),
 		m.chassisCommands(),
+		closedToGuests(m.fru.commands()),
 		m.picmgCommands(),
 		m.bridgeCommands(),
 	}
 }
 
-// closedToGuests shuts the rows that erase or shift the shelf's SEL to guests,
-// beside the guest policy: the shelf's log is not theirs.
+// closedToGuests shuts the rows that erase or shift the shelf's SEL, or write
+// its FRU information, to guests, beside the guest policy: they are not theirs.
 func closedToGuests(rows []ipmb.Command) []ipmb.Command {
 	for i := range rows {
-		if slices.Contains([]ipmb.Cmd{cmdDeleteSEL, cmdClearSEL, cmdSetSELTime}, rows[i].Cmd) {
+		if slices.Contains([]ipmb.Cmd{cmdDeleteSEL, cmdClearSEL, cmdSetSELTime, cmdWriteFRU}, rows[i].Cmd) {
 			rows[i].Access = ipmb.NotGuest
 		}
 	}
