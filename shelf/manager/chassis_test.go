@@ -77,6 +77,12 @@ func (p *powered) actions() []byte {
 	return slices.Clone(p.done)
 }
 
+func (p *powered) asked() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.names)
+}
+
 // order gives Chassis Control as an administrator of the shelf.
 func (r *replica) order(t testing.TB, action byte) ipmb.CompletionCode {
 	t.Helper()
@@ -264,11 +270,12 @@ func TestChassisControlOfTheUnwilling(t *testing.T) {
 		defer stop()
 		r.order(t, chassisUp)
 		time.Sleep(5 * orderAgain / 2)
-		if r.pendingSlots(t) != 1 || len(two.names) != 1 || len(one.names) != 3 || one.names[0] == one.names[1] {
-			t.Errorf("%d slots pending; asked %v and %v", r.pendingSlots(t), one.names, two.names)
+		busy, refuses := one.asked(), two.asked()
+		if r.pendingSlots(t) != 1 || len(refuses) != 1 || len(busy) != 3 || busy[0] == busy[1] {
+			t.Errorf("%d slots pending; asked %v and %v", r.pendingSlots(t), busy, refuses)
 		}
 		time.Sleep(orderPatience)
-		if n := len(one.names); r.pendingSlots(t) != 0 || n > 32 {
+		if n := len(one.asked()); r.pendingSlots(t) != 0 || n > 32 {
 			t.Errorf("%d slots pending, asked %d times", r.pendingSlots(t), n)
 		}
 	})

@@ -32,6 +32,9 @@ type Config struct {
 	Bus ipmb.Bus
 	// Presence gives the shelf-wide presence table: at least what is present.
 	Presence func(shelf string) []*v1.Presence
+	// Replicas tells how many replicas have a vote and how many of them are in
+	// reach, this one included; nil: nobody knows.
+	Replicas func() (voters, reachable int)
 	// Identity of the controller at 0x20. Its GUIDs are the shelf's, whatever
 	// stands here.
 	Identity mc.Identity

@@ -17,16 +17,18 @@ type Manager struct {
 	sdrs   *repository
 	orders turn // of who changes the order under way
 	fru    *shelfFRU
+	senses *senses
 
 	mu     sync.Mutex
 	tenure *tenure       // nil: this replica does not lead
 	begun  chan struct{} // closed when a tenure begins
 }
 
-// New makes a shelf manager, which is silent until [Manager.Lead].
+// New makes a shelf manager, which is silent until [Manager.Lead]. It is for one
+// tenure: what its sensors have told begins anew with each.
 func New(cfg Config) *Manager {
 	m := &Manager{cfg: cfg.withDefaults(), kicked: make(chan struct{}, 1), begun: make(chan struct{})}
-	m.orders, m.fru = newTurn(), newShelfFRU(m)
+	m.orders, m.fru, m.senses = newTurn(), newShelfFRU(m), newSenses(m)
 	m.sdrs = &repository{m: m, turn: newTurn()}
 	m.mux = ipmb.NewMux(m.tables()...)
 	return m
@@ -46,6 +48,7 @@ func (m *Manager) tables() [][]ipmb.Command {
 		m.eventCommands(),
 		closedToGuests(mc.SELCommands(selStore{m})),
 		mc.SDRCommands(m.sdrs),
+		m.senses.commands(),
 		m.chassisCommands(),
 		closedToGuests(m.fru.commands()),
 		m.picmgCommands(),

@@ -81,6 +81,10 @@ func (r *reconciler) look(ctx context.Context, now time.Time) {
 	if own := ipmb.AddrShelfManager.HW(); r.m.sdrs.stale() {
 		r.start(ctx, state.Slot{HW: own}, r.publishSDRs, now)
 	}
+	if !now.Before(r.m.senses.next) {
+		r.m.senses.next = now.Add(lookAgain)
+		r.start(ctx, state.Slot{}, r.m.senses.sense, now) // hardware address 0 is no slot's
+	}
 	order, err := r.m.order()
 	if err != nil {
 		r.m.cfg.Logger.Error("order not read", "shelf", r.m.cfg.Shelf, "err", err)

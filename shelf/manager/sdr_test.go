@@ -140,9 +140,13 @@ func view(t testing.TB, record []byte) listed {
 	return l
 }
 
-var ownRecords = []listed{{0x10, sdr.TypeMCLocator, 0x20, "Shelf Manager"}}
+var ownRecords = []listed{
+	{0x10, sdr.TypeMCLocator, 0x20, "Shelf Manager"},
+	{0x1001, sdr.TypeCompact, 0x20, "Replicas"},
+	{0x1002, sdr.TypeCompact, 0x20, "Event Log"},
+}
 
-// shelf list gives what the repository is to hold: 0x20's own records and
+// union gives what the repository is to hold: 0x20's own records and
 // others, in order of their ids.
 func union(others ...listed) []listed {
 	all := slices.Concat(ownRecords, others)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/ipmb/sdr"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 	"github.com/midplane-project/midplane/shelf/state"
 )
@@ -99,7 +100,15 @@ func (r *repository) own() (*sdrEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newSDREntry(ipmb.AddrShelfManager.HW(), ownInstance, locator, nil, nil), nil
+	var sensors []mc.SDRRecord
+	for i, body := range ownSensors() {
+		b, err := sdr.Marshal(uint16(i+1), body)
+		if err != nil {
+			return nil, err
+		}
+		sensors = append(sensors, b)
+	}
+	return newSDREntry(ipmb.AddrShelfManager.HW(), ownInstance, locator, sensors, nil), nil
 }
 
 // slotEntry is a slot's entry as far as it is known without asking the holder:
