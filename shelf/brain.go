@@ -115,7 +115,7 @@ func (b *brain) Attached(shelf string, hw uint8, epoch uint64, attached bool) {
 func (b *brain) start(shelf string) *manager.Manager {
 	r := b.replica
 	m := manager.New(manager.Config{
-		Shelf: shelf, State: r.fsm, Raft: r, Presence: r.sw.Presence, Logger: r.log,
+		Shelf: shelf, Cluster: r.cfg.Cluster, State: r.fsm, Raft: r, Presence: r.sw.Presence, Replicas: r.reachable, Logger: r.log,
 		Bus:      ipmb.BusFunc(func(ctx context.Context, msg ipmb.Message) error { return r.sw.Send(ctx, shelf, msg) }),
 		Identity: shelfIdentity,
 	})

@@ -55,6 +55,25 @@ func (r *Replica) replicas() (out []*v1.ReplicaAddress) {
 	return out
 }
 
+// reachable tells how many members have a vote, and to how many of them there
+// is a stream, this one included.
+func (r *Replica) reachable() (voters, reachable int) {
+	members, err := r.cluster.Members()
+	if err != nil {
+		return 0, 0
+	}
+	for _, m := range members {
+		if !m.Voter {
+			continue
+		}
+		voters++
+		if m.ID == r.cfg.Name || r.sw.Connected(m.ID) {
+			reachable++
+		}
+	}
+	return voters, reachable
+}
+
 // slot is the replicated state of a claim, as the switch wants it.
 func (r *Replica) slot(shelf string, hw uint8) backplane.Slot {
 	s, ok := r.fsm.Slot(shelf, hw)

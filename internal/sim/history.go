@@ -35,6 +35,13 @@ func (h *History) Do(client int, input any, reads bool, do func() (output any, k
 	h.ops = append(h.ops, op)
 }
 
+// Happened records an operation that the shelf did by itself, at some time.
+func (h *History) Happened(client int, input, output any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ops = append(h.ops, porcupine.Operation{ClientId: client, Input: input, Output: output, Return: math.MaxInt64})
+}
+
 // Operations are all operations so far. Those whose outcome is unknown have no output.
 func (h *History) Operations() []porcupine.Operation {
 	h.mu.Lock()

@@ -30,18 +30,23 @@ type eeprom struct {
 // that it is made with. A written one never shrinks.
 func openEEPROM(f FRU, records Records) (*eeprom, error) {
 	e := &eeprom{FRU: f, records: records, turn: make(chan struct{}, 1)}
-	image, err := records.Get(e.record())
+	return e, e.load()
+}
+
+// load takes the image that the records hold.
+func (e *eeprom) load() error {
+	image, err := e.records.Get(e.record())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if image == nil {
-		image = bytes.Clone(f.Content)
+		image = bytes.Clone(e.Content)
 	}
-	for len(image) < f.Size {
+	for len(image) < e.Size {
 		image = append(image, blank)
 	}
 	e.image.Store(&image)
-	return e, nil
+	return nil
 }
 
 func (e *eeprom) record() string { return fmt.Sprintf("fru/%d", e.ID) }

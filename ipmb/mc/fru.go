@@ -87,6 +87,17 @@ func NewFRUs(list []FRU, records Records) (*FRUs, error) {
 	return f, nil
 }
 
+// Reload takes what the records hold now. It is for records that others change
+// as well, and must not run beside a write.
+func (f *FRUs) Reload() error {
+	for _, e := range f.devices {
+		if err := e.load(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Commands gives the rows of the FRU inventory devices, and of the buses by
 // which their EEPROMs can be reached.
 func (f *FRUs) Commands() []ipmb.Command {

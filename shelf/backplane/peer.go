@@ -35,6 +35,12 @@ func (s *Switch) peer(name string) *peer {
 	return s.peers[name]
 }
 
+// Connected reports whether there is a stream to another replica.
+func (s *Switch) Connected(name string) bool {
+	p := s.peer(name)
+	return p != nil && p.link.Load() != nil
+}
+
 // meetPeers starts calling replicas that are new, and stops calling those that
 // are gone or have moved.
 func (s *Switch) meetPeers(list []*v1.ReplicaAddress) {

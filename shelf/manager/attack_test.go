@@ -38,6 +38,7 @@ func TestGuestsAreRefused(t *testing.T) {
 		{"Set Event Receiver", ipmb.NetFnSensor, 0x00, []byte{0x82, 0}},
 		{"Set Channel Access", ipmb.NetFnApp, 0x40, []byte{0, 0, 0}},
 		{"Cold Reset", ipmb.NetFnApp, 0x02, nil},
+		{"Write FRU Data", ipmb.NetFnStorage, cmdWriteFRU, []byte{0, 0, 0, 0xFF}},
 		{"Chassis Control", ipmb.NetFnChassis, 0x02, []byte{0}},
 		{"FRU activation", ipmb.NetFnGroup, 0x0C, []byte{0, 0, 0}},
 	}
@@ -80,7 +81,7 @@ func refuseAll(t *testing.T, speaker ipmb.Speaker, netFn ipmb.NetFn, cmd ipmb.Cm
 func TestErasingIsShutWithoutPolicy(t *testing.T) {
 	c := newFakeCluster(t)
 	r := newReplica(c, 1)
-	cmds := []ipmb.Cmd{cmdDeleteSEL, cmdClearSEL, cmdSetSELTime}
+	cmds := []ipmb.Cmd{cmdDeleteSEL, cmdClearSEL, cmdSetSELTime, cmdWriteFRU}
 	var open []ipmb.CommandID
 	for _, cmd := range cmds {
 		open = append(open, ipmb.CommandID{NetFn: ipmb.NetFnStorage, Cmd: cmd})

@@ -29,7 +29,7 @@ var story = []struct {
 	request string // netFn, command, data
 	want    string // completion code, data
 }{
-	{"Get Device ID", "06 01", "00 20 01 00 10 02 36 000000 0000 00000000"},
+	{"Get Device ID", "06 01", "00 20 01 00 10 02 bf 000000 0000 00000000"},
 	{"Get Self Test Results", "06 04", "00 55 00"},
 	{"Get Device GUID", "06 08", "00 a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"},
 	{"Get System GUID", "06 37", "00 a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"},
@@ -61,14 +61,44 @@ var story = []struct {
 	{"Set SEL Time", "0a 49 00000040", "00"},
 	{"Get SEL Time, shifted", "0a 48", "00 00000040"},
 	{"Set SEL Time to nothing", "0a 49 ffffffff", "cc"},
-	{"Get SDR Repository Info", "0a 20", "00 51 0300 0000 80436d38 80436d38 23"},
-	{"Get SDR Repository Allocation Info", "0a 21", "00 0600 1000 0000 0000 0f"},
+	{"Get SDR Repository Info", "0a 20", "00 51 0500 0000 80436d38 80436d38 23"},
+	{"Get SDR Repository Allocation Info", "0a 21", "00 0c00 1000 0000 0000 0f"},
 	{"Reserve SDR Repository", "0a 22", "00 af13"},
-	{"Get SDR, the own locator", "0a 23 0000 0000 00 ff", "00 4100 1000 51 12 18 20 00 00 36 000000 f0 60 00 cd 5368656c66204d616e61676572"},
+	{"Get SDR, the own locator", "0a 23 0000 0000 00 ff", "00 4100 1000 51 12 18 20 00 00 bf 000000 f0 60 00 cd 5368656c66204d616e61676572"},
 	{"Get SDR, blade1", "0a 23 0000 4100 00 ff", "00 4200 4100 51 12 11 82 00 00 2f 000000 a0 60 00 c6 626c61646531"},
-	{"Get SDR, a header", "0a 23 0000 4200 00 05", "00 ffff 4200 51 12 11"},
+	{"Get SDR, a header", "0a 23 0000 4200 00 05", "00 0110 4200 51 12 11"},
 	{"Get SDR, too much", "0a 23 0000 4200 00 40", "ca"},
 	{"Get SDR, absent", "0a 23 0000 4300 00 ff", "cb"},
+	{"Get Sensor Reading Factors: a discrete sensor has none", "04 23 02 00", "cd"},
+	{"Get Sensor Hysteresis", "04 25 02", "cd"},
+	{"Get Sensor Thresholds", "04 27 02", "cd"},
+	{"Get Sensor Event Enable", "04 29 02", "00 c0"},
+	{"Get Sensor Event Status", "04 2b 02", "00 c0 0000 0000"},
+	{"Get Sensor Reading, the event log", "04 2d 02", "00 00 c0 00 80"},
+	{"Get Sensor Reading, the replicas: nobody counts them", "04 2d 01", "00 00 e0 00 80"},
+	{"Get Sensor Reading, absent", "04 2d 09", "cb"},
+	{"Get Sensor Type", "04 2f 01", "00 28 0b"},
+	{"Set Sensor Event Enable: nobody silences the shelf", "04 28 02 00", "c1"},
+	{"Get Chassis Capabilities", "00 00", "00 00 20 20 20 20"},
+	{"Get Chassis Status, nobody is attached who could say that he is off", "00 01", "00 61 00 40"},
+	{"Chassis Control by an operator", "00 02 00", "d4"},
+	{"Chassis Identify", "00 04", "00"},
+	{"Chassis Identify in a way that there is not", "00 04 0f 02", "cc"},
+	{"Get Chassis Status, temporarily identified", "00 01", "00 61 00 50"},
+	{"Chassis Identify for ever", "00 04 00 01", "00"},
+	{"Get Chassis Status, indefinitely identified", "00 01", "00 61 00 60"},
+	{"Chassis Identify, off", "00 04 00", "00"},
+	{"Get Chassis Status, not identified", "00 01", "00 61 00 40"},
+	{"Get System Restart Cause: a shelf has none", "00 07", "c1"},
+	{"Get POH Counter: a shelf has none", "00 0f", "c1"},
+	{"Get FRU Inventory Area Info", "0a 10 00", "00 0008 00"},
+	{"Get FRU Inventory Area Info, FRU 1", "0a 10 01", "cb"},
+	{"Read FRU Data, the format version", "0a 11 00 0000 01", "00 01 01"},
+	{"Read FRU Data, behind the end", "0a 11 00 0008 01", "c9"},
+	{"Write FRU Data", "0a 12 00 f007 a1b2", "00 02"},
+	{"Write FRU Data, more than fits", "0a 12 00 fe07 010203", "00 02"},
+	{"Read FRU Data, what was written", "0a 11 00 f007 ff", "ca"},
+	{"Read FRU Data, what was written, in a size that fits", "0a 11 00 f007 20", "00 10 a1b2 ffffffffffffffffffffffff 0102"},
 	{"Get PICMG Properties", "2c 00 00", "00 00 32 00 00"},
 	{"Get Address Info", "2c 01 00", "00 00 10 20 ff 00 01 03"},
 	{"Get Address Info, FRU 0", "2c 01 00 00", "00 00 10 20 ff 00 01 03"},
@@ -88,7 +118,7 @@ var story = []struct {
 	{"Send Message to another channel", "06 34 47 84 18 64 20 04 01 db", "cc"},
 	{"Send Message without a frame", "06 34 40", "c7"},
 	{"Send Message to nobody", "06 34 40 90 18 58 20 04 01 db", "83"},
-	{"Send Message to 0x20 itself", "06 34 40 20 18 c8 82 04 01 79", "00 82 1c 62 20 04 01 00 20 01 00 10 02 36 000000 0000 00000000 72"},
+	{"Send Message to 0x20 itself", "06 34 40 20 18 c8 82 04 01 79", "00 82 1c 62 20 04 01 00 20 01 00 10 02 bf 000000 0000 00000000 e9"},
 	{"An unknown command", "06 99", "c1"},
 	{"A group extension without body", "2c", "c7"},
 }
@@ -96,9 +126,10 @@ var story = []struct {
 func TestBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReplica(newFakeCluster(t), 1)
-		defer r.lead(t)()
 		r.claim(t, 0x41, 1)
 		r.claim(t, 0x42, 1)
+		defer r.lead(t)()
+		synctest.Wait()
 		for _, s := range story {
 			b := unhex(t, s.request)
 			m := r.message(blade1, ipmb.SpeakerController, ipmb.NetFn(b[0]), 0)

@@ -23,14 +23,18 @@ type Raft interface {
 
 // Config describes the shelf manager of one shelf.
 type Config struct {
-	Shelf string
-	State *state.FSM
-	Raft  Raft
+	Shelf   string
+	Cluster string // its id, for those who read the shelf's FRU information
+	State   *state.FSM
+	Raft    Raft
 	// Bus takes frames from 0x20. They carry the term of the tenure that made
 	// them; the bus must not send one of a term that is over.
 	Bus ipmb.Bus
 	// Presence gives the shelf-wide presence table: at least what is present.
 	Presence func(shelf string) []*v1.Presence
+	// Replicas tells how many replicas have a vote and how many of them are in
+	// reach, this one included; nil: nobody knows.
+	Replicas func() (voters, reachable int)
 	// Identity of the controller at 0x20. Its GUIDs are the shelf's, whatever
 	// stands here.
 	Identity mc.Identity

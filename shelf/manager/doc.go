@@ -8,4 +8,8 @@
 // is answered after raft has confirmed that this replica still leads. When
 // either fails there is no answer at all: the node asks again, and finds the
 // new leader.
+//
+// What the parts of 0x20 keep is records of the replicated state: the SDR
+// repository, FRU information, an order to the whole shelf that is under way.
+// A new leader finds them as they were, and goes on.
 package manager

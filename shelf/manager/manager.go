@@ -14,15 +14,22 @@ type Manager struct {
 	cfg    Config
 	mux    *ipmb.Mux
 	kicked chan struct{} // one slot: the reconciler should look again
+	sdrs   *repository
+	orders turn // of who changes the order under way
+	fru    *shelfFRU
+	senses *senses
 
 	mu     sync.Mutex
 	tenure *tenure       // nil: this replica does not lead
 	begun  chan struct{} // closed when a tenure begins
 }
 
-// New makes a shelf manager, which is silent until [Manager.Lead].
+// New makes a shelf manager, which is silent until [Manager.Lead]. It is for one
+// tenure: what its sensors have told begins anew with each.
 func New(cfg Config) *Manager {
 	m := &Manager{cfg: cfg.withDefaults(), kicked: make(chan struct{}, 1), begun: make(chan struct{})}
+	m.orders, m.fru, m.senses = newTurn(), newShelfFRU(m), newSenses(m)
+	m.sdrs = &repository{m: m, turn: newTurn()}
 	m.mux = ipmb.NewMux(m.tables()...)
 	return m
 }
@@ -40,17 +47,20 @@ func (m *Manager) tables() [][]ipmb.Command {
 		receiver.Commands(),
 		m.eventCommands(),
 		closedToGuests(mc.SELCommands(selStore{m})),
-		mc.SDRCommands(repository{m}),
+		mc.SDRCommands(m.sdrs),
+		m.senses.commands(),
+		m.chassisCommands(),
+		closedToGuests(m.fru.commands()),
 		m.picmgCommands(),
 		m.bridgeCommands(),
 	}
 }
 
-// closedToGuests shuts the rows that erase or shift the shelf's SEL to guests,
-// beside the guest policy: the shelf's log is not theirs.
+// closedToGuests shuts the rows that erase or shift the shelf's SEL, or write
+// its FRU information, to guests, beside the guest policy: they are not theirs.
 func closedToGuests(rows []ipmb.Command) []ipmb.Command {
 	for i := range rows {
-		if slices.Contains([]ipmb.Cmd{cmdDeleteSEL, cmdClearSEL, cmdSetSELTime}, rows[i].Cmd) {
+		if slices.Contains([]ipmb.Cmd{cmdDeleteSEL, cmdClearSEL, cmdSetSELTime, cmdWriteFRU}, rows[i].Cmd) {
 			rows[i].Access = ipmb.NotGuest
 		}
 	}
@@ -63,7 +73,7 @@ func (m *Manager) selfTest(ctx context.Context) mc.SelfTest {
 	if _, err := m.cfg.State.SEL(m.cfg.Shelf); err != nil {
 		failed |= mc.SelfTestSEL
 	}
-	if _, _, err := (repository{m}).SDRs(ctx); err != nil {
+	if _, _, err := m.sdrs.SDRs(ctx); err != nil {
 		failed |= mc.SelfTestSDR
 	}
 	if err := m.cfg.Raft.VerifyLeader(ctx); err != nil {

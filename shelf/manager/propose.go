@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -32,6 +33,15 @@ func callOf(ctx context.Context) *call {
 func (m *Manager) propose(ctx context.Context, c *v1.Command) (*v1.Answer, error) {
 	c.Version, c.Time = state.Version, time.Now().UnixNano()
 	return m.cfg.Raft.Propose(ctx, c)
+}
+
+// put replaces records of the manager's own accord.
+func (m *Manager) put(ctx context.Context, c *v1.PutRecords) error {
+	a, err := m.propose(ctx, &v1.Command{Kind: &v1.Command_PutRecords{PutRecords: c}})
+	if err == nil && a.GetCompletionCode() != 0 {
+		err = fmt.Errorf("records refused: %s", a.GetRefusal())
+	}
+	return err
 }
 
 // commit commits a command that a request asks for, under the request's name.

@@ -28,6 +28,7 @@ type reconciler struct {
 	t  *tenure
 	wg sync.WaitGroup
 
+	sdrs    sdrChecks
 	missing map[uint8]absence   // held slots without stream; the loop's own
 	retryAt map[uint8]time.Time // slots whose last step failed; the loop's own
 	busy    map[uint8]bool      // slots with a step under way; the loop's own
@@ -50,7 +51,7 @@ type step func(ctx context.Context, sl state.Slot) error
 
 func newReconciler(m *Manager, t *tenure) *reconciler {
 	return &reconciler{
-		m: m, t: t, missing: make(map[uint8]absence), retryAt: make(map[uint8]time.Time),
+		m: m, t: t, sdrs: sdrChecks{of: make(map[uint8]sdrCheck)}, missing: make(map[uint8]absence), retryAt: make(map[uint8]time.Time),
 		busy: make(map[uint8]bool), ended: make(chan stepEnd),
 	}
 }
@@ -77,20 +78,44 @@ func (r *reconciler) run(ctx context.Context) {
 // look starts the next step of each slot that needs one.
 func (r *reconciler) look(ctx context.Context, now time.Time) {
 	present := r.present()
-	for _, sl := range r.m.cfg.State.Slots(r.m.cfg.Shelf) {
-		do := r.next(sl, present[sl.HW] == sl.Epoch && sl.Epoch != 0, now)
-		if do == nil || r.busy[sl.HW] || now.Before(r.retryAt[sl.HW]) {
-			continue
-		}
-		r.busy[sl.HW] = true
-		r.wg.Go(func() {
-			err := do(ctx, sl)
-			select {
-			case r.ended <- stepEnd{sl.HW, err}:
-			case <-ctx.Done():
-			}
-		})
+	if own := ipmb.AddrShelfManager.HW(); r.m.sdrs.stale() {
+		r.start(ctx, state.Slot{HW: own}, r.publishSDRs, now)
 	}
+	if !now.Before(r.m.senses.next) {
+		r.m.senses.next = now.Add(lookAgain)
+		r.start(ctx, state.Slot{}, r.m.senses.sense, now) // hardware address 0 is no slot's
+	}
+	order, err := r.m.order()
+	if err != nil {
+		r.m.cfg.Logger.Error("order not read", "shelf", r.m.cfg.Shelf, "err", err)
+		order = noOrder
+	}
+	for _, sl := range r.m.cfg.State.Slots(r.m.cfg.Shelf) {
+		attached := present[sl.HW] == sl.Epoch && sl.Epoch != 0
+		do := r.next(sl, attached, now)
+		if first := r.orderFor(order, sl, attached, now); first != nil {
+			do = first
+		}
+		if do != nil {
+			r.start(ctx, sl, do, now)
+		}
+	}
+}
+
+// start starts a step of a slot, or of 0x20 itself under its own hardware
+// address, unless one is under way or has just failed.
+func (r *reconciler) start(ctx context.Context, sl state.Slot, do step, now time.Time) {
+	if r.busy[sl.HW] || now.Before(r.retryAt[sl.HW]) {
+		return
+	}
+	r.busy[sl.HW] = true
+	r.wg.Go(func() {
+		err := do(ctx, sl)
+		select {
+		case r.ended <- stepEnd{sl.HW, err}:
+		case <-ctx.Done():
+		}
+	})
 }
 
 // present gives the claim epochs of the slots that have a stream.
@@ -117,9 +142,12 @@ func (r *reconciler) next(sl state.Slot, attached bool, now time.Time) step {
 			return r.noteFound
 		case !sl.EventReceiverSet:
 			return r.setEventReceiver
+		case r.sdrs.due(sl, now):
+			return r.checkSDRs
 		}
 		return nil
 	}
+	r.sdrs.again(sl.HW)
 	since := r.missingSince(sl, now)
 	switch {
 	case !sl.ContactLost && now.Sub(since) >= lossGrace:

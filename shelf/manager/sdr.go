@@ -1,90 +1,99 @@
 package manager
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
-	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
-	"github.com/midplane-project/midplane/ipmb/sdr"
 	"github.com/midplane-project/midplane/shelf/state"
 )
 
+// Replicated records of the repository: when it changed last, and an entry for
+// each controller, under its hardware address in hex.
 const (
-	ownName       = "Shelf Manager"
-	profileServer = "server"
-	// supportByte is where a Get Device ID answer has its support bits.
-	supportByte = 5
+	sdrStamp       = "sdr"
+	sdrEntryPrefix = "sdr/"
+	sdrStampLen    = 8 // big-endian, nanoseconds since 1970
 )
 
-// repository is the SDR repository of 0x20: a locator for itself and one for
-// each controller that holds a slot. A record's id is its hardware address, so
-// that it is the same for ever.
-type repository struct{ m *Manager }
+// ownInstance is that of 0x20's entry: it is in no slot.
+var ownInstance = string(make([]byte, entryInstanceLen))
 
-// SDRs gives the records, and when a slot changed last.
-func (r repository) SDRs(context.Context) (records []mc.SDRRecord, changed time.Time, err error) {
-	own := false
-	add := func(l *sdr.MCLocator) {
-		b, e := sdr.Marshal(uint16(l.Addr.HW()), l)
-		if e != nil {
-			err = fmt.Errorf("locator of %s: %w", l.Addr, e)
-			return
-		}
-		records = append(records, b)
-	}
-	last := int64(0)
-	for _, sl := range r.m.cfg.State.Slots(r.m.cfg.Shelf) {
-		last = max(last, sl.Since)
-		if !own && sl.HW > ipmb.AddrShelfManager.HW() {
-			add(r.locator())
-			own = true
-		}
-		if sl.Held {
-			add(slotLocator(sl))
-		}
-	}
-	if !own {
-		add(r.locator())
-	}
-	return records, time.Unix(0, last), err
+// repository is the SDR repository of 0x20: its own records, and those of each
+// controller that holds a slot, its locator and its device SDRs. It is
+// replicated with the time of its last change, so that a new leader gives the
+// same under the same ids and times before it has asked anybody; FreeIPMI keeps
+// a cache by the times.
+type repository struct {
+	m    *Manager
+	turn turn // of who changes it
+
+	mu      sync.Mutex
+	stamp   []byte // of records
+	records []mc.SDRRecord
 }
 
-// locator is 0x20's own.
-func (r repository) locator() *sdr.MCLocator {
-	return &sdr.MCLocator{
-		Addr: ipmb.AddrShelfManager, Channel: ipmb.ChannelIPMB, Capabilities: mc.SupportBits(r.m.mux),
-		Entity: sdr.Entity{ID: sdr.EntityShelfMC, Instance: sdr.DeviceRelative}, Name: ownName,
+// SDRs gives the records in order of their ids, and when they changed last.
+func (r *repository) SDRs(context.Context) ([]mc.SDRRecord, time.Time, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	st, name := r.m.cfg.State, r.m.cfg.Shelf
+	if stamp := st.Record(name, sdrStamp); stamp != nil && bytes.Equal(stamp, r.stamp) {
+		return r.records, parseStamp(stamp), nil
 	}
+	stamp, entries, err := readRepository(st, name)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	r.stamp, r.records = stamp, nil
+	for _, e := range entries {
+		for _, one := range e.records {
+			r.records = append(r.records, one.record)
+		}
+	}
+	slices.SortFunc(r.records, func(a, b mc.SDRRecord) int { return cmp.Compare(a.ID(), b.ID()) })
+	return r.records, parseStamp(stamp), nil
 }
 
-func slotLocator(sl state.Slot) *sdr.MCLocator {
-	l := &sdr.MCLocator{
-		Addr: sl.Addr(), Channel: ipmb.ChannelIPMB, Name: idString(sl.Name),
-		Entity: sdr.Entity{ID: sdr.EntityFrontBoard, Instance: sdr.DeviceRelative},
+// readRepository gives the repository as of one moment.
+func readRepository(st *state.FSM, shelf string) (stamp []byte, entries map[uint8]*sdrEntry, err error) {
+	entries = make(map[uint8]*sdrEntry)
+	for _, r := range st.Records(shelf, sdrStamp) {
+		if r.Name == sdrStamp {
+			stamp = r.Value
+			continue
+		}
+		hw, err := strconv.ParseUint(strings.TrimPrefix(r.Name, sdrEntryPrefix), 16, 8)
+		if err != nil {
+			return nil, nil, fmt.Errorf("record %q: %w", r.Name, err)
+		}
+		if entries[uint8(hw)], err = parseSDREntry(r.Value); err != nil {
+			return nil, nil, fmt.Errorf("record %q: %w", r.Name, err)
+		}
 	}
-	if sl.Profile == profileServer {
-		l.Entity.ID = sdr.EntitySystemBoard
-	}
-	if len(sl.DeviceID) > supportByte {
-		l.Capabilities = sl.DeviceID[supportByte]
-	}
-	return l
+	return stamp, entries, nil
 }
 
-// idString makes of a node's name what a record can hold: 16 characters of
-// Latin-1, others shown as '?'.
-func idString(name string) string {
-	out := make([]rune, 0, sdr.MaxID)
-	for _, c := range name {
-		if len(out) == sdr.MaxID {
-			break
-		}
-		if c == 0 || c > 0xFF {
-			c = '?'
-		}
-		out = append(out, c)
+func parseStamp(b []byte) time.Time {
+	if len(b) != sdrStampLen {
+		return time.Time{}
 	}
-	return string(out)
+	return time.Unix(0, int64(binary.BigEndian.Uint64(b)))
+}
+
+// nextStamp is the time of a change. Clients read it in seconds: of two changes
+// within one, the later gets a second of its own.
+func nextStamp(last []byte, now time.Time) []byte {
+	if t := parseStamp(last); len(last) == sdrStampLen && now.Unix() <= t.Unix() {
+		now = t.Add(time.Second)
+	}
+	return binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano()))
 }

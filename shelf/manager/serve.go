@@ -12,7 +12,7 @@ import (
 func (m *Manager) Serve(ctx context.Context, msg ipmb.Message) (answer ipmb.Message, ok bool) {
 	if msg.Frame.IsResponse() {
 		if t, _ := m.current(); t != nil {
-			t.requester.Deliver(msg)
+			t.deliver(msg)
 		}
 		return ipmb.Message{}, false
 	}

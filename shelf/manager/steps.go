@@ -12,19 +12,26 @@ import (
 // cmdSetEventReceiver is Set Event Receiver (IPMI 2.0 §29.1).
 const cmdSetEventReceiver ipmb.Cmd = 0x00
 
-// setEventReceiver points a controller's events at 0x20, and commits that it
-// did: a node's own setting outlives its restart, but its claim does not.
-func (r *reconciler) setEventReceiver(ctx context.Context, sl state.Slot) error {
-	req := &ipmb.Request{
-		NetFn: ipmb.NetFnSensor, Cmd: cmdSetEventReceiver, Data: []byte{byte(ipmb.AddrShelfManager), byte(ipmb.LUNBMC)},
-		Origin: ipmb.Origin{
-			Speaker: ipmb.SpeakerController, Door: ipmb.DoorInternal, Privilege: ipmb.PrivilegeAdmin, Shelf: r.m.cfg.Shelf,
-		},
-	}
-	answer, err := r.t.requester.Do(ctx, sl.Addr(), req, ipmb.ControllerRhythm)
+// ask asks a controller of the shelf's own accord. A completion code is an error.
+func (r *reconciler) ask(ctx context.Context, to ipmb.Addr, n ipmb.NetFn, cmd ipmb.Cmd, data ...byte) ([]byte, error) {
+	answer, err := r.t.requester.Do(ctx, to, r.m.request(n, cmd, data...), ipmb.ControllerRhythm)
 	if err == nil {
 		err = answer.Err()
 	}
+	return answer.Data, err
+}
+
+// request makes a request of the shelf's own accord.
+func (m *Manager) request(n ipmb.NetFn, cmd ipmb.Cmd, data ...byte) *ipmb.Request {
+	return &ipmb.Request{NetFn: n, Cmd: cmd, Data: data, Origin: ipmb.Origin{
+		Speaker: ipmb.SpeakerController, Door: ipmb.DoorInternal, Privilege: ipmb.PrivilegeAdmin, Shelf: m.cfg.Shelf,
+	}}
+}
+
+// setEventReceiver points a controller's events at 0x20, and commits that it
+// did: a node's own setting outlives its restart, but its claim does not.
+func (r *reconciler) setEventReceiver(ctx context.Context, sl state.Slot) error {
+	_, err := r.ask(ctx, sl.Addr(), ipmb.NetFnSensor, cmdSetEventReceiver, byte(ipmb.AddrShelfManager), byte(ipmb.LUNBMC))
 	if err != nil {
 		return fmt.Errorf("set the event receiver of %s: %w", sl.Addr(), err)
 	}

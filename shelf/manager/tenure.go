@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -24,8 +25,12 @@ var errNotLeading = errors.New("manager: this replica does not lead")
 type tenure struct {
 	ctx       context.Context
 	term      uint64
+	bus       ipmb.Bus // stamps the term
 	requester *ipmb.Requester
 	forwards  forwards
+
+	mu    sync.Mutex
+	named map[string]*ipmb.Requester // by instance; those of doNamed, while they wait
 }
 
 func newTenure(ctx context.Context, term uint64, bus ipmb.Bus) (*tenure, error) {
@@ -38,10 +43,41 @@ func newTenure(ctx context.Context, term uint64, bus ipmb.Bus) (*tenure, error) 
 		return bus.Send(ctx, m)
 	})
 	return &tenure{
-		ctx: ctx, term: term,
+		ctx: ctx, term: term, bus: stamped, named: make(map[string]*ipmb.Requester),
 		requester: ipmb.NewRequester(stamped, ipmb.AddrShelfManager, string(instance), 1),
 		forwards:  forwards{known: make(map[forwardName]*forwarded)},
 	}, nil
+}
+
+// doNamed sends a request under an instance and an id that the caller chooses,
+// so that it is the same request in every tenure. Nobody else must use the
+// instance meanwhile.
+func (t *tenure) doNamed(ctx context.Context, instance string, id uint64, to ipmb.Addr, req *ipmb.Request) (ipmb.Response, error) {
+	r := ipmb.NewRequester(t.bus, ipmb.AddrShelfManager, instance, id)
+	t.setNamed(instance, r)
+	defer t.setNamed(instance, nil)
+	return r.Do(ctx, to, req, ipmb.ControllerRhythm)
+}
+
+func (t *tenure) setNamed(instance string, r *ipmb.Requester) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r == nil {
+		delete(t.named, instance)
+	} else {
+		t.named[instance] = r
+	}
+}
+
+// deliver hands a response over to whose request it answers.
+func (t *tenure) deliver(m ipmb.Message) {
+	t.mu.Lock()
+	r := t.named[m.Instance]
+	t.mu.Unlock()
+	if r == nil {
+		r = t.requester
+	}
+	r.Deliver(m)
 }
 
 // Lead makes the manager answer at 0x20 and keeps the slots as the shelf wants

@@ -10,8 +10,13 @@ import (
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
 
-// Version is the version of commands and snapshots that this package knows.
+// Version is the version of commands that this package knows, and of snapshots
+// without records.
 const Version = 1
+
+// versionRecords is the version of snapshots with records. A program that does
+// not know them must not load one: it would leave them out.
+const versionRecords = 2
 
 // Config holds the bounds of a state. Every replica of a cluster must have the
 // same: they decide what commands do.
@@ -140,6 +145,8 @@ func (s *State) doShelf(sh *shelf, c *v1.Command) *v1.Answer {
 		return sh.slotFact(now, k.SlotFact)
 	case *v1.Command_SetEventReceiver:
 		return sh.setEventReceiver(k.SetEventReceiver)
+	case *v1.Command_PutRecords:
+		return sh.putRecords(k.PutRecords)
 	}
 	return &v1.Answer{}
 }
@@ -168,6 +175,8 @@ func shelfOf(c *v1.Command) string {
 		k = v.SlotFact
 	case *v1.Command_SetEventReceiver:
 		k = v.SetEventReceiver
+	case *v1.Command_PutRecords:
+		k = v.PutRecords
 	default:
 		return ""
 	}

@@ -10,6 +10,7 @@ import (
 // entries, answers) and copies the rest, so that taking it is cheap and
 // encoding it needs no lock.
 type capture struct {
+	version  uint32
 	settings map[string][]byte
 	shelves  []capturedShelf
 	sessions []capturedSession
@@ -28,8 +29,11 @@ type capturedSession struct {
 }
 
 func (s *State) capture() capture {
-	c := capture{settings: maps.Clone(s.settings), sessions: make([]capturedSession, 0, s.sessions.n)}
+	c := capture{version: Version, settings: maps.Clone(s.settings), sessions: make([]capturedSession, 0, s.sessions.n)}
 	for _, sh := range s.shelves {
+		if len(sh.records.values) > 0 {
+			c.version = versionRecords
+		}
 		c.shelves = append(c.shelves, capturedShelf{message: sh.message(), log: sh.log.clone()})
 	}
 	for row := s.sessions.oldest; row != nil; row = row.next {
@@ -42,6 +46,7 @@ func (s *State) capture() capture {
 func (s *shelf) message() *v1.ShelfState {
 	m := &v1.ShelfState{
 		Name: s.name, Guid: s.guid, NextLogId: s.log.next, Sel: s.sel.message(), SlotNames: s.names,
+		Records: s.records.message(),
 	}
 	for _, hw := range s.declared {
 		m.HardwareAddresses = append(m.HardwareAddresses, uint32(hw))

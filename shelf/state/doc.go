@@ -15,4 +15,5 @@
 //	               oldest goes, and the overflow flag stands until the SEL is cleared
 //	session table  65,536 answers, 4,096 for one instance: the oldest goes
 //	outbox rows    16 for a slot: the row opened first goes
+//	records        1,024 of 4 MiB together for a shelf: one more is refused
 package state

@@ -32,7 +32,7 @@ var deterministic = proto.MarshalOptions{Deterministic: true}
 
 // appendBinary appends the capture as a v1.Snapshot. Equal states give equal bytes.
 func (c capture) appendBinary(b []byte) ([]byte, error) {
-	b, err := deterministic.MarshalAppend(b, &v1.Snapshot{Version: Version, Config: c.settings})
+	b, err := deterministic.MarshalAppend(b, &v1.Snapshot{Version: c.version, Config: c.settings})
 	if err != nil {
 		return b, fmt.Errorf("state: encoding a snapshot: %w", err)
 	}

@@ -42,6 +42,8 @@ func at(now int64, kind any) *v1.Command {
 		c.Kind = &v1.Command_SlotFact{SlotFact: k}
 	case *v1.SetEventReceiver:
 		c.Kind = &v1.Command_SetEventReceiver{SetEventReceiver: k}
+	case *v1.PutRecords:
+		c.Kind = &v1.Command_PutRecords{PutRecords: k}
 	case *v1.SetShelf:
 		c.Kind = &v1.Command_SetShelf{SetShelf: k}
 	}

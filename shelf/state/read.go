@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -178,6 +179,42 @@ func (f *FSM) Answered(instance []byte, id uint64) (*v1.Answer, bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return f.state.sessions.answer(instance, id)
+}
+
+// Record gives a record of the controller at 0x20, nil when there is none. It
+// must not be changed.
+func (f *FSM) Record(shelf, name string) []byte {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	s := f.state.shelf(shelf)
+	if s == nil {
+		return nil
+	}
+	return s.records.values[name]
+}
+
+// NamedRecord is a record with its name.
+type NamedRecord struct {
+	Name  string
+	Value []byte // must not be changed
+}
+
+// Records lists, as of one moment, the records whose names begin with prefix,
+// in order of their names.
+func (f *FSM) Records(shelf, prefix string) (list []NamedRecord) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	s := f.state.shelf(shelf)
+	if s == nil {
+		return nil
+	}
+	for name, value := range s.records.values {
+		if strings.HasPrefix(name, prefix) {
+			list = append(list, NamedRecord{name, value})
+		}
+	}
+	slices.SortFunc(list, func(a, b NamedRecord) int { return strings.Compare(a.Name, b.Name) })
+	return list
 }
 
 // Setting gives the value of a replicated setting, nil when it is not set.

@@ -15,8 +15,8 @@ import (
 // Restore replaces the whole state by a snapshot's. On an error, which says
 // what in the snapshot cannot be right, the state is as it was.
 func (s *State) Restore(m *v1.Snapshot) error {
-	if m.GetVersion() != Version {
-		return fmt.Errorf("state: a snapshot of version %d; this program knows version %d", m.GetVersion(), Version)
+	if v := m.GetVersion(); v != Version && v != versionRecords {
+		return fmt.Errorf("state: a snapshot of version %d; this program knows version %d", v, versionRecords)
 	}
 	fresh := New(s.config)
 	for _, sh := range m.GetShelves() {
@@ -51,6 +51,7 @@ func (s *State) restoreShelf(m *v1.ShelfState) error {
 		sh.restoreOutboxes(m.GetOutboxes()),
 		sh.restoreLog(m),
 		sh.restoreSEL(m.GetSel()),
+		sh.restoreRecords(m.GetRecords()),
 	)
 }
 

@@ -26,6 +26,7 @@ type shelf struct {
 	log      eventLog
 	sel      selView
 	outboxes outboxes
+	records  records
 }
 
 func newShelf(name string, c Config) *shelf {

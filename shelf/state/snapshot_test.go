@@ -14,7 +14,7 @@ import (
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
 
-var update = flag.Bool("update", false, "write testdata/snapshot-v1.bin anew")
+var update = flag.Bool("update", false, "write testdata/snapshot-v2.bin anew")
 
 // small makes bounds bite within a story.
 var small = Config{LogLimit: 60, SELLimit: 24}
@@ -49,24 +49,36 @@ func TestSameCommandsSameBytes(t *testing.T) {
 	}
 }
 
-func TestSnapshotFixtureLoads(t *testing.T) {
-	path := filepath.Join("testdata", "snapshot-v1.bin")
-	s := New(small)
-	for _, c := range story(1, 200) {
-		apply(t, s, c)
-	}
+// Snapshots of every version that was ever written must load for ever. Only
+// the newest can be written anew.
+func TestSnapshotFixturesLoad(t *testing.T) {
+	newest := filepath.Join("testdata", "snapshot-v2.bin")
 	if *update {
-		if err := os.WriteFile(path, snapshotBytes(t, s), 0o644); err != nil {
+		s := New(small)
+		for _, c := range story(1, 200) {
+			apply(t, s, c)
+		}
+		if err := os.WriteFile(newest, snapshotBytes(t, s), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+	loadFixture(t, filepath.Join("testdata", "snapshot-v1.bin"), Version)
+	records := loadFixture(t, newest, versionRecords).GetShelves()[0].GetRecords()
+	if len(records) == 0 {
+		t.Error("no records in the newest fixture")
+	}
+}
+
+// loadFixture checks that a snapshot loads and is then written as it was.
+func loadFixture(t *testing.T, path string, version uint32) *v1.Snapshot {
+	t.Helper()
 	fixture, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	restored := New(small)
 	if err := restored.decodeSnapshot(fixture); err != nil {
-		t.Fatalf("a snapshot of version 1 must load for ever: %v", err)
+		t.Fatalf("%s: %v", path, err)
 	}
 	got, err := restored.Snapshot()
 	if err != nil {
@@ -77,8 +89,12 @@ func TestSnapshotFixtureLoads(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(want, got, protocmp.Transform()); d != "" {
-		t.Errorf("loaded state (-fixture +loaded):\n%s", d)
+		t.Errorf("%s (-fixture +loaded):\n%s", path, d)
 	}
+	if want.GetVersion() != version {
+		t.Errorf("%s is of version %d, want %d", path, want.GetVersion(), version)
+	}
+	return want
 }
 
 func TestRestoreRefuses(t *testing.T) {
@@ -90,7 +106,14 @@ func TestRestoreRefuses(t *testing.T) {
 		name string
 		harm func(*v1.Snapshot)
 	}{
-		{"another version", func(m *v1.Snapshot) { m.Version = 2 }},
+		{"another version", func(m *v1.Snapshot) { m.Version = 3 }},
+		{"records out of order", func(m *v1.Snapshot) {
+			m.Shelves[0].Records = []*v1.NamedRecord{{Name: "b"}, {Name: "a"}}
+		}},
+		{"a record twice", func(m *v1.Snapshot) { m.Shelves[0].Records = []*v1.NamedRecord{{Name: "a"}, {Name: "a"}} }},
+		{"a record too long", func(m *v1.Snapshot) {
+			m.Shelves[0].Records = []*v1.NamedRecord{{Name: "a", Value: make([]byte, maxRecordValue+1)}}
+		}},
 		{"a shelf twice", func(m *v1.Snapshot) { m.Shelves = append(m.Shelves, m.Shelves[0]) }},
 		{"a shelf without GUID", func(m *v1.Snapshot) { m.Shelves[0].Guid = nil }},
 		{"a slot twice", func(m *v1.Snapshot) { m.Shelves[0].Slots = append(m.Shelves[0].Slots, m.Shelves[0].Slots[0]) }},

@@ -27,7 +27,7 @@ func chapter(r *rand.Rand) any {
 	hw, epoch := 0x41+r.Uint32N(3), r.Uint64N(6)
 	instance, outbox := byte('a'+r.IntN(3)), byte('o'+r.IntN(2))
 	speaker := v1.Speaker(r.Int32N(5))
-	switch r.IntN(12) {
+	switch r.IntN(13) {
 	case 0, 1:
 		return claimBy(hw, instance, r.Uint64N(4))
 	case 2:
@@ -46,6 +46,13 @@ func chapter(r *rand.Rand) any {
 		return &v1.SetEventReceiver{Shelf: "lab", HardwareAddress: hw, Epoch: epoch, Done: true}
 	case 10:
 		return &v1.SlotFact{Shelf: "lab", HardwareAddress: hw, Epoch: epoch, ContactLost: r.IntN(2) == 0}
+	}
+	if r.IntN(3) == 0 {
+		name := string(rune('r' + r.IntN(5)))
+		return &v1.PutRecords{
+			Shelf: "lab", Delete: []string{name}, Response: oemRecord(name[0])[:r.IntN(2)],
+			Put: []*v1.NamedRecord{{Name: string(rune('r' + r.IntN(5))), Value: oemRecord(byte(r.IntN(9)))[:r.IntN(9)]}},
+		}
 	}
 	return &v1.SetConfig{Key: string(rune('k' + r.IntN(4))), Value: oemRecord(byte(r.IntN(4)))[:r.IntN(3)]}
 }

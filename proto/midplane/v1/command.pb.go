@@ -104,6 +104,7 @@ type Command struct {
 	//	*Command_SlotFact
 	//	*Command_SetEventReceiver
 	//	*Command_SetShelf
+	//	*Command_PutRecords
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -273,6 +274,15 @@ func (x *Command) GetSetShelf() *SetShelf {
 	return nil
 }
 
+func (x *Command) GetPutRecords() *PutRecords {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_PutRecords); ok {
+			return x.PutRecords
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -321,6 +331,10 @@ type Command_SetShelf struct {
 	SetShelf *SetShelf `protobuf:"bytes,20,opt,name=set_shelf,json=setShelf,proto3,oneof"`
 }
 
+type Command_PutRecords struct {
+	PutRecords *PutRecords `protobuf:"bytes,21,opt,name=put_records,json=putRecords,proto3,oneof"`
+}
+
 func (*Command_Claim) isCommand_Kind() {}
 
 func (*Command_Release) isCommand_Kind() {}
@@ -342,6 +356,8 @@ func (*Command_SlotFact) isCommand_Kind() {}
 func (*Command_SetEventReceiver) isCommand_Kind() {}
 
 func (*Command_SetShelf) isCommand_Kind() {}
+
+func (*Command_PutRecords) isCommand_Kind() {}
 
 // Claim takes a slot for an instance.
 type Claim struct {
@@ -1093,6 +1109,128 @@ func (x *SetShelf) GetSlotNames() []string {
 	return nil
 }
 
+// PutRecords replaces records that a part of the controller at 0x20 keeps, and
+// removes others, all at once.
+type PutRecords struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shelf         string                 `protobuf:"bytes,1,opt,name=shelf,proto3" json:"shelf,omitempty"`
+	Put           []*NamedRecord         `protobuf:"bytes,2,rep,name=put,proto3" json:"put,omitempty"`
+	Delete        []string               `protobuf:"bytes,3,rep,name=delete,proto3" json:"delete,omitempty"`
+	Response      []byte                 `protobuf:"bytes,4,opt,name=response,proto3" json:"response,omitempty"` // to the request that asks for it, after the completion code
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutRecords) Reset() {
+	*x = PutRecords{}
+	mi := &file_midplane_v1_command_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutRecords) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutRecords) ProtoMessage() {}
+
+func (x *PutRecords) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_command_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutRecords.ProtoReflect.Descriptor instead.
+func (*PutRecords) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_command_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PutRecords) GetShelf() string {
+	if x != nil {
+		return x.Shelf
+	}
+	return ""
+}
+
+func (x *PutRecords) GetPut() []*NamedRecord {
+	if x != nil {
+		return x.Put
+	}
+	return nil
+}
+
+func (x *PutRecords) GetDelete() []string {
+	if x != nil {
+		return x.Delete
+	}
+	return nil
+}
+
+func (x *PutRecords) GetResponse() []byte {
+	if x != nil {
+		return x.Response
+	}
+	return nil
+}
+
+type NamedRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NamedRecord) Reset() {
+	*x = NamedRecord{}
+	mi := &file_midplane_v1_command_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NamedRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NamedRecord) ProtoMessage() {}
+
+func (x *NamedRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_command_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NamedRecord.ProtoReflect.Descriptor instead.
+func (*NamedRecord) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_command_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *NamedRecord) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NamedRecord) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
 // Answer is what applying a command gave; the session table keeps it.
 type Answer struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -1108,7 +1246,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_midplane_v1_command_proto_msgTypes[12]
+	mi := &file_midplane_v1_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1120,7 +1258,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_command_proto_msgTypes[12]
+	mi := &file_midplane_v1_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1133,7 +1271,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_command_proto_rawDescGZIP(), []int{12}
+	return file_midplane_v1_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Answer) GetCompletionCode() uint32 {
@@ -1181,7 +1319,7 @@ func (x *Answer) GetUntil() int64 {
 // Snapshot is the whole replicated state.
 type Snapshot struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"` // 1
+	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"` // 1, or 2 when a shelf has records
 	Shelves       []*ShelfState          `protobuf:"bytes,2,rep,name=shelves,proto3" json:"shelves,omitempty"`
 	Sessions      []*SessionRow          `protobuf:"bytes,3,rep,name=sessions,proto3" json:"sessions,omitempty"`
 	Config        map[string][]byte      `protobuf:"bytes,4,rep,name=config,proto3" json:"config,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -1191,7 +1329,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_midplane_v1_command_proto_msgTypes[13]
+	mi := &file_midplane_v1_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1341,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_command_proto_msgTypes[13]
+	mi := &file_midplane_v1_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1354,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_command_proto_rawDescGZIP(), []int{13}
+	return file_midplane_v1_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Snapshot) GetVersion() uint32 {
@@ -1258,13 +1396,14 @@ type ShelfState struct {
 	Outboxes          []*OutboxRow           `protobuf:"bytes,7,rep,name=outboxes,proto3" json:"outboxes,omitempty"`
 	HardwareAddresses []uint32               `protobuf:"varint,8,rep,packed,name=hardware_addresses,json=hardwareAddresses,proto3" json:"hardware_addresses,omitempty"`
 	SlotNames         []string               `protobuf:"bytes,9,rep,name=slot_names,json=slotNames,proto3" json:"slot_names,omitempty"`
+	Records           []*NamedRecord         `protobuf:"bytes,10,rep,name=records,proto3" json:"records,omitempty"` // in order of their names
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *ShelfState) Reset() {
 	*x = ShelfState{}
-	mi := &file_midplane_v1_command_proto_msgTypes[14]
+	mi := &file_midplane_v1_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +1415,7 @@ func (x *ShelfState) String() string {
 func (*ShelfState) ProtoMessage() {}
 
 func (x *ShelfState) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_command_proto_msgTypes[14]
+	mi := &file_midplane_v1_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,7 +1428,7 @@ func (x *ShelfState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShelfState.ProtoReflect.Descriptor instead.
 func (*ShelfState) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_command_proto_rawDescGZIP(), []int{14}
+	return file_midplane_v1_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ShelfState) GetName() string {
@@ -1355,6 +1494,13 @@ func (x *ShelfState) GetSlotNames() []string {
 	return nil
 }
 
+func (x *ShelfState) GetRecords() []*NamedRecord {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
 type SlotState struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	HardwareAddress  uint32                 `protobuf:"varint,1,opt,name=hardware_address,json=hardwareAddress,proto3" json:"hardware_address,omitempty"`
@@ -1375,7 +1521,7 @@ type SlotState struct {
 
 func (x *SlotState) Reset() {
 	*x = SlotState{}
-	mi := &file_midplane_v1_command_proto_msgTypes[15]
+	mi := &file_midplane_v1_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +1533,7 @@ func (x *SlotState) String() string {
 func (*SlotState) ProtoMessage() {}
 
 func (x *SlotState) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_command_proto_msgTypes[15]
+	mi := &file_midplane_v1_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1546,7 @@ func (x *SlotState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotState.ProtoReflect.Descriptor instead.
 func (*SlotState) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_command_proto_rawDescGZIP(), []int{15}
+	return file_midplane_v1_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SlotState) GetHardwareAddress() uint32 {
@@ -1504,7 +1650,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_midplane_v1_command_proto_msgTypes[16]
+	mi := &file_midplane_v1_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1516,7 +1662,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_command_proto_msgTypes[16]
+	mi := &file_midplane_v1_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1529,7 +1675,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_command_proto_rawDescGZIP(), []int{16}
+	return file_midplane_v1_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LogEntry) GetId() uint64 {
@@ -1603,7 +1749,7 @@ type SELState struct {
 
 func (x *SELState) Reset() {
 	*x = SELState{}
-	mi := &file_midplane_v1_command_proto_msgTypes[17]
+	mi := &file_midplane_v1_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +1761,7 @@ func (x *SELState) String() string {
 func (*SELState) ProtoMessage() {}
 
 func (x *SELState) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_command_proto_msgTypes[17]
+	mi := &file_midplane_v1_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +1774,7 @@ func (x *SELState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SELState.ProtoReflect.Descriptor instead.
 func (*SELState) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_command_proto_rawDescGZIP(), []int{17}
+	return file_midplane_v1_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SELState) GetNextRecord() uint32 {
@@ -1690,7 +1836,7 @@ type SELRow struct {
 
 func (x *SELRow) Reset() {
 	*x = SELRow{}
-	mi := &file_midplane_v1_command_proto_msgTypes[18]
+	mi := &file_midplane_v1_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +1848,7 @@ func (x *SELRow) String() string {
 func (*SELRow) ProtoMessage() {}
 
 func (x *SELRow) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_command_proto_msgTypes[18]
+	mi := &file_midplane_v1_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,7 +1861,7 @@ func (x *SELRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SELRow.ProtoReflect.Descriptor instead.
 func (*SELRow) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_command_proto_rawDescGZIP(), []int{18}
+	return file_midplane_v1_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SELRow) GetRecord() uint32 {
@@ -1743,7 +1889,7 @@ type OutboxRow struct {
 
 func (x *OutboxRow) Reset() {
 	*x = OutboxRow{}
-	mi := &file_midplane_v1_command_proto_msgTypes[19]
+	mi := &file_midplane_v1_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +1901,7 @@ func (x *OutboxRow) String() string {
 func (*OutboxRow) ProtoMessage() {}
 
 func (x *OutboxRow) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_command_proto_msgTypes[19]
+	mi := &file_midplane_v1_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +1914,7 @@ func (x *OutboxRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutboxRow.ProtoReflect.Descriptor instead.
 func (*OutboxRow) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_command_proto_rawDescGZIP(), []int{19}
+	return file_midplane_v1_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *OutboxRow) GetOutbox() []byte {
@@ -1803,7 +1949,7 @@ type SessionRow struct {
 
 func (x *SessionRow) Reset() {
 	*x = SessionRow{}
-	mi := &file_midplane_v1_command_proto_msgTypes[20]
+	mi := &file_midplane_v1_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1815,7 +1961,7 @@ func (x *SessionRow) String() string {
 func (*SessionRow) ProtoMessage() {}
 
 func (x *SessionRow) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_command_proto_msgTypes[20]
+	mi := &file_midplane_v1_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1828,7 +1974,7 @@ func (x *SessionRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRow.ProtoReflect.Descriptor instead.
 func (*SessionRow) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_command_proto_rawDescGZIP(), []int{20}
+	return file_midplane_v1_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SessionRow) GetInstance() []byte {
@@ -1856,7 +2002,7 @@ var File_midplane_v1_command_proto protoreflect.FileDescriptor
 
 const file_midplane_v1_command_proto_rawDesc = "" +
 	"\n" +
-	"\x19midplane/v1/command.proto\x12\vmidplane.v1\x1a\x19midplane/v1/message.proto\"\xdb\x05\n" +
+	"\x19midplane/v1/command.proto\x12\vmidplane.v1\x1a\x19midplane/v1/message.proto\"\x97\x06\n" +
 	"\aCommand\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x1a\n" +
@@ -1876,7 +2022,9 @@ const file_midplane_v1_command_proto_rawDesc = "" +
 	"set_config\x18\x11 \x01(\v2\x16.midplane.v1.SetConfigH\x00R\tsetConfig\x124\n" +
 	"\tslot_fact\x18\x12 \x01(\v2\x15.midplane.v1.SlotFactH\x00R\bslotFact\x12M\n" +
 	"\x12set_event_receiver\x18\x13 \x01(\v2\x1d.midplane.v1.SetEventReceiverH\x00R\x10setEventReceiver\x124\n" +
-	"\tset_shelf\x18\x14 \x01(\v2\x15.midplane.v1.SetShelfH\x00R\bsetShelfB\x06\n" +
+	"\tset_shelf\x18\x14 \x01(\v2\x15.midplane.v1.SetShelfH\x00R\bsetShelf\x12:\n" +
+	"\vput_records\x18\x15 \x01(\v2\x17.midplane.v1.PutRecordsH\x00R\n" +
+	"putRecordsB\x06\n" +
 	"\x04kind\"\xed\x01\n" +
 	"\x05Claim\x12\x14\n" +
 	"\x05shelf\x18\x01 \x01(\tR\x05shelf\x12)\n" +
@@ -1933,7 +2081,16 @@ const file_midplane_v1_command_proto_rawDesc = "" +
 	"\x04guid\x18\x02 \x01(\fR\x04guid\x12-\n" +
 	"\x12hardware_addresses\x18\x03 \x03(\rR\x11hardwareAddresses\x12\x1d\n" +
 	"\n" +
-	"slot_names\x18\x04 \x03(\tR\tslotNames\"\xbf\x01\n" +
+	"slot_names\x18\x04 \x03(\tR\tslotNames\"\x82\x01\n" +
+	"\n" +
+	"PutRecords\x12\x14\n" +
+	"\x05shelf\x18\x01 \x01(\tR\x05shelf\x12*\n" +
+	"\x03put\x18\x02 \x03(\v2\x18.midplane.v1.NamedRecordR\x03put\x12\x16\n" +
+	"\x06delete\x18\x03 \x03(\tR\x06delete\x12\x1a\n" +
+	"\bresponse\x18\x04 \x01(\fR\bresponse\"7\n" +
+	"\vNamedRecord\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"\xbf\x01\n" +
 	"\x06Answer\x12'\n" +
 	"\x0fcompletion_code\x18\x01 \x01(\rR\x0ecompletionCode\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x14\n" +
@@ -1948,7 +2105,7 @@ const file_midplane_v1_command_proto_rawDesc = "" +
 	"\x06config\x18\x04 \x03(\v2!.midplane.v1.Snapshot.ConfigEntryR\x06config\x1a9\n" +
 	"\vConfigEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\xd6\x02\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\x8a\x03\n" +
 	"\n" +
 	"ShelfState\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
@@ -1960,7 +2117,9 @@ const file_midplane_v1_command_proto_rawDesc = "" +
 	"\boutboxes\x18\a \x03(\v2\x16.midplane.v1.OutboxRowR\boutboxes\x12-\n" +
 	"\x12hardware_addresses\x18\b \x03(\rR\x11hardwareAddresses\x12\x1d\n" +
 	"\n" +
-	"slot_names\x18\t \x03(\tR\tslotNames\"\xd4\x02\n" +
+	"slot_names\x18\t \x03(\tR\tslotNames\x122\n" +
+	"\arecords\x18\n" +
+	" \x03(\v2\x18.midplane.v1.NamedRecordR\arecords\"\xd4\x02\n" +
 	"\tSlotState\x12)\n" +
 	"\x10hardware_address\x18\x01 \x01(\rR\x0fhardwareAddress\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\fR\binstance\x12\x12\n" +
@@ -2030,7 +2189,7 @@ func file_midplane_v1_command_proto_rawDescGZIP() []byte {
 }
 
 var file_midplane_v1_command_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_midplane_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_midplane_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_midplane_v1_command_proto_goTypes = []any{
 	(RefusalReason)(0),       // 0: midplane.v1.RefusalReason
 	(*Command)(nil),          // 1: midplane.v1.Command
@@ -2045,18 +2204,20 @@ var file_midplane_v1_command_proto_goTypes = []any{
 	(*SlotFact)(nil),         // 10: midplane.v1.SlotFact
 	(*SetEventReceiver)(nil), // 11: midplane.v1.SetEventReceiver
 	(*SetShelf)(nil),         // 12: midplane.v1.SetShelf
-	(*Answer)(nil),           // 13: midplane.v1.Answer
-	(*Snapshot)(nil),         // 14: midplane.v1.Snapshot
-	(*ShelfState)(nil),       // 15: midplane.v1.ShelfState
-	(*SlotState)(nil),        // 16: midplane.v1.SlotState
-	(*LogEntry)(nil),         // 17: midplane.v1.LogEntry
-	(*SELState)(nil),         // 18: midplane.v1.SELState
-	(*SELRow)(nil),           // 19: midplane.v1.SELRow
-	(*OutboxRow)(nil),        // 20: midplane.v1.OutboxRow
-	(*SessionRow)(nil),       // 21: midplane.v1.SessionRow
-	nil,                      // 22: midplane.v1.Snapshot.ConfigEntry
-	(*Event)(nil),            // 23: midplane.v1.Event
-	(Speaker)(0),             // 24: midplane.v1.Speaker
+	(*PutRecords)(nil),       // 13: midplane.v1.PutRecords
+	(*NamedRecord)(nil),      // 14: midplane.v1.NamedRecord
+	(*Answer)(nil),           // 15: midplane.v1.Answer
+	(*Snapshot)(nil),         // 16: midplane.v1.Snapshot
+	(*ShelfState)(nil),       // 17: midplane.v1.ShelfState
+	(*SlotState)(nil),        // 18: midplane.v1.SlotState
+	(*LogEntry)(nil),         // 19: midplane.v1.LogEntry
+	(*SELState)(nil),         // 20: midplane.v1.SELState
+	(*SELRow)(nil),           // 21: midplane.v1.SELRow
+	(*OutboxRow)(nil),        // 22: midplane.v1.OutboxRow
+	(*SessionRow)(nil),       // 23: midplane.v1.SessionRow
+	nil,                      // 24: midplane.v1.Snapshot.ConfigEntry
+	(*Event)(nil),            // 25: midplane.v1.Event
+	(Speaker)(0),             // 26: midplane.v1.Speaker
 }
 var file_midplane_v1_command_proto_depIdxs = []int32{
 	2,  // 0: midplane.v1.Command.claim:type_name -> midplane.v1.Claim
@@ -2070,24 +2231,27 @@ var file_midplane_v1_command_proto_depIdxs = []int32{
 	10, // 8: midplane.v1.Command.slot_fact:type_name -> midplane.v1.SlotFact
 	11, // 9: midplane.v1.Command.set_event_receiver:type_name -> midplane.v1.SetEventReceiver
 	12, // 10: midplane.v1.Command.set_shelf:type_name -> midplane.v1.SetShelf
-	23, // 11: midplane.v1.AppendEvents.events:type_name -> midplane.v1.Event
-	24, // 12: midplane.v1.AddSEL.speaker:type_name -> midplane.v1.Speaker
-	0,  // 13: midplane.v1.Answer.reason:type_name -> midplane.v1.RefusalReason
-	15, // 14: midplane.v1.Snapshot.shelves:type_name -> midplane.v1.ShelfState
-	21, // 15: midplane.v1.Snapshot.sessions:type_name -> midplane.v1.SessionRow
-	22, // 16: midplane.v1.Snapshot.config:type_name -> midplane.v1.Snapshot.ConfigEntry
-	16, // 17: midplane.v1.ShelfState.slots:type_name -> midplane.v1.SlotState
-	17, // 18: midplane.v1.ShelfState.log:type_name -> midplane.v1.LogEntry
-	18, // 19: midplane.v1.ShelfState.sel:type_name -> midplane.v1.SELState
-	20, // 20: midplane.v1.ShelfState.outboxes:type_name -> midplane.v1.OutboxRow
-	24, // 21: midplane.v1.LogEntry.speaker:type_name -> midplane.v1.Speaker
-	19, // 22: midplane.v1.SELState.rows:type_name -> midplane.v1.SELRow
-	13, // 23: midplane.v1.SessionRow.answer:type_name -> midplane.v1.Answer
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	13, // 11: midplane.v1.Command.put_records:type_name -> midplane.v1.PutRecords
+	25, // 12: midplane.v1.AppendEvents.events:type_name -> midplane.v1.Event
+	26, // 13: midplane.v1.AddSEL.speaker:type_name -> midplane.v1.Speaker
+	14, // 14: midplane.v1.PutRecords.put:type_name -> midplane.v1.NamedRecord
+	0,  // 15: midplane.v1.Answer.reason:type_name -> midplane.v1.RefusalReason
+	17, // 16: midplane.v1.Snapshot.shelves:type_name -> midplane.v1.ShelfState
+	23, // 17: midplane.v1.Snapshot.sessions:type_name -> midplane.v1.SessionRow
+	24, // 18: midplane.v1.Snapshot.config:type_name -> midplane.v1.Snapshot.ConfigEntry
+	18, // 19: midplane.v1.ShelfState.slots:type_name -> midplane.v1.SlotState
+	19, // 20: midplane.v1.ShelfState.log:type_name -> midplane.v1.LogEntry
+	20, // 21: midplane.v1.ShelfState.sel:type_name -> midplane.v1.SELState
+	22, // 22: midplane.v1.ShelfState.outboxes:type_name -> midplane.v1.OutboxRow
+	14, // 23: midplane.v1.ShelfState.records:type_name -> midplane.v1.NamedRecord
+	26, // 24: midplane.v1.LogEntry.speaker:type_name -> midplane.v1.Speaker
+	21, // 25: midplane.v1.SELState.rows:type_name -> midplane.v1.SELRow
+	15, // 26: midplane.v1.SessionRow.answer:type_name -> midplane.v1.Answer
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_midplane_v1_command_proto_init() }
@@ -2108,6 +2272,7 @@ func file_midplane_v1_command_proto_init() {
 		(*Command_SlotFact)(nil),
 		(*Command_SetEventReceiver)(nil),
 		(*Command_SetShelf)(nil),
+		(*Command_PutRecords)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2115,7 +2280,7 @@ func file_midplane_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_midplane_v1_command_proto_rawDesc), len(file_midplane_v1_command_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
