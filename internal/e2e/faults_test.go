@@ -26,9 +26,9 @@ func TestBadBMC(t *testing.T) {
 		{"bad-checksum", 1, "cc c3", 4 * time.Second},                 // QEMU drops it
 		{"cc 0xc0", 1, "cc c0", 0},                                    // the user's to deal with
 		{"truncate 0", 0, "cc 00:\n", 0},                              // lengths are the user's business
-		{"truncate 3", 0, "cc 00: 20 01 [0-9a-f][0-9a-f]\n", 0},       // as above
+		{"truncate 3", 0, "cc 00: 20 81 [0-9a-f][0-9a-f]\n", 0},       // as above
 		{"wrong-seq", -1, "cc (00: 20|d2|c0|ff)", 5 * time.Second},    // see below
-		{"cc 0xd5 --match 0x0a/0x40 --count 1", 0, "cc 00: 20 01", 0}, // another command
+		{"cc 0xd5 --match 0x0a/0x40 --count 1", 0, "cc 00: 20 81", 0}, // another command
 	}
 	for _, blade := range []string{"blade1", "blade2"} {
 		t.Run(blade, func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestBadBMC(t *testing.T) {
 				if k.code >= 0 && got.code != k.code || got.took < k.least || !regexp.MustCompile(k.says).MatchString(got.out) {
 					t.Errorf("%s: want %q, exit code %d, after %v: %s took %v", k.fault, k.says, k.code, k.least, got, got.took)
 				}
-				s.expect(t, blade, []says{{ask, 0, "cc 00: 20 01"}})
+				s.expect(t, blade, []says{{ask, 0, "cc 00: 20 81"}})
 			}
 			s.do(t, "fault", "heal", blade)
 			if left := okJSON[[]struct{ Fault string }](t, "--shelf", s.Name, "fault", "ls", blade); len(left) != 0 {
