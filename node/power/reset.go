@@ -3,9 +3,9 @@ package power
 import "time"
 
 const (
-	// firmwareWindow is how long of running time after a reset SeaBIOS may take to ask for its second one, on a host
-	// that has little time for it. No guest of today boots and resets itself again in less.
-	firmwareWindow = 2 * time.Second
+	// firmwareWindow is how long of running time after a reset SeaBIOS may take to ask for its second one. It cannot be
+	// much longer: a boot that is reset at once must count twice.
+	firmwareWindow = time.Second
 	// burstWindow joins the requests of that one second reset, which SeaBIOS makes by two ways at once.
 	burstWindow = 300 * time.Millisecond
 )
