@@ -3,11 +3,10 @@ package power
 import "time"
 
 const (
-	// firmwareWindow is how long of running time after a reset SeaBIOS may take to ask for its second one. It cannot be
-	// much longer: a boot that is reset at once must count twice.
+	// firmwareWindow is how long of running time after a reset SeaBIOS may take to ask for its second one.
 	firmwareWindow = time.Second
 	// burstWindow joins the requests of that one second reset, which SeaBIOS makes by two ways at once.
-	burstWindow = 300 * time.Millisecond
+	burstWindow = 50 * time.Millisecond
 )
 
 // A resetFilter counts each reset once. SeaBIOS, entered with its variables already set, asks for a hard
