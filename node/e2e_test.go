@@ -29,6 +29,7 @@ func TestE2ETakeOver(t *testing.T) {
 func TestE2ESIGKILL(t *testing.T) {
 	for _, iface := range []string{"kcs", "bt"} {
 		t.Run(iface, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t, node.ProfileATCA, iface, "")
 			s.underLoad(func() { s.killNode() }, -1)
 		})

@@ -19,6 +19,7 @@ import (
 func TestE2EWatchdog(t *testing.T) {
 	for _, iface := range []string{"kcs", "bt"} {
 		t.Run(iface, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t, node.ProfileServer, iface, "")
 			s.testsItsNMI()
 			s.isResetUnlessFed()
