@@ -55,6 +55,7 @@ type host struct {
 	wanted  func(on bool) error // stores what the VM's power should be
 	life    *life
 	observe func(e power.Event, paused bool)
+	console recorder // nil: nobody's
 	log     *slog.Logger
 	changed chan struct{} // one slot: on or cycle changed
 	jobs    chan job      // what is done before it is answered
@@ -161,7 +162,7 @@ func (h *host) PowerOn(ctx context.Context) error {
 	}
 	switch {
 	case todo == resume:
-		return h.machine.Cont(ctx)
+		return h.goOn(ctx)
 	case todo == start && h.own == nil:
 		return h.askStart(ctx)
 	}
@@ -339,7 +340,37 @@ func (h *host) connected(ctx context.Context) {
 	if h.machine == nil || h.machine.State() != power.Prelaunch || !h.shouldRun() {
 		return
 	}
-	if err := h.machine.Cont(ctx); err != nil {
+	if err := h.goOn(ctx); err != nil {
 		h.log.Warn("VM does not go on", "err", err)
+	}
+}
+
+// goOn lets a VM run that stands still. Its first words are waited for by whoever
+// records its console, if it can be had in time.
+func (h *host) goOn(ctx context.Context) error {
+	h.listen(ctx, recorder.Ready)
+	return h.machine.Cont(ctx)
+}
+
+// A recorder keeps what the VM says on its console.
+type recorder interface {
+	// Ready waits until what the VM's process says is recorded, and Over until
+	// all is that one which has ended has said.
+	Ready(context.Context) error
+	Over(context.Context) error
+}
+
+// recordWithin is how long a VM waits for its console's recorder.
+const recordWithin = time.Second
+
+// listen waits for the recorder of the VM's console.
+func (h *host) listen(ctx context.Context, until func(recorder, context.Context) error) {
+	if h.console == nil {
+		return
+	}
+	wait, cancel := context.WithTimeout(ctx, recordWithin)
+	defer cancel()
+	if err := until(h.console, wait); err != nil && ctx.Err() == nil {
+		h.log.Warn("some of what the VM says may not be recorded", "err", err)
 	}
 }

@@ -148,6 +148,45 @@ func TestHostStarts(t *testing.T) {
 	})
 }
 
+// tape is a console's recorder that notes where the VM is when it is
+// waited for, and that never comes when it is deaf.
+type tape struct {
+	vm   *powertest.VM
+	deaf bool
+	at   []string
+}
+
+func (a *tape) Ready(ctx context.Context) error { return a.note(ctx, "ready") }
+func (a *tape) Over(ctx context.Context) error  { return a.note(ctx, "over") }
+
+func (a *tape) note(ctx context.Context, what string) error {
+	a.at = append(a.at, what+" "+a.vm.State().String())
+	if !a.deaf {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// The recorder of the console is there before the VM's first word; a VM does
+// not stay off for want of it.
+func TestHostWaitsForTheConsole(t *testing.T) {
+	for _, deaf := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, power.Off, true)
+			a := &tape{vm: r.vm, deaf: deaf}
+			r.console = a
+			defer r.live(t)()
+			time.Sleep(2 * recordWithin)
+			r.want(t, power.Running, "Adopt", "Start", "Cont")
+			want := []string{"over " + power.Off.String(), "ready " + power.Prelaunch.String()}
+			if !slices.Equal(a.at, want) {
+				t.Errorf("deaf %v: waited when %q, want %q", deaf, a.at, want)
+			}
+		})
+	}
+}
+
 func TestHostAdopts(t *testing.T) {
 	inRig(t, power.Running, true, func(t *testing.T, r *rig) { r.want(t, power.Running, "Adopt") })
 	inRig(t, power.Off, false, func(t *testing.T, r *rig) { r.want(t, power.Off, "Adopt") })

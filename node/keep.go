@@ -146,6 +146,7 @@ func (k *keeper) launch(ctx context.Context) {
 	err := k.release(ctx)
 	if err == nil {
 		k.bootNext()
+		k.listen(ctx, recorder.Over)
 		err = k.machine.Start(ctx)
 	}
 	k.launched(ctx, err)

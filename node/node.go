@@ -142,6 +142,7 @@ func (n *Node) openVM() (err error) {
 		if err != nil {
 			return err
 		}
+		n.host.console = n.console
 	}
 	if spec.AgentSocket != "" {
 		n.agent = agent.New(spec.AgentSocket, 0)

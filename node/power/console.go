@@ -49,6 +49,7 @@ type Console struct {
 	mu      sync.Mutex
 	conn    net.Conn      // nil while the VM has no process
 	up      chan struct{} // closed while there is a conn
+	down    chan struct{} // closed while there is none
 	past    ring
 	readers map[*outlet]struct{}
 	writer  bool
@@ -64,7 +65,9 @@ func NewConsole(cfg ConsoleConfig) (*Console, error) {
 	if err != nil {
 		return nil, fmt.Errorf("console log: %w", err)
 	}
-	c := &Console{cfg: cfg, log: log, past: ring{max: cfg.ReplayBytes}, up: make(chan struct{}), readers: make(map[*outlet]struct{})}
+	c := &Console{cfg: cfg, log: log, past: ring{max: cfg.ReplayBytes}, readers: make(map[*outlet]struct{})}
+	c.up, c.down = make(chan struct{}), make(chan struct{})
+	close(c.down)
 	c.past.add(log.tail(cfg.ReplayBytes))
 	c.closing, c.cancel = context.WithCancel(context.Background())
 	c.done.Go(c.record)
@@ -80,12 +83,21 @@ func (c *Console) Close() error {
 
 // Ready waits until there is a VM at the other end. Wait for it between Start and Cont, or the first
 // words of the firmware are lost.
-func (c *Console) Ready(ctx context.Context) error {
+func (c *Console) Ready(ctx context.Context) error { return c.until(ctx, true) }
+
+// Over waits until what a process that has ended said is recorded. Wait for it before the next one is
+// started, or Ready may take the old process for the new one.
+func (c *Console) Over(ctx context.Context) error { return c.until(ctx, false) }
+
+func (c *Console) until(ctx context.Context, connected bool) error {
 	c.mu.Lock()
-	up := c.up
+	reached := c.down
+	if connected {
+		reached = c.up
+	}
 	c.mu.Unlock()
 	select {
-	case <-up:
+	case <-reached:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("console: %w", ctx.Err())
@@ -131,7 +143,9 @@ func (c *Console) setConn(conn net.Conn) {
 	defer c.mu.Unlock()
 	if c.conn = conn; conn != nil {
 		close(c.up)
+		c.down = make(chan struct{})
 	} else {
+		close(c.down)
 		c.up = make(chan struct{})
 	}
 }

@@ -120,7 +120,10 @@ func TestConsoleHasOneWriter(t *testing.T) {
 func TestConsoleFollowsANewProcess(t *testing.T) {
 	vm, c, _ := newLine(t, ConsoleConfig{})
 	reader, _ := attach(t, c, 100, false)
+	vm.print("its last words")
 	vm.Close()
+	check(t, c.Over(t.Context()))
+	expect(t, reader, "its last words")
 	vm.accept()
 	vm.print("again")
 	expect(t, reader, "again")
