@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,11 +80,11 @@ func ask(t *testing.T, g *vmtest.Guest, want ipmb.CompletionCode, cmd ipmb.Cmd, 
 }
 
 func TestRequestsAreAnswered(t *testing.T) {
-	var origin ipmb.Origin
+	var origin atomic.Pointer[ipmb.Origin]
 	_, path := serve(t, vm.Config{
 		Origin: ipmb.Origin{Source: 0x82, Shelf: "demo"},
 		Handler: ipmb.HandlerFunc(func(ctx context.Context, r *ipmb.Request) ipmb.Response {
-			origin = r.Origin
+			origin.Store(&r.Origin)
 			return echo(ctx, r)
 		}),
 	})
@@ -97,7 +98,7 @@ func TestRequestsAreAnswered(t *testing.T) {
 		Speaker: ipmb.SpeakerGuest, Door: ipmb.DoorSystem, Channel: ipmb.ChannelSystem,
 		Privilege: ipmb.PrivilegeAdmin, Shelf: "demo", Source: 0x82,
 	}
-	if origin != want {
-		t.Errorf("origin %+v, want %+v", origin, want)
+	if got := *origin.Load(); got != want {
+		t.Errorf("origin %+v, want %+v", got, want)
 	}
 }

@@ -20,6 +20,7 @@ const (
 type link struct {
 	door *Door
 	conn net.Conn
+	io   io.ReadWriter // of conn
 	done chan struct{} // closed when reading has ended
 
 	// Of the reading goroutine.
@@ -49,7 +50,7 @@ type link struct {
 }
 
 func newLink(d *Door, conn net.Conn) *link {
-	return &link{door: d, conn: conn, done: make(chan struct{}), buf: make([]byte, readSize)}
+	return &link{door: d, conn: conn, io: quicken(conn), done: make(chan struct{}), buf: make([]byte, readSize)}
 }
 
 // read serves the link until it ends or another goroutine has taken over.
@@ -76,7 +77,7 @@ func (l *link) serveInput() error {
 				return err
 			}
 		}
-		n, err := l.conn.Read(l.buf)
+		n, err := l.io.Read(l.buf)
 		l.in = l.buf[:n]
 		if err != nil && n == 0 {
 			return err

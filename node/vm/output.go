@@ -38,7 +38,7 @@ func (l *link) flush() {
 		l.out = l.spare[:0]
 		d.arm()
 		d.mu.Unlock()
-		_, err := l.conn.Write(b)
+		_, err := l.io.Write(b)
 		d.mu.Lock()
 		l.spare = b[:0]
 		if err != nil {
