@@ -23,7 +23,7 @@ var beyondMemory = []string{"Get Self Test Results", "Set BMC Global Enables", "
 func (b *board) furnish() {
 	b.t.Helper()
 	c := selChange{meta: b.sel.meta}
-	for range selCapacity - 100 {
+	for range DefaultSELCapacity - 100 {
 		b.sel.stage(&c, mc.SELEntry{2: mc.SELTypeSystem})
 	}
 	if err := b.db.Update(func(tx *kv.Tx) error { return b.sel.save(tx, &c) }); err != nil {

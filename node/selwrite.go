@@ -54,11 +54,18 @@ func (s *localSEL) insert(adds []*selAdd) {
 	defer s.write.Unlock()
 	c := selChange{meta: s.meta}
 	for _, a := range adds {
+		if s.refuses && s.after(&c) >= s.limit {
+			a.err, c.meta.overflow = ipmb.ErrOutOfSpace, true
+			continue
+		}
 		a.entry = s.stage(&c, a.entry)
-		if level, ok := s.levelEvent(len(s.rows) + len(c.rows) - c.lost); ok && logging {
+		if level, ok := s.levelEvent(s.after(&c)); ok && logging {
 			level = s.stage(&c, level)
 			a.level = &level
 		}
+	}
+	if len(c.rows) == 0 && c.meta.overflow == s.meta.overflow {
+		return // all were refused, and none as the first
 	}
 	if err := s.db.Batch(func(tx *kv.Tx) error { return s.save(tx, &c) }); err != nil {
 		for _, a := range adds {
@@ -76,6 +83,9 @@ func (s *localSEL) insert(adds []*selAdd) {
 	s.filled(len(s.rows))
 }
 
+// after counts the records once c has been made.
+func (s *localSEL) after(c *selChange) int { return len(s.rows) + len(c.rows) - c.lost }
+
 // stage adds a record to a change, in a full log instead of the oldest one.
 func (s *localSEL) stage(c *selChange, e mc.SELEntry) mc.SELEntry {
 	for s.find(c.meta.nextID) >= 0 {
@@ -85,7 +95,7 @@ func (s *localSEL) stage(c *selChange, e mc.SELEntry) mc.SELEntry {
 	e.Stamp(c.meta.nextID, at)
 	c.rows = append(c.rows, selRow{c.meta.nextKey, e})
 	c.meta.nextKey, c.meta.nextID, c.meta.lastAdd = c.meta.nextKey+1, followingID(c.meta.nextID), at
-	if len(s.rows)+len(c.rows)-c.lost > s.limit {
+	for s.after(c) > s.limit { // by more than one in a log that was larger
 		c.lost++
 		c.meta.overflow = true
 	}
