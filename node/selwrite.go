@@ -153,7 +153,10 @@ func (s *localSEL) SELDelete(_ context.Context, _ *ipmb.Request, id uint16) (uin
 	return row.entry.ID(), err
 }
 
-// SELClear implements mc.SELStore.
+// SELClear implements mc.SELStore. Many servers log that they were cleared, as
+// the new log's first record (sensor type 10h, offset 2). This one does not:
+// clients take a log that was cleared for empty (ipmitool says so, ipmi-sel
+// counts 0), monitors warn of any record, and OpenIPMI's lanserv has none either.
 func (s *localSEL) SELClear(context.Context, *ipmb.Request) error {
 	s.write.Lock()
 	defer s.write.Unlock()
