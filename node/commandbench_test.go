@@ -46,7 +46,7 @@ func (b *board) furnish() {
 func (b *board) memoryReads() map[string]*ipmb.Request {
 	b.t.Helper()
 	reads, done := make(map[string]*ipmb.Request), make(map[string]bool)
-	for _, r := range slices.Concat(commandRows, sensorRows, accessRows) {
+	for _, r := range allRows() {
 		raw := unhex(b.t, r.ask)
 		req := &ipmb.Request{NetFn: ipmb.NetFn(raw[0]), Cmd: ipmb.Cmd(raw[1]), Data: raw[2:], Origin: b.origin()}
 		c := b.mux.Lookup(req.NetFn, req.Cmd, req.Data)
