@@ -2,12 +2,12 @@ package node
 
 import (
 	"context"
-	"encoding/binary"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/redact"
 )
 
 const (
@@ -26,7 +26,9 @@ const (
 // into rqSA: ipmitool rewrites that freely.
 //
 // They are in the ledger until their numbers are used again, so that after a
-// restart they go on under the same ids, and their retries are known.
+// restart they go on under the same ids, and their retries are known. One with a
+// password or a key is not: it must not stay on a disk, and to set it twice does
+// no harm, which is all that a retry can then do.
 type asks struct {
 	self      ipmb.Addr
 	shelf     string
@@ -82,7 +84,7 @@ func (a *asks) send(f ipmb.Frame, o ipmb.Origin) error {
 	}
 	began := time.Now()
 	m := call.Message()
-	a.enter(&ask{key: k, message: m, slot: a.ledger.add(recordAsk, appendAsk(nil, k, m, began))}, call, began)
+	a.enter(&ask{key: k, message: m, slot: a.keep(k, m, began)}, call, began)
 	return nil
 }
 
@@ -145,7 +147,7 @@ func (a *asks) enter(k *ask, call *ipmb.Call, began time.Time) {
 		case err == nil:
 			a.answer(k, answer)
 		case a.life.Err() == nil:
-			a.log.Warn("no answer for the guest", "frame", k.message.Frame.String(), "err", err)
+			a.log.Warn("no answer for the guest", "frame", redact.Text(k.message.Frame), "err", err)
 			a.fail(k)
 		} // else the next process goes on with it
 	})
@@ -157,7 +159,7 @@ func (a *asks) answer(k *ask, r ipmb.Response) {
 	reply := k.message.Frame.Reply(r)
 	reply.Seq = k.key.seq
 	if !a.mail.push(reply, a.fetched(k)) {
-		a.log.Warn("receive queue full: answer dropped", "frame", reply.String())
+		a.log.Warn("receive queue full: answer dropped", "frame", redact.Text(reply))
 		a.fail(k)
 		return
 	}
@@ -283,34 +285,4 @@ func (a *asks) reset() {
 	}
 	a.answered = nil
 	a.retries = ipmb.RetryFilter{}
-}
-
-// askHeader is the length of what stands in front of the frame in a record:
-// id, beginning in Unix nanoseconds, number and LUN of the guest.
-const askHeader = 18
-
-func appendAsk(b []byte, k askKey, m ipmb.Message, began time.Time) []byte {
-	b = binary.LittleEndian.AppendUint64(b, m.ID)
-	b = binary.LittleEndian.AppendUint64(b, uint64(began.UnixNano()))
-	b = append(b, k.seq, byte(k.lun))
-	b, err := m.Frame.AppendBinary(b)
-	if err != nil {
-		return nil // too long for any bus: its sending will fail too
-	}
-	return b
-}
-
-func (a *asks) parse(b []byte) (k askKey, m ipmb.Message, began time.Time, err error) {
-	if len(b) < askHeader {
-		return k, m, began, ipmb.ErrFrameShort
-	}
-	f, err := ipmb.ParseFrame(b[askHeader:])
-	if err != nil {
-		return k, m, began, err
-	}
-	o := a.originOnBus(ipmb.SpeakerGuest, ipmb.LUN(b[17]))
-	o.ID, o.Instance = binary.LittleEndian.Uint64(b), a.instance
-	m = ipmb.Message{ID: o.ID, Instance: o.Instance, Origin: o, Frame: f}
-	began = time.Unix(0, int64(binary.LittleEndian.Uint64(b[8:])))
-	return askKey{f.To, ipmb.LUN(b[17]), b[16]}, m, began, nil
 }

@@ -47,9 +47,10 @@ type board struct {
 	outbox *fakeOutbox
 	frus   []mc.FRU // that the controller has beside its own
 
-	payload  payload // instead of vm; nil: vm
-	stranger bool    // somebody else starts the VM
-	clock    string  // of the watchdog
+	payload   payload // instead of vm; nil: vm
+	stranger  bool    // somebody else starts the VM
+	clock     string  // of the watchdog
+	selConfig SELConfig
 
 	template *template.Template // without sensors, unless a test gives it one
 	load     func(time.Time) thermal.Load
@@ -101,7 +102,7 @@ func (b *board) begin() {
 	b.Controller, err = newController(b.id, parts{
 		db: b.db, ledger: b.ledger, left: left, settings: st, out: b.bus, outbox: b.outbox, vm: v, life: life, frus: b.frus, network: b.net,
 		template: b.template, load: b.load, faultIDs: func() uint32 { return b.faultIDs.Add(1) },
-		log: slog.New(slog.DiscardHandler), canCycle: !b.stranger, watchdogClock: b.clock,
+		log: slog.New(slog.DiscardHandler), canCycle: !b.stranger, watchdogClock: b.clock, sel: b.selConfig,
 	})
 	if err != nil {
 		b.t.Fatal(err)

@@ -67,6 +67,7 @@ func (h *host) reorder(ctx context.Context) error {
 
 // chooseBoot is reorder for a command, which is told when it was not done.
 func (h *host) chooseBoot(ctx context.Context) error {
+	h.notify() // the keeper awaits the flags' end
 	if err := h.reorder(ctx); err != nil {
 		h.log.Warn("VM not told its boot device", "err", err)
 		return fmt.Errorf("%w: %w", ipmb.ErrBusy, err)
@@ -120,6 +121,29 @@ func (k *keeper) reset(ctx context.Context, guest bool) {
 func (k *keeper) settleOrder(ctx context.Context) {
 	if err := k.reorder(ctx); err != nil {
 		k.log.Warn("VM not told its boot device", "err", err)
+	}
+}
+
+// awaitLapse sets the timer for the end of the boot flags that hold.
+func (k *keeper) awaitLapse() {
+	if at := k.life.boot.Expiry(); !at.IsZero() {
+		k.lapse.Reset(time.Until(at))
+	}
+}
+
+// lapsed takes boot flags back when nobody used them in time: the VM boots as
+// ever again. If it has just booted, its firmware keeps the order of that boot.
+func (k *keeper) lapsed(ctx context.Context) {
+	if err := k.life.boot.Expire(); err != nil {
+		k.log.Error("boot flags not stored", "err", err)
+	}
+	switch at := k.life.boot.Expiry(); {
+	case time.Now().Before(at): // there was a Chassis Control, or there are others
+		k.awaitLapse()
+	case k.order.Stop():
+		k.order.Reset(firmwareTime)
+	default:
+		k.settleOrder(ctx)
 	}
 }
 

@@ -16,6 +16,7 @@ const (
 	bootAlwaysCD = "00 08 05 c0 14 00 00 00"
 	bootDefault  = "00 08 05 80 00 00 00 00"
 	askFlags     = "00 09 05 00 00"
+	keepFlags    = "00 08 03 08" // also if nobody uses them for a minute
 )
 
 // booted compares the boot orders of all boots so far.
@@ -160,7 +161,7 @@ func TestBootInANewProcess(t *testing.T) {
 // "Valid bit clearing" leaves the flags at boots for the reasons that it names.
 func TestBootValidBitClearing(t *testing.T) {
 	inChassis(t, power.Off, true, func(t *testing.T, c *chassisRig) {
-		c.answers(t, "00 08 03 02", "00") // not at a reset by button or software
+		c.answers(t, "00 08 03 0a", "00") // not at a reset by button or software, nor unused
 		c.answers(t, bootFromPXE, "00")
 		for range 2 {
 			c.vm.GuestReboot()
@@ -177,6 +178,7 @@ func TestBootValidBitClearing(t *testing.T) {
 // The command says when the VM could not be told; the reset tries again.
 func TestBootDeviceNotTold(t *testing.T) {
 	inChassis(t, power.Off, true, func(t *testing.T, c *chassisRig) {
+		c.answers(t, keepFlags, "00")
 		c.vm.Fail("Reorder", errors.New("monitor is away"))
 		c.answers(t, bootFromPXE, "c0")
 		c.answers(t, doReset, "00")
@@ -215,4 +217,77 @@ func TestOrderSurvivesTheNode(t *testing.T) {
 		next.answers(t, doReset, "00")
 		next.booted(t, "", "n", "")
 	})
+}
+
+// Flags that no boot uses within a minute are taken back, from the VM too,
+// unless "valid bit clearing" says to leave them. A Chassis Control gives them
+// another minute.
+func TestBootFlagsExpire(t *testing.T) {
+	const doDiagnose = "00 02 04" // an NMI: a Chassis Control that boots nothing
+	valid, lapsed := "00 01 05 80 04 00 00 00", "00 01 05 00 04 00 00 00"
+	at := func(t *testing.T, c *chassisRig, wait time.Duration, flags string) {
+		t.Helper()
+		time.Sleep(wait)
+		c.answers(t, askFlags, flags)
+	}
+	for name, run := range map[string]func(*testing.T, *chassisRig){
+		"unused": func(t *testing.T, c *chassisRig) {
+			c.answers(t, bootFromPXE, "00")
+			at(t, c, mc.BootFlagsLast-time.Nanosecond, valid)
+			at(t, c, time.Nanosecond, lapsed)
+			c.vm.GuestReboot()
+			c.booted(t, "", "")
+		},
+		"in time": func(t *testing.T, c *chassisRig) {
+			c.answers(t, bootFromPXE, "00")
+			time.Sleep(mc.BootFlagsLast - time.Nanosecond)
+			c.answers(t, doReset, "00")
+			c.booted(t, "", "n")
+		},
+		"another command": func(t *testing.T, c *chassisRig) {
+			c.answers(t, bootFromPXE, "00")
+			time.Sleep(mc.BootFlagsLast - time.Nanosecond)
+			c.answers(t, doDiagnose, "00")
+			at(t, c, mc.BootFlagsLast-time.Nanosecond, valid)
+			at(t, c, time.Nanosecond, lapsed)
+			c.vm.GuestReboot()
+			c.booted(t, "", "")
+		},
+		"too late": func(t *testing.T, c *chassisRig) {
+			c.answers(t, bootFromPXE, "00")
+			time.Sleep(mc.BootFlagsLast + time.Millisecond) // at the very moment it could be either
+			c.answers(t, doReset, "00")
+			c.booted(t, "", "")
+		},
+		"written again": func(t *testing.T, c *chassisRig) {
+			c.answers(t, bootFromPXE, "00")
+			time.Sleep(mc.BootFlagsLast - time.Nanosecond)
+			c.answers(t, bootFromPXE, "00")
+			at(t, c, mc.BootFlagsLast-time.Nanosecond, valid)
+			at(t, c, time.Nanosecond, lapsed)
+		},
+		"left": func(t *testing.T, c *chassisRig) {
+			c.answers(t, keepFlags, "00")
+			c.answers(t, bootFromPXE, "00")
+			at(t, c, time.Hour, valid)
+			c.vm.GuestReboot()
+			c.booted(t, "", "n")
+		},
+		"no longer left": func(t *testing.T, c *chassisRig) {
+			c.answers(t, keepFlags, "00")
+			c.answers(t, bootFromPXE, "00")
+			time.Sleep(time.Hour)
+			c.answers(t, "00 08 03 00", "00")
+			at(t, c, mc.BootFlagsLast-time.Nanosecond, valid)
+			time.Sleep(time.Second) // nobody asks
+			c.vm.GuestReboot()
+			c.booted(t, "", "")
+		},
+		"persistent": func(t *testing.T, c *chassisRig) {
+			c.answers(t, bootAlwaysCD, "00")
+			at(t, c, time.Hour, "00 01 05 c0 14 00 00 00")
+		},
+	} {
+		t.Run(name, func(t *testing.T) { inChassis(t, power.Off, true, run) })
+	}
 }

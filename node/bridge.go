@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/redact"
 )
 
 // nestedPatience is how long a Send Message that came over the bus waits for
@@ -58,7 +59,7 @@ func (b *bridge) sendMessage(ctx context.Context, req *ipmb.Request) ([]byte, er
 	}
 	if req.Origin.Speaker == ipmb.SpeakerGuest {
 		if err := b.policy.Permit(f); err != nil {
-			b.log.Warn("guest message refused", "frame", f.String(), "code", err)
+			b.log.Warn("guest message refused", "frame", redact.Text(f), "code", err)
 			return nil, err
 		}
 	}

@@ -131,6 +131,7 @@ func (c *chassis) status(context.Context, *ipmb.Request) ([]byte, error) {
 // Linux powers off a server without ACPI (ipmi_poweroff.c).
 func (c *chassis) control(ctx context.Context, req *ipmb.Request) ([]byte, error) {
 	ctx = byCommand(ctx, req)
+	c.life.boot.Controlled()
 	action := req.Data[0] & chassisActionMask
 	err := error(ipmb.ErrInvalidField)
 	switch action {
@@ -152,6 +153,7 @@ func (c *chassis) control(ctx context.Context, req *ipmb.Request) ([]byte, error
 
 // reset is an early form of Chassis Control's (IPMI 2.0 §28.4).
 func (c *chassis) reset(ctx context.Context, req *ipmb.Request) ([]byte, error) {
+	c.life.boot.Controlled()
 	return nil, c.outcome(chassisReset, c.vm.Press(byCommand(ctx, req), vm.CommandReset))
 }
 

@@ -23,7 +23,7 @@ var beyondMemory = []string{"Get Self Test Results", "Set BMC Global Enables", "
 func (b *board) furnish() {
 	b.t.Helper()
 	c := selChange{meta: b.sel.meta}
-	for range selCapacity - 100 {
+	for range DefaultSELCapacity - 100 {
 		b.sel.stage(&c, mc.SELEntry{2: mc.SELTypeSystem})
 	}
 	if err := b.db.Update(func(tx *kv.Tx) error { return b.sel.save(tx, &c) }); err != nil {
@@ -46,7 +46,7 @@ func (b *board) furnish() {
 func (b *board) memoryReads() map[string]*ipmb.Request {
 	b.t.Helper()
 	reads, done := make(map[string]*ipmb.Request), make(map[string]bool)
-	for _, r := range slices.Concat(commandRows, sensorRows, accessRows) {
+	for _, r := range allRows() {
 		raw := unhex(b.t, r.ask)
 		req := &ipmb.Request{NetFn: ipmb.NetFn(raw[0]), Cmd: ipmb.Cmd(raw[1]), Data: raw[2:], Origin: b.origin()}
 		c := b.mux.Lookup(req.NetFn, req.Cmd, req.Data)

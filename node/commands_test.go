@@ -207,6 +207,9 @@ var commandRows = []row{
 	{byGuest, "06 99", "c1"},
 }
 
+// allRows are the exchanges of all tables, in their order.
+func allRows() []row { return slices.Concat(commandRows, sensorRows, accessRows) }
+
 // beforeSessions are the commands that need no session.
 var beforeSessions = []string{"Get System GUID", "Get Channel Cipher Suites", "PET Acknowledge"}
 
@@ -215,7 +218,7 @@ func TestCommands(t *testing.T) {
 		t.Run(profile, func(t *testing.T) {
 			b := newBoard(t, profile)
 			tested := make(map[ipmb.CommandID]bool)
-			for _, r := range slices.Concat(commandRows, sensorRows, accessRows) {
+			for _, r := range allRows() {
 				raw := unhex(t, r.ask)
 				body, _, _ := ipmb.SplitBody(ipmb.NetFn(raw[0]), raw[2:])
 				tested[ipmb.CommandID{NetFn: ipmb.NetFn(raw[0]), Body: body, Cmd: ipmb.Cmd(raw[1])}] = true

@@ -26,6 +26,9 @@ type Config struct {
 	// the VM is paused) or wall.
 	WatchdogClock string `json:"watchdog_clock,omitempty"`
 
+	// SEL is the log's size, and what it does when it is full.
+	SEL SELConfig `json:"sel,omitzero"`
+
 	// Dir holds what must survive: log, settings, outbox, console record.
 	Dir string `json:"dir"`
 
@@ -101,6 +104,9 @@ func (c *Config) Check() error {
 	need(err == nil, "%w", err)
 	need(c.Dir != "", "dir: where shall the node keep its state?")
 	need(c.VM == nil || c.Power == nil, "power: is for a VM that somebody else starts; the node starts its own in another way")
+	if err := c.SEL.Check(); err != nil {
+		all = append(all, fmt.Errorf("sel: %w", err))
+	}
 	if c.Power != nil {
 		if err := c.Power.Check(); err != nil {
 			all = append(all, fmt.Errorf("power: %w", err))

@@ -118,10 +118,11 @@ type parts struct {
 
 	canCycle      bool   // the node can take the VM's power for a while
 	watchdogClock string // ClockVM or ClockWall
+	sel           SELConfig
 }
 
 func newController(id Identity, p parts) (*Controller, error) {
-	sel, err := openSEL(p.db)
+	sel, err := openSEL(p.db, p.sel)
 	if err != nil {
 		return nil, err
 	}

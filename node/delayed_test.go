@@ -131,7 +131,7 @@ func TestSSIFIsAnsweredInTime(t *testing.T) {
 				t.Errorf("%s: %s, want %s", r.ask, got, r.want)
 			}
 		}
-		for _, r := range slices.Concat(commandRows, sensorRows, accessRows) {
+		for _, r := range allRows() {
 			if r.by == byGuest && g.ask(t, r.ask) == "" {
 				t.Errorf("%s: no answer at all", r.ask)
 			}

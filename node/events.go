@@ -70,8 +70,13 @@ func (e *events) report(ctx context.Context, req *ipmb.Request, gen uint16, body
 	copy(record[9:], body)
 	record.Stamp(0, e.sel.SELTime(ctx))
 	if e.mail.logs() {
-		var err error
-		if record, err = e.sel.add(record); err != nil {
+		switch stored, err := e.sel.add(record); {
+		case err == nil:
+			record = stored
+		case req.Origin.Door == ipmb.DoorInternal && ipmb.CodeOf(err) == ipmb.ErrOutOfSpace:
+			// The log is full and refuses. Nobody would try again, so what this
+			// controller has to say goes on without it; others are answered.
+		default:
 			return err
 		}
 	}

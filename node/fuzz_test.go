@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -41,7 +40,7 @@ func FuzzDoors(f *testing.F) {
 	b := newBoard(f, ProfileATCA)
 	f.Cleanup(func() { b.t = f })
 	rows := b.Commands()
-	for _, r := range slices.Concat(commandRows, sensorRows, accessRows) {
+	for _, r := range allRows() {
 		raw := unhex(f, r.ask)
 		f.Add(uint8(0xFF), raw[0]<<2, raw[1], raw[2:], uint8(fuzzGuest))
 	}

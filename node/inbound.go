@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/redact"
 )
 
 // Deliver takes a frame from the bus: an answer to the requester, a request
@@ -11,7 +12,7 @@ import (
 func (c *Controller) Deliver(ctx context.Context, m ipmb.Message) {
 	switch f := m.Frame; {
 	case f.To != c.id.Addr:
-		c.log.Debug("frame for another", "frame", f.String())
+		c.log.Debug("frame for another", "frame", redact.Text(f))
 	case f.IsResponse():
 		c.requester.Deliver(m)
 	case f.ToLUN == ipmb.LUNSMS:
@@ -44,7 +45,7 @@ func (c *Controller) execute(ctx context.Context, m ipmb.Message) ipmb.Response 
 	o.Instance, o.ID, o.Shelf = m.Instance, m.ID, c.id.Shelf
 	if o.Speaker == ipmb.SpeakerGuest {
 		if err := c.policy.Permit(m.Frame); err != nil {
-			c.log.Warn("request of a guest refused", "frame", m.Frame.String(), "code", err)
+			c.log.Warn("request of a guest refused", "frame", redact.Text(m.Frame), "code", err)
 			return ipmb.Response{Code: ipmb.CodeOf(err)}
 		}
 		o.Privilege = min(o.Privilege, ipmb.PrivilegeOperator)
@@ -65,7 +66,7 @@ func (c *Controller) reply(ctx context.Context, m ipmb.Message) {
 		return
 	}
 	if err := c.out.Send(ctx, m); err != nil {
-		c.log.Debug("answer not sent", "frame", m.Frame.String(), "err", err)
+		c.log.Debug("answer not sent", "frame", redact.Text(m.Frame), "err", err)
 	}
 }
 

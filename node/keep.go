@@ -36,8 +36,23 @@ type keeper struct {
 	*host
 	start   *time.Timer // to start the VM
 	order   *time.Timer // to choose what it boots next
+	lapse   *time.Timer // to take back boot flags that no boot used
 	pause   time.Duration
 	started time.Time
+}
+
+func newKeeper(h *host) *keeper {
+	return &keeper{
+		host: h, pause: restartFirst, started: time.Now(),
+		start: time.NewTimer(0), lapse: time.NewTimer(0),
+		order: time.NewTimer(firmwareTime), // perhaps an earlier process's VM has just booted
+	}
+}
+
+func (k *keeper) stop() {
+	for _, t := range []*time.Timer{k.start, k.order, k.lapse} {
+		t.Stop()
+	}
 }
 
 // run keeps the VM as it should be until ctx ends, and leaves it running then.
@@ -48,22 +63,13 @@ func (h *host) run(ctx context.Context) error {
 	}
 	events := h.machine.Subscribe(64)
 	defer events.Cancel()
-	if h.own != nil {
-		if err := h.own.Adopt(ctx); err != nil && !errors.Is(err, power.ErrNotRunning) {
-			h.log.Warn("VM of an earlier run not adopted", "err", err)
-		}
-		if err := h.restore(); err != nil {
-			h.log.Error("restore policy not followed", "err", err)
-		}
-	}
+	h.adopt(ctx)
 	h.watch.vmFound(h.machine.State())
 	h.tell(power.Event{State: h.machine.State()})
 	h.count(h.life.hours.resume)
-	k := &keeper{host: h, start: time.NewTimer(0), pause: restartFirst, started: time.Now()}
-	k.order = time.NewTimer(firmwareTime) // perhaps an earlier process's VM has just booted
+	k := newKeeper(h)
+	defer k.stop()
 	tick := time.NewTicker(hoursEvery)
-	defer k.start.Stop()
-	defer k.order.Stop()
 	defer tick.Stop()
 	k.end.Reset(offWithin) // for one that an earlier run was to end
 	k.follow(h.machine.State())
@@ -81,6 +87,7 @@ func (h *host) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-h.changed:
+			k.awaitLapse()
 			k.look(ctx)
 		case <-k.start.C:
 			k.launch(ctx)
@@ -92,6 +99,8 @@ func (h *host) run(ctx context.Context) error {
 			do(ctx, k)
 		case <-k.order.C:
 			k.orderDue(ctx)
+		case <-k.lapse.C:
+			k.lapsed(ctx)
 		case <-tick.C:
 			k.count(k.life.hours.note)
 		case e, ok := <-events.C():
@@ -100,6 +109,19 @@ func (h *host) run(ctx context.Context) error {
 			}
 			k.happened(ctx, e)
 		}
+	}
+}
+
+// adopt finds an own VM of an earlier run, or does what is to be done without one.
+func (h *host) adopt(ctx context.Context) {
+	if h.own == nil {
+		return
+	}
+	if err := h.own.Adopt(ctx); err != nil && !errors.Is(err, power.ErrNotRunning) {
+		h.log.Warn("VM of an earlier run not adopted", "err", err)
+	}
+	if err := h.restore(); err != nil {
+		h.log.Error("restore policy not followed", "err", err)
 	}
 }
 

@@ -101,7 +101,7 @@ func openLedger(path string) (*ledger, []record, error) {
 			l.next = max(l.next, r.number+1)
 			continue
 		}
-		l.at(slot)[0] = slotFree
+		clear(l.at(slot)) // also of what a kill, or an older node, left in it
 		l.free = append(l.free, slot)
 	}
 	slices.SortFunc(found, func(a, b record) int { return cmp.Compare(a.number, b.number) })
@@ -180,12 +180,15 @@ func (l *ledger) mark(slot int) {
 	}
 }
 
-// drop forgets a record.
+// drop forgets a record. Nothing of it stays in the file: it may have been for
+// the guest's eyes only.
 func (l *ledger) drop(slot int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.mem != nil && slot != noSlot && l.at(slot)[0] != slotFree {
-		l.at(slot)[0] = slotFree
+		b := l.at(slot)
+		b[0] = slotFree
+		clear(b)
 		l.free = append(l.free, slot)
 	}
 }

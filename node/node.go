@@ -165,7 +165,7 @@ func (n *Node) connect() (err error) {
 	p := parts{
 		db: n.db, ledger: n.ledger, left: n.left, settings: n.settings, out: &n.out, vm: supply{n.host}, life: n.host.life, log: n.log,
 		network:  network{dial: dialUDP},
-		canCycle: n.driver != nil, watchdogClock: n.cfg.WatchdogClock,
+		canCycle: n.driver != nil, watchdogClock: n.cfg.WatchdogClock, sel: n.cfg.SEL,
 	}
 	if p.network.alerts, err = alertAddresses(n.cfg.Alerts); err != nil {
 		return err

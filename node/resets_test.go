@@ -39,15 +39,11 @@ func TestResetsOfTheVM(t *testing.T) {
 				b.guest("0c 01 01 00 01")
 				happens(machine)
 				time.Sleep(time.Second) // the store writes in batches
-				for ask, want := range map[string]string{
+				b.wantAnswers(map[string]string{
 					"06 59 00 04 00 00": "00 11 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00",
 					"06 59 00 02 00 00": "00 11 00 00 02 6f 73 00 00 00 00 00 00 00 00 00 00 00 00",
 					"0c 02 01 00 00 00": "00 11 00",
-				} {
-					if got := b.guest(ask); got != want {
-						t.Errorf("%s: %s, want %s", ask, got, want)
-					}
-				}
+				})
 				if err := machine.Close(); err != nil {
 					t.Error(err)
 				}

@@ -31,13 +31,9 @@ func TestSettingsAreKept(t *testing.T) {
 		next := b.requester
 		time.Sleep(time.Hour)
 		restart()
-		for ask, want := range map[string]string{
+		b.wantAnswers(map[string]string{
 			"06 2f": "00 0f", "04 01": "00 20 01", "06 08": guid, "0a 20": sdr, "0a 43 00 00 00 00 00 ff": log,
-		} {
-			if got := b.guest(ask); got != want {
-				t.Errorf("%s: %s, want %s", ask, got, want)
-			}
-		}
+		})
 		if _, on, _ := b.line.state(); !on {
 			t.Error("interrupts are off")
 		}
@@ -76,11 +72,7 @@ func TestRepositoriesAreKept(t *testing.T) {
 				t.Errorf("%s: %s, was %s", ask, got, before[i])
 			}
 		}
-		for ask, want := range map[string]string{"0a 28": "00 10 0e 00 60", "0a 48": "00 10 0e 00 50"} { // an hour later
-			if got := b.guest(ask); got != want {
-				t.Errorf("%s: %s, want %s", ask, got, want)
-			}
-		}
+		b.wantAnswers(map[string]string{"0a 28": "00 10 0e 00 60", "0a 48": "00 10 0e 00 50"}) // an hour later
 	})
 }
 

@@ -14,13 +14,6 @@ import (
 	"github.com/midplane-project/midplane/ipmb/mc"
 )
 
-// selCapacity is how many records the local SEL holds. When it is full a
-// record more takes the place of the oldest and sets the overflow flag. IPMI
-// lets a log refuse instead (C4h, IPMI 2.0 §31.6); then a guest could silence
-// its controller by filling the log, and the newest events are those that an
-// operator asks for.
-const selCapacity = 4096
-
 // Record ids that are not used: 0000h means the first, FFFFh the last.
 const (
 	selFirstID = 0x0001
@@ -33,7 +26,8 @@ const (
 // order.
 type localSEL struct {
 	db       *kv.DB
-	limit    int // records it holds
+	limit    int  // records it holds
+	refuses  bool // one more, rather than lose the oldest
 	self     ipmb.Addr
 	logging  func() bool            // event logging is enabled
 	announce func(mc.SELEntry)      // takes the events of the log itself, when they are logged
@@ -54,9 +48,10 @@ type selRow struct {
 	entry mc.SELEntry
 }
 
-func openSEL(db *kv.DB) (*localSEL, error) {
+func openSEL(db *kv.DB, c SELConfig) (*localSEL, error) {
 	s := &localSEL{
-		db: db, limit: selCapacity, keys: make(map[uint16]uint64), meta: selMeta{nextID: selFirstID},
+		db: db, limit: c.capacity(), refuses: c.Overflow == SELRefuse,
+		keys: make(map[uint16]uint64), meta: selMeta{nextID: selFirstID},
 		logging: func() bool { return true }, announce: func(mc.SELEntry) {},
 		tells: func(byte) bool { return true }, filled: func(int) {},
 	}
@@ -131,7 +126,7 @@ func (s *localSEL) SELInfo(context.Context) (mc.SELInfo, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return mc.SELInfo{
-		Entries: uint16(len(s.rows)), Free: uint16(s.limit - len(s.rows)),
+		Entries: uint16(len(s.rows)), Free: uint16(max(0, s.limit-len(s.rows))), // it may have been larger
 		LastAdd: s.meta.lastAdd, LastErase: s.meta.lastErase, Overflow: s.meta.overflow,
 		Reservation: uint16(s.meta.erased%0xFFFF) + 1,
 	}, nil

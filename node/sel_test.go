@@ -39,7 +39,7 @@ func (s *selUnderTest) open(t fataler) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.localSEL, err = openSEL(db); err != nil {
+	if s.localSEL, err = openSEL(db, SELConfig{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -80,7 +80,7 @@ func (s *selUnderTest) all(t fataler) (out []mc.SELEntry) {
 // ids go on round past those that are still there.
 func TestSELOverflow(t *testing.T) {
 	s := newSEL(t)
-	s.db = fill(t, s, selCapacity)
+	s.db = fill(t, s, DefaultSELCapacity)
 	if i, _ := s.SELInfo(t.Context()); i.Free != 0 || i.Overflow {
 		t.Fatalf("full: %+v", i)
 	}
@@ -93,7 +93,7 @@ func TestSELOverflow(t *testing.T) {
 		i, _ := s.SELInfo(t.Context())
 		first, _, err := s.SELGet(t.Context(), 0)
 		last, _, err2 := s.SELGet(t.Context(), 0xFFFF)
-		if !i.Overflow || i.Entries != selCapacity || err != nil || err2 != nil || first.ID() != 4 || last.ID() != selCapacity+3 {
+		if !i.Overflow || i.Entries != DefaultSELCapacity || err != nil || err2 != nil || first.ID() != 4 || last.ID() != DefaultSELCapacity+3 {
 			t.Errorf("%+v, first %04x, last %04x", i, first.ID(), last.ID())
 		}
 		s.reopen(t)
@@ -182,7 +182,7 @@ func TestSELCorrupt(t *testing.T) {
 	if got := b.guest("06 04"); got != "00 57 80" {
 		t.Errorf("self test: %s", got)
 	}
-	if _, err := openSEL(b.db); err == nil {
+	if _, err := openSEL(b.db, SELConfig{}); err == nil {
 		t.Error("opened")
 	}
 }

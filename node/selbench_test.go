@@ -19,7 +19,7 @@ func (b *board) addSEL() error {
 
 // A record costs the same whether the log is empty or full.
 func BenchmarkSELAdd(b *testing.B) {
-	for _, n := range []int{0, 1000, selCapacity} {
+	for _, n := range []int{0, 1000, DefaultSELCapacity} {
 		b.Run(fmt.Sprintf("records=%d", n), func(b *testing.B) {
 			s := newSEL(b)
 			fill(b, s, n)
@@ -28,7 +28,7 @@ func BenchmarkSELAdd(b *testing.B) {
 					b.Fatal(err)
 				}
 				b.StopTimer()
-				if len(s.rows) > n && n < selCapacity { // as long as it was
+				if len(s.rows) > n && n < DefaultSELCapacity { // as long as it was
 					if _, err := s.SELDelete(b.Context(), nil, 0xFFFF); err != nil {
 						b.Fatal(err)
 					}

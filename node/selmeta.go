@@ -12,7 +12,7 @@ import (
 type selMeta struct {
 	erased    uint64    // counts erasures; gives the reservation
 	lastErase time.Time // zero: never
-	overflow  bool      // a record was lost to a full log
+	overflow  bool      // a record was lost to a full log, or refused by it
 	lastAdd   time.Time // zero: never
 	nextKey   uint64
 	nextID    uint16

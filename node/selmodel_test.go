@@ -16,13 +16,19 @@ import (
 // selModel is a log as a list.
 type selModel struct {
 	limit    int
+	refuses  bool
 	rows     []mc.SELEntry // without times
 	nextID   uint16
 	overflow bool
 }
 
-// put adds a record and, where it fills the log, the event that says so.
-func (m *selModel) put(e mc.SELEntry) {
+// put adds a record and, where it fills the log, the event that says so. It
+// reports whether the log takes it.
+func (m *selModel) put(e mc.SELEntry) bool {
+	if m.refuses && len(m.rows) >= m.limit {
+		m.overflow = true
+		return false
+	}
 	m.push(e)
 	switch len(m.rows) {
 	case 29: // 90 % of 32
@@ -30,6 +36,7 @@ func (m *selModel) put(e mc.SELEntry) {
 	case 31:
 		m.push(mc.SELEntry{2: 2, 7: 0x82, 9: 4, 10: 0x10, 11: selSensor, 12: 0x6F, 13: 0x34, 14: 0xFF, 15: 100})
 	}
+	return true
 }
 
 func (m *selModel) push(e mc.SELEntry) {
@@ -51,21 +58,26 @@ func timeless(rows []mc.SELEntry) []mc.SELEntry {
 	return rows
 }
 
-// The log behaves as a list that forgets its oldest records, and whatever it
-// says of itself holds still over restarts.
+// The log behaves as a list that forgets its oldest records, or takes no more
+// of them, and whatever it says of itself holds still over restarts.
 func TestSELModel(t *testing.T) {
+	t.Run(SELOldest, func(t *testing.T) { checkSELModel(t, false) })
+	t.Run(SELRefuse, func(t *testing.T) { checkSELModel(t, true) })
+}
+
+func checkSELModel(t *testing.T, refuses bool) {
 	s := newSEL(t)
 	n := 0
 	restart := func(t fataler) {
 		s.reopen(t)
-		s.limit, s.self = 32, self
+		s.limit, s.self, s.refuses = 32, self, refuses
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		restart(t)
 		if err := s.SELClear(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
-		model := &selModel{limit: s.limit, nextID: s.meta.nextID}
+		model := &selModel{limit: s.limit, refuses: refuses, nextID: s.meta.nextID}
 		look := func() mc.SELInfo {
 			i, err := s.SELInfo(t.Context())
 			if err != nil {
@@ -76,13 +88,14 @@ func TestSELModel(t *testing.T) {
 		add := func() {
 			n++
 			before := look()
-			if _, err := s.SELAdd(t.Context(), nil, selRecord(n)); err != nil {
-				t.Fatal(err)
+			_, err := s.SELAdd(t.Context(), nil, selRecord(n))
+			taken := model.put(selRecord(n))
+			if taken && err != nil || !taken && ipmb.CodeOf(err) != ipmb.ErrOutOfSpace {
+				t.Fatalf("added, taken %v: %v", taken, err)
 			}
-			if i := look(); i.Reservation != before.Reservation || i.LastAdd.Equal(before.LastAdd) || !i.LastErase.Equal(before.LastErase) {
+			if i := look(); i.Reservation != before.Reservation || i.LastAdd.Equal(before.LastAdd) == taken || !i.LastErase.Equal(before.LastErase) {
 				t.Fatalf("adding made of %+v %+v", before, i)
 			}
-			model.put(selRecord(n))
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(*rapid.T) { add() },

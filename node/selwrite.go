@@ -54,11 +54,18 @@ func (s *localSEL) insert(adds []*selAdd) {
 	defer s.write.Unlock()
 	c := selChange{meta: s.meta}
 	for _, a := range adds {
+		if s.refuses && s.after(&c) >= s.limit {
+			a.err, c.meta.overflow = ipmb.ErrOutOfSpace, true
+			continue
+		}
 		a.entry = s.stage(&c, a.entry)
-		if level, ok := s.levelEvent(len(s.rows) + len(c.rows) - c.lost); ok && logging {
+		if level, ok := s.levelEvent(s.after(&c)); ok && logging {
 			level = s.stage(&c, level)
 			a.level = &level
 		}
+	}
+	if len(c.rows) == 0 && c.meta.overflow == s.meta.overflow {
+		return // all were refused, and none as the first
 	}
 	if err := s.db.Batch(func(tx *kv.Tx) error { return s.save(tx, &c) }); err != nil {
 		for _, a := range adds {
@@ -76,6 +83,9 @@ func (s *localSEL) insert(adds []*selAdd) {
 	s.filled(len(s.rows))
 }
 
+// after counts the records once c has been made.
+func (s *localSEL) after(c *selChange) int { return len(s.rows) + len(c.rows) - c.lost }
+
 // stage adds a record to a change, in a full log instead of the oldest one.
 func (s *localSEL) stage(c *selChange, e mc.SELEntry) mc.SELEntry {
 	for s.find(c.meta.nextID) >= 0 {
@@ -85,7 +95,7 @@ func (s *localSEL) stage(c *selChange, e mc.SELEntry) mc.SELEntry {
 	e.Stamp(c.meta.nextID, at)
 	c.rows = append(c.rows, selRow{c.meta.nextKey, e})
 	c.meta.nextKey, c.meta.nextID, c.meta.lastAdd = c.meta.nextKey+1, followingID(c.meta.nextID), at
-	if len(s.rows)+len(c.rows)-c.lost > s.limit {
+	for s.after(c) > s.limit { // by more than one in a log that was larger
 		c.lost++
 		c.meta.overflow = true
 	}
@@ -143,7 +153,10 @@ func (s *localSEL) SELDelete(_ context.Context, _ *ipmb.Request, id uint16) (uin
 	return row.entry.ID(), err
 }
 
-// SELClear implements mc.SELStore.
+// SELClear implements mc.SELStore. Many servers log that they were cleared, as
+// the new log's first record (sensor type 10h, offset 2). This one does not:
+// clients take a log that was cleared for empty (ipmitool says so, ipmi-sel
+// counts 0), monitors warn of any record, and OpenIPMI's lanserv has none either.
 func (s *localSEL) SELClear(context.Context, *ipmb.Request) error {
 	s.write.Lock()
 	defer s.write.Unlock()

@@ -291,7 +291,7 @@ func TestLogSensor(t *testing.T) {
 // A log that was almost full before has a sensor that says so.
 func TestLogIsAlmostFullAtStart(t *testing.T) {
 	b := newBoard(t, ProfileServer)
-	const almost = selCapacity*selAlmostFullPercent/100 + 1
+	const almost = DefaultSELCapacity*selAlmostFullPercent/100 + 1
 	c := selChange{meta: b.sel.meta}
 	for range almost {
 		b.sel.stage(&c, mc.SELEntry{2: mc.SELTypeSystem})

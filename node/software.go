@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/redact"
 )
 
 // guestPatience is how long guest software may take to answer a LUN 2 request;
@@ -95,7 +96,7 @@ func (s *software) answer(ctx context.Context, f ipmb.Frame) {
 	}
 	s.mu.Unlock()
 	if a == nil || time.Since(a.at) >= guestPatience {
-		s.log.Debug("answer of the guest to nobody", "frame", f.String())
+		s.log.Debug("answer of the guest to nobody", "frame", redact.Text(f))
 		return
 	}
 	m := a.message

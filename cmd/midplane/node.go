@@ -72,6 +72,8 @@ With --standalone it is a plain server's BMC without a shelf or certificates.`,
 	fl.StringArrayVar(&replicas, "replica", nil, "a shelf manager, `NAME=HOST:PORT` (may be repeated)")
 	fl.StringVar(&c.PKI, "pki", "", "directory with the node's certificate")
 	fl.StringVar(&c.Template, "template", "", "a `FILE` that says which sensors and FRU devices there are")
+	fl.IntVar(&c.SEL.Capacity, "sel-capacity", node.DefaultSELCapacity, "`RECORDS` that the event log holds")
+	fl.StringVar(&c.SEL.Overflow, "sel-overflow", node.SELOldest, "when the event log is full: oldest (goes) or refuse (one more)")
 	fl.StringVar(&c.API, "api", "", "serve the node's gRPC API at `unix:PATH`")
 	return cmd
 }
@@ -118,7 +120,8 @@ func overlay(cmd *cobra.Command, file, flags node.Config) node.Config {
 		"name": func() { file.Name = flags.Name }, "profile": func() { file.Profile = flags.Profile },
 		"interface": func() { file.Interface = flags.Interface }, "dir": func() { file.Dir = flags.Dir },
 		"pki": func() { file.PKI = flags.PKI }, "api": func() { file.API = flags.API },
-		"template": func() { file.Template = flags.Template },
+		"template":     func() { file.Template = flags.Template },
+		"sel-capacity": func() { file.SEL.Capacity = flags.SEL.Capacity }, "sel-overflow": func() { file.SEL.Overflow = flags.SEL.Overflow },
 	} {
 		if cmd.Flags().Changed(name) {
 			take()

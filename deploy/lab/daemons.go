@@ -43,8 +43,8 @@ func (l *Lab) nodeConfig(n topology.Node) (node.Config, error) {
 	c := node.Config{
 		Shelf: l.Name, Slot: n.Slot, Name: n.Name, Profile: n.Profile, Interface: n.Interface,
 		Manufacturer: value(n.Manufacturer), Product: value(n.Product), Alerts: n.Alerts,
-		WatchdogClock: n.WatchdogClock,
-		Dir:           l.NodeDir(n.Name), PKI: l.PKIDir(), Cluster: l.Cluster, API: "unix:" + l.socket(n.Name, "api"),
+		WatchdogClock: n.WatchdogClock, SEL: node.SELConfig(n.SEL),
+		Dir: l.NodeDir(n.Name), PKI: l.PKIDir(), Cluster: l.Cluster, API: "unix:" + l.socket(n.Name, "api"),
 		Power: n.Power, OnGuestPoweroff: n.OnGuestPoweroff, Template: n.Template,
 	}
 	for i := range l.Topology.Replicas {

@@ -32,23 +32,24 @@ nodes:
 	}
 }
 
-// So is the clock of its watchdog timer, in all that do not say otherwise.
-func TestWatchdogClockReachesTheNode(t *testing.T) {
+// So are the clock of its watchdog timer and what a full log does, in all that
+// do not say otherwise.
+func TestDefaultsReachTheNode(t *testing.T) {
 	s, err := topology.Parse("shelf.yaml", []byte(`name: demo
-defaults: {qemu: none, watchdog_clock: wall}
+defaults: {qemu: none, watchdog_clock: wall, sel: {capacity: 100, overflow: refuse}}
 nodes:
   - {slot: 1, name: a}
-  - {slot: 2, name: b, watchdog_clock: vm}
+  - {slot: 2, name: b, watchdog_clock: vm, sel: {overflow: oldest}}
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &Lab{Topology: s, Name: s.Name, StateDir: t.TempDir()}
 	l.Ports = []int{1, 2, 3}
-	for i, clock := range []string{node.ClockWall, node.ClockVM} {
+	for i, want := range []struct{ clock, overflow string }{{node.ClockWall, node.SELRefuse}, {node.ClockVM, node.SELOldest}} {
 		c, err := l.nodeConfig(s.Nodes[i])
-		if err != nil || c.WatchdogClock != clock {
-			t.Errorf("%s: clock %q, want %q: %v", c.Name, c.WatchdogClock, clock, err)
+		if err != nil || c.WatchdogClock != want.clock || c.SEL != (node.SELConfig{Capacity: 100, Overflow: want.overflow}) {
+			t.Errorf("%s: clock %q, log %+v, want %+v: %v", c.Name, c.WatchdogClock, c.SEL, want, err)
 		}
 	}
 }

@@ -38,11 +38,15 @@ func (b *BootOptions) set(ctx context.Context, req *ipmb.Request) ([]byte, error
 	return nil, b.Changed(ctx)
 }
 
-// setParameter also reports whether other boot flags hold now.
+// setParameter also reports whether other boot flags hold now, or until
+// another time.
 func (b *BootOptions) setParameter(p byte, invalid bool, data []byte) (changed bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before := b.held.flags()
+	if err := b.expire(); err != nil {
+		return false, err
+	}
+	before, until := b.held.flags(), b.expiry()
 	switch {
 	case p != bootSetInProgress:
 		err = b.write(p, invalid, data)
@@ -51,7 +55,7 @@ func (b *BootOptions) setParameter(p byte, invalid bool, data []byte) (changed b
 	case len(data) == 1: // parameter 0 is always valid
 		err = b.progress(data[0])
 	}
-	return b.held.flags() != before, err
+	return b.held.flags() != before || !b.expiry().Equal(until), err
 }
 
 // get gives a parameter as it was last written, be it committed or not.
@@ -59,6 +63,9 @@ func (b *BootOptions) get(_ context.Context, req *ipmb.Request) ([]byte, error) 
 	p, set := req.Data[0], req.Data[1]
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if err := b.expire(); err != nil {
+		return nil, err
+	}
 	switch {
 	case p&bootInvalid != 0:
 		return nil, ipmb.ErrInvalidField

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
 )
@@ -60,14 +61,16 @@ func (s *bootState) flags() BootFlags {
 // forgotten without one: over "set complete", a boot, and a restart.
 type BootOptions struct {
 	Records Records
-	// Changed is called when other boot flags hold; the command that changed
-	// them is answered with its error.
+	// Changed is called when other boot flags hold, or until another time; the
+	// command that changed them is answered with its error.
 	Changed func(context.Context) error
 
 	mu         sync.Mutex
 	held       bootState // on disk
 	written    bootState // held, and what awaits its commit
 	inProgress bool
+	touched    bool      // flags, or how long they last, are among what is written
+	since      time.Time // from when on the flags that hold have BootFlagsLast
 }
 
 // Load reads what an earlier process kept.
@@ -80,7 +83,7 @@ func (b *BootOptions) Load() error {
 		return fmt.Errorf("record %s has %d bytes, want %d", bootRecord, len(v), len(b.held))
 	}
 	b.held = bootState(v)
-	b.written = b.held
+	b.written, b.since = b.held, time.Now()
 	return nil
 }
 
@@ -88,19 +91,21 @@ func (b *BootOptions) Load() error {
 func (b *BootOptions) Flags() BootFlags {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.held.flags()
+	f := b.held.flags()
+	if b.expired() {
+		f[0] &^= flagValid
+	}
+	return f
 }
 
 // Booted tells that the system boots by these flags, and for which reason. The
 // controller stands in for a firmware that does not know of boot flags: it
 // acknowledges them, and takes their valid bit away unless they are persistent
-// or "valid bit clearing" says to leave it at such a boot. The specification's
-// 60 seconds without a Chassis Control (bit 3 of that parameter) are stored and
-// not counted: a VM's user may well take longer from one command to the next.
+// or "valid bit clearing" says to leave it at such a boot.
 func (b *BootOptions) Booted(by BootFlags, why BootReason) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.inProgress, b.written = false, b.held // a reset is a "set complete"
+	b.rollBack() // a reset is a "set complete"
 	next := b.held
 	if f := next.flags(); !f.Valid() || f != by {
 		return nil
@@ -123,6 +128,21 @@ func (b *BootOptions) keep(next bootState) error {
 	return nil
 }
 
+// rollBack ends "set in progress" without a commit.
+func (b *BootOptions) rollBack() { b.inProgress, b.touched, b.written = false, false, b.held }
+
+// commit keeps what is written. Flags that were written, also as they were, are
+// as good as new.
+func (b *BootOptions) commit(next bootState) error {
+	if err := b.keep(next); err != nil {
+		return err
+	}
+	if b.touched {
+		b.touched, b.since = false, time.Now()
+	}
+	return nil
+}
+
 // write changes a parameter, at once or with the coming commit.
 func (b *BootOptions) write(p byte, invalid bool, data []byte) error {
 	next := b.written
@@ -132,11 +152,12 @@ func (b *BootOptions) write(p byte, invalid bool, data []byte) error {
 			return err
 		}
 	}
+	b.touched = b.touched || p == bootFlags || p == bootClearing
 	if b.inProgress {
 		b.written = next
 		return nil
 	}
-	return b.keep(next)
+	return b.commit(next)
 }
 
 // put takes a parameter's data.
@@ -181,7 +202,7 @@ const (
 func (b *BootOptions) progress(v byte) error {
 	switch v {
 	case progressComplete:
-		b.inProgress, b.written = false, b.held
+		b.rollBack()
 	case progressWriting:
 		if b.inProgress {
 			return ipmb.ErrParamInProgress
@@ -191,7 +212,7 @@ func (b *BootOptions) progress(v byte) error {
 		if !b.inProgress {
 			return ipmb.ErrState
 		}
-		return b.keep(b.written)
+		return b.commit(b.written)
 	default:
 		return ipmb.ErrInvalidField
 	}

@@ -2,8 +2,9 @@
 // shown or stored.
 //
 // It knows Set User Password and Set Channel Security Keys (IPMI 2.0 §22.30,
-// §22.25), also inside Send Message, in the answer to a Send Message and in
-// what Get Message fetches. Secrets become [Mask] bytes; lengths stay, and
+// §22.25), and the community string of Set and Get LAN Configuration Parameters
+// (§23.1, §23.2), also inside Send Message, in the answer to a Send Message and
+// in what Get Message fetches. Secrets become [Mask] bytes; lengths stay, and
 // checksums are made anew, since the old ones tell of the secret.
 package redact
 
@@ -21,9 +22,16 @@ const (
 	cmdSetUserPassword        ipmb.Cmd = 0x47
 	cmdSetChannelSecurityKeys ipmb.Cmd = 0x56
 
+	cmdSetLANParameters ipmb.Cmd = 0x01
+	cmdGetLANParameters ipmb.Cmd = 0x02
+	lanCommunity                 = 16 // parameter
+	communityLen                 = 18
+
 	userPasswordHead = 2 // user id, operation
 	securityKeysHead = 3 // channel, operation, key id
 	securityKeysDone = 2 // of the response: completion code, lock status
+	lanSetHead       = 2 // channel, parameter
+	lanGetDone       = 2 // of the response: completion code, revision
 	sendMessageHead  = 1 // channel; of the response: completion code
 	getMessageHead   = 2 // completion code, channel
 	systemHead       = 2 // netFn/LUN, command
@@ -40,12 +48,22 @@ const (
 	minMessage = bodyAt + tailLen
 )
 
+// Secret reports whether an IPMB frame has a secret that Frame would mask.
+func Secret(raw []byte) bool { return maskFrame(bytes.Clone(raw)) }
+
 // Frame gives a copy of a whole IPMB frame without its secrets. A frame that
 // is broken is masked as far as it can be read.
 func Frame(raw []byte) []byte {
 	b := bytes.Clone(raw)
 	maskFrame(b)
 	return b
+}
+
+// Text gives a frame as its String does, without its secrets: for logs.
+func Text(f ipmb.Frame) string {
+	f.Data = bytes.Clone(f.Data)
+	maskBody(f.NetFn, f.Cmd, f.Data)
+	return f.String()
 }
 
 // System gives a copy of a message of the system interface without its
@@ -78,10 +96,17 @@ func maskMessage(b []byte) bool {
 // maskBody masks the data of a message. Data is at least one layer shorter
 // than what it was found in, so the recursion ends.
 func maskBody(n ipmb.NetFn, cmd ipmb.Cmd, data []byte) bool {
-	if n.Request() != ipmb.NetFnApp {
-		return false
+	switch response := n.IsResponse(); n.Request() {
+	case ipmb.NetFnApp:
+		return maskApp(cmd, response, data)
+	case ipmb.NetFnTransport:
+		return maskTransport(cmd, response, data)
 	}
-	switch response := n.IsResponse(); {
+	return false
+}
+
+func maskApp(cmd ipmb.Cmd, response bool, data []byte) bool {
+	switch {
 	case cmd == cmdSetUserPassword && !response:
 		return maskFrom(data, userPasswordHead)
 	case cmd == cmdSetChannelSecurityKeys && !response:
@@ -92,6 +117,18 @@ func maskBody(n ipmb.NetFn, cmd ipmb.Cmd, data []byte) bool {
 		return len(data) > sendMessageHead && maskFrame(afterBroadcast(data[sendMessageHead:]))
 	case cmd == cmdGetMessage && response:
 		return len(data) > getMessageHead && maskMessage(data[getMessageHead:])
+	}
+	return false
+}
+
+// maskTransport masks the community string. A response does not say which
+// parameter it has: no other of IPMI's is as long.
+func maskTransport(cmd ipmb.Cmd, response bool, data []byte) bool {
+	switch {
+	case cmd == cmdSetLANParameters && !response:
+		return len(data) > lanSetHead && data[1] == lanCommunity && maskFrom(data, lanSetHead)
+	case cmd == cmdGetLANParameters && response:
+		return len(data) == lanGetDone+communityLen && maskFrom(data, lanGetDone)
 	}
 	return false
 }

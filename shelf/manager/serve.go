@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/redact"
 )
 
 // Serve takes a frame addressed to 0x20. For a request, ok says that answer is
@@ -18,7 +19,7 @@ func (m *Manager) Serve(ctx context.Context, msg ipmb.Message) (answer ipmb.Mess
 	}
 	r, term, err := m.do(ctx, msg.Frame, originOf(m.cfg.Shelf, msg))
 	if err != nil {
-		m.cfg.Logger.Debug("no answer", "shelf", m.cfg.Shelf, "frame", msg.Frame.String(), "why", err)
+		m.cfg.Logger.Debug("no answer", "shelf", m.cfg.Shelf, "frame", redact.Text(msg.Frame), "why", err)
 		return ipmb.Message{}, false
 	}
 	return ipmb.Message{ID: msg.ID, Instance: msg.Instance, Frame: msg.Frame.Reply(r), Plane: msg.Plane, Term: term}, true
@@ -70,7 +71,7 @@ func (m *Manager) do(ctx context.Context, f ipmb.Frame, o ipmb.Origin) (ipmb.Res
 func (m *Manager) execute(ctx context.Context, f ipmb.Frame, o ipmb.Origin) ipmb.Response {
 	req := f.Request(o)
 	if err := m.permit(f, o); err != nil {
-		m.cfg.Logger.Warn("request refused", "shelf", m.cfg.Shelf, "speaker", o.Speaker, "frame", f.String(), "code", err)
+		m.cfg.Logger.Warn("request refused", "shelf", m.cfg.Shelf, "speaker", o.Speaker, "frame", redact.Text(f), "code", err)
 		return refusal(req, err)
 	}
 	if r, ok := m.answered(req); ok {

@@ -22,19 +22,27 @@ type ID struct {
 // Identify reads the identity of a living process. The error is fs.ErrNotExist
 // when there is none, or only its corpse.
 func Identify(pid int) (ID, error) {
+	id, ended, err := identify(pid)
+	if err == nil && ended {
+		err = gone(pid)
+	}
+	if err != nil {
+		return ID{}, err
+	}
+	return id, nil
+}
+
+// identify is Identify for a corpse, too.
+func identify(pid int) (id ID, ended bool, err error) {
 	state, start, err := stat(pid)
 	if err != nil {
-		return ID{}, err
-	}
-	if state == 'Z' || state == 'X' {
-		return ID{}, fmt.Errorf("process %d has ended: %w", pid, fs.ErrNotExist)
+		return ID{}, false, err
 	}
 	boot, err := bootID()
-	if err != nil {
-		return ID{}, err
-	}
-	return ID{PID: pid, Start: start, Boot: boot}, nil
+	return ID{PID: pid, Start: start, Boot: boot}, state == 'Z' || state == 'X', err
 }
+
+func gone(pid int) error { return fmt.Errorf("process %d has ended: %w", pid, fs.ErrNotExist) }
 
 // Stopped reports whether a process stands still after SIGSTOP.
 func Stopped(pid int) bool {

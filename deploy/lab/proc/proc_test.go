@@ -186,3 +186,43 @@ func TestTheStarterLearnsHowItEnded(t *testing.T) {
 		other.Close()
 	}
 }
+
+// A child that ends before anybody could look at it has an identity and an exit
+// status as any other; on a busy machine that is most of those that fail.
+func TestStartOfWhatEndsAtOnce(t *testing.T) {
+	child, err := os.StartProcess("/bin/false", []string{"/bin/false"}, &os.ProcAttr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() bool {
+		state, _, err := stat(child.Pid)
+		return err == nil && state == 'Z'
+	})
+	if _, err := Identify(child.Pid); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a corpse is identified: %v", err)
+	}
+	if _, err := open(child.Pid, false); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("somebody else's corpse is held: %v", err)
+	}
+	p, err := open(child.Pid, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Release()
+	<-p.Done()
+	if p.ID.Start == 0 || p.Exit() != "exit status 1" {
+		t.Errorf("%+v, %s", p.ID, p.Exit())
+	}
+	p.Close()
+	for range 200 {
+		p, err := Start([]string{"/bin/false"}, filepath.Join(t.TempDir(), "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-p.Done()
+		if p.Exit() != "exit status 1" {
+			t.Error(p.Exit())
+		}
+		p.Close()
+	}
+}

@@ -34,7 +34,8 @@ func Open(id ID) (*Process, error) {
 	return p, nil
 }
 
-// open takes hold of a pid first and looks at who has it afterwards.
+// open takes hold of a pid first and looks at who has it afterwards. A child of
+// ours is itself until we reap it, also when it ended before anybody looked.
 func open(pid int, ours bool) (*Process, error) {
 	if pid <= 0 {
 		return nil, fmt.Errorf("no process: %w", fs.ErrNotExist)
@@ -48,7 +49,10 @@ func open(pid int, ours bool) (*Process, error) {
 		return nil, fmt.Errorf("open process %d: %w", pid, err)
 	}
 	file := os.NewFile(uintptr(fd), "pidfd")
-	id, err := Identify(pid)
+	id, ended, err := identify(pid)
+	if err == nil && ended && !ours {
+		err = gone(pid)
+	}
 	if err != nil {
 		file.Close()
 		return nil, err

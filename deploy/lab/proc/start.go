@@ -33,8 +33,8 @@ func Start(argv []string, log string) (*Process, error) {
 	p, err := open(pid, true)
 	if err != nil {
 		_ = child.Kill()
-		state, _ := child.Wait()
-		return nil, fmt.Errorf("start %s: it ended at once (%v): %w", argv[0], state, err)
+		_, _ = child.Wait()
+		return nil, fmt.Errorf("start %s: %w", argv[0], err)
 	}
 	_ = child.Release()
 	return p, nil

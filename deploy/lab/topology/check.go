@@ -9,6 +9,7 @@ import (
 
 	"github.com/midplane-project/midplane/internal/yamlfile"
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/node"
 )
 
 // Values that the file may have.
@@ -16,6 +17,7 @@ var (
 	Interfaces = []string{"kcs", "bt", "pci-kcs", "pci-bt", "ssif"}
 	Profiles   = []string{"atca", "server"}
 	Clocks     = []string{"vm", "wall"}
+	Overflows  = []string{node.SELOldest, node.SELRefuse}
 	Timings    = []string{"lab", "lan"}
 	Accels     = []string{"auto", "kvm", "tcg"}
 	Formats    = []string{"qcow2", "raw"}
@@ -103,6 +105,10 @@ func (s *Shelf) checkNodes(c *checker) {
 		c.oneOf(at("interface"), n.Interface, Interfaces)
 		c.oneOf(at("profile"), n.Profile, Profiles)
 		c.oneOf(at("watchdog_clock"), n.WatchdogClock, Clocks)
+		c.oneOf(at("sel.overflow"), n.SEL.Overflow, Overflows)
+		if n.SEL.Capacity < node.MinSELCapacity || n.SEL.Capacity > node.MaxSELCapacity {
+			c.add(at("sel.capacity"), "%d is not within %d to %d records", n.SEL.Capacity, node.MinSELCapacity, node.MaxSELCapacity)
+		}
 		n.checkRest(c, at)
 	}
 }

@@ -21,6 +21,7 @@ defaults:               # for all nodes that do not say otherwise
   # on_guest_poweroff: stay   # the VM stays off; deactivate: the board asks to be deactivated, too
   # alerts: ["127.0.0.1:16200"]   # where SNMP traps may go (PEF); default: nowhere
   # watchdog_clock: vm  # the watchdog timer stands still while the VM is paused; wall: it does not
+  # sel: {capacity: 4096, overflow: oldest}   # records of a node's event log; refuse: a full log answers C4h
   # template: sensors.yaml    # sensors and FRU devices; default: node/template/default.yaml, which explains the format
   qemu:
     memory: 256         # MiB

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/node"
 )
 
 // schema is as much of JSON Schema as ours uses.
@@ -21,6 +22,7 @@ type schema struct {
 	Enum       []any              `json:"enum"`
 	Default    any                `json:"default"`
 	Pattern    string             `json:"pattern"`
+	Minimum    *float64           `json:"minimum"`
 	Maximum    *float64           `json:"maximum"`
 }
 
@@ -99,19 +101,20 @@ func compare(t *testing.T, root, s *schema, typ reflect.Type, at string) {
 
 func TestSchemaHasTheSameValues(t *testing.T) {
 	root := loadSchema(t)
-	node, qemu := root.Defs["node"], root.Defs["qemu"]
+	slot, qemu := root.Defs["node"], root.Defs["qemu"]
 	for _, tt := range []struct {
 		name string
 		s    *schema
 		want []string
 		def  string
 	}{
-		{"interface", node.Properties["interface"], Interfaces, DefaultInterface},
-		{"profile", node.Properties["profile"], Profiles, DefaultProfile},
-		{"watchdog_clock", node.Properties["watchdog_clock"], Clocks, DefaultWatchdogClock},
+		{"interface", slot.Properties["interface"], Interfaces, DefaultInterface},
+		{"profile", slot.Properties["profile"], Profiles, DefaultProfile},
+		{"watchdog_clock", slot.Properties["watchdog_clock"], Clocks, DefaultWatchdogClock},
+		{"sel.overflow", root.Defs["sel"].Properties["overflow"], Overflows, DefaultSELOverflow},
 		{"timing", root.Properties["timing"], Timings, DefaultTiming},
 		{"format", root.Defs["disk"].Properties["format"], Formats, "qcow2"},
-		{"on_guest_poweroff", node.Properties["on_guest_poweroff"], OnGuestPoweroffs, DefaultOnGuestPoweroff},
+		{"on_guest_poweroff", slot.Properties["on_guest_poweroff"], OnGuestPoweroffs, DefaultOnGuestPoweroff},
 		{"accel", qemu.Properties["accel"], Accels, DefaultAccel},
 	} {
 		var got []string
@@ -125,8 +128,12 @@ func TestSchemaHasTheSameValues(t *testing.T) {
 	if got := root.Defs["name"].Pattern; got != nameRule.String() {
 		t.Errorf("name: pattern %s, want %s", got, nameRule)
 	}
-	if got := *node.Properties["slot"].Maximum; int(got) != ipmb.MaxSlot {
+	if got := *slot.Properties["slot"].Maximum; int(got) != ipmb.MaxSlot {
 		t.Errorf("slot: maximum %v, want %d", got, ipmb.MaxSlot)
+	}
+	capacity := root.Defs["sel"].Properties["capacity"]
+	if *capacity.Minimum != node.MinSELCapacity || *capacity.Maximum != node.MaxSELCapacity || capacity.Default != float64(DefaultSELCapacity) {
+		t.Errorf("sel.capacity: %v to %v, default %v", *capacity.Minimum, *capacity.Maximum, capacity.Default)
 	}
 	if got := root.Properties["replicas"].Default; got != float64(DefaultReplicas) {
 		t.Errorf("replicas: default %v", got)

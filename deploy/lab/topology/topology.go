@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/node"
 	"github.com/midplane-project/midplane/node/power"
 )
 
@@ -48,10 +49,18 @@ type Node struct {
 	// WatchdogClock is vm, by which the watchdog timer stands still while the VM
 	// is paused, or wall.
 	WatchdogClock string `yaml:"watchdog_clock"`
+	SEL           SEL    `yaml:"sel"`
 
 	// Template says which sensors and FRU devices the node has; empty: the
 	// built-in one's (package template).
 	Template string `yaml:"template"`
+}
+
+// SEL is a node's event log: how many records it holds, and whether a full one
+// loses the oldest or refuses one more.
+type SEL struct {
+	Capacity int    `yaml:"capacity"`
+	Overflow string `yaml:"overflow"` // oldest or refuse
 }
 
 // VMSocket is where a VM of one's own (qemu: none) finds its node.
@@ -154,6 +163,8 @@ const (
 
 	DefaultOnGuestPoweroff = "stay"
 	DefaultWatchdogClock   = "vm"
+	DefaultSELOverflow     = node.SELOldest
+	DefaultSELCapacity     = node.DefaultSELCapacity
 )
 
 // fill puts defaults where nothing was said.
@@ -170,6 +181,8 @@ func (n *Node) fill(d Node) {
 	or(&n.Interface, d.Interface, DefaultInterface)
 	or(&n.Profile, d.Profile, DefaultProfile)
 	or(&n.WatchdogClock, d.WatchdogClock, DefaultWatchdogClock)
+	or(&n.SEL.Capacity, d.SEL.Capacity, DefaultSELCapacity)
+	or(&n.SEL.Overflow, d.SEL.Overflow, DefaultSELOverflow)
 	or(&n.VMSocket.Mode, d.VMSocket.Mode, DefaultMode)
 	or(&n.VMSocket.Group, d.VMSocket.Group)
 	or(&n.OnGuestPoweroff, d.OnGuestPoweroff, DefaultOnGuestPoweroff)

@@ -59,6 +59,8 @@ func TestMistakesHaveTheirPlace(t *testing.T) {
 		{"slot range", strings.Replace(small, "slot: 2", "slot: 99", 1), "not within"},
 		{"interface", strings.Replace(small, "interface: bt", "interface: smic", 1), "shelf.yaml:6:16: nodes[1].interface:"},
 		{"watchdog clock", strings.Replace(small, "interface: bt", "watchdog_clock: sun", 1), "shelf.yaml:6:21: nodes[1].watchdog_clock:"},
+		{"sel overflow", strings.Replace(small, "interface: bt", "sel: {overflow: newest}", 1), "shelf.yaml:6:21: nodes[1].sel.overflow:"},
+		{"sel capacity", strings.Replace(small, "interface: bt", "sel: {capacity: 63}", 1), "shelf.yaml:6:21: nodes[1].sel.capacity: 63 is not within"},
 		{"reserved name", strings.Replace(small, "name: db", "name: leader", 1), "means something else"},
 		{"name of a replica", strings.Replace(small, "name: db", "name: shm2", 1), "means something else"},
 		{"mode", strings.Replace(small, `"0660"`, `"9"`, 1), "no file mode"},

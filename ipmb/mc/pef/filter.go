@@ -74,18 +74,21 @@ type Filter struct {
 	Data         [3]Compare
 }
 
-// Compare is the test of one event data byte.
+// Compare is the test of one event data byte (IPMI 2.0 table 17-2, §17.8).
 type Compare struct{ Mask, Exact, Value byte }
 
 // anything passes every byte.
 var anything = Compare{Mask: 0, Exact: 0xFF, Value: 0}
 
-// matches tests a byte: masked, it must equal Value where Exact has a bit; of
-// the other bits that Value has, if there are any, one must be set.
+// matches tests a byte: masked, it must equal Value in each bit of Exact, and in
+// at least one of the other bits of Mask, if there are any. A zero in Value asks
+// for a zero. OpenIPMI's manual (doc/IPMI.ltx, bytes 11 to 13 of a filter) says
+// it with an example, which the tests have: mask 0Fh, exact 0Ch, value 0Ah is
+// (bit 0 == 0 || bit 1 == 1) && bit 2 == 0 && bit 3 == 1.
 func (c Compare) matches(data byte) bool {
-	data &= c.Mask
-	loose := c.Value &^ c.Exact
-	return (data^c.Value)&c.Exact == 0 && (loose == 0 || data&loose != 0)
+	differs := data&c.Mask ^ c.Value
+	loose := c.Mask &^ c.Exact
+	return differs&c.Exact == 0 && (loose == 0 || differs&loose != loose)
 }
 
 // Match reports whether the filter is for an event. Severity is no condition:
