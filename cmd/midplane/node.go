@@ -176,6 +176,7 @@ func serveNode(ctx context.Context, cfg node.Config, opt node.Options, ready fun
 	}
 	g.Go(func() error { return n.Run(ctx) })
 	ready()
+	forgetStart()
 	return g.Wait()
 }
 

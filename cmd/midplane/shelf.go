@@ -103,6 +103,7 @@ func runShelf(ctx context.Context, cfg shelf.Config, log *slog.Logger) error {
 		return err
 	}
 	notify("READY=1")
+	forgetStart()
 	err = r.Wait(ctx)
 	notify("STOPPING=1")
 	return errors.Join(err, r.Close())
