@@ -34,7 +34,11 @@ func TestDifferences(t *testing.T) {
 			same++
 			continue
 		}
-		if begin, ok := explain(q, thisHour(a), thisHour(b)); ok {
+		begin, ok := explain(q, a, b)
+		if !ok {
+			begin, ok = explain(q, thisHour(a), thisHour(b))
+		}
+		if ok {
 			used[begin] = true
 			continue
 		}

@@ -18,7 +18,7 @@ var explained = []explanation{
 		"ipmi_sim does not serve it, though IPMI 2.0 appendix G has it",
 	},
 	{
-		"00 00 00|00 01 00|04 01 00|04 10 00|04 20 01 00|04 21 00 00 00 00 00 ff 00|04 29 10 00|04 2d 10 00|04 2f 10 00|06 01 00|06 25 00|06 2f 00|06 31 00|" +
+		"00 00 00|00 01 00|04 01 00|04 10 00|04 20 01 00|04 27 20 00|04 21 00 00 00 00 00 ff 00|04 29 10 00|04 2d 10 00|04 2f 10 00|06 01 00|06 25 00|06 2f 00|06 31 00|" +
 			"06 41 0f 40 00|06 42 0f 00|06 44 0e 01 00|0a 10 00 00|0a 11 00 00 00 08 00|0a 20 00|0a 22 00|0a 23 00 00 00 00 00 ff 00|" +
 			"0a 28 00|0a 40 00|0a 41 00|0a 42 00|0a 43 00 00 00 00 00 ff 00|0a 48 00",
 		"c7", "00 *",
@@ -67,6 +67,8 @@ var explained = []explanation{
 	{"04 21 00 00 02 00 05|04 21 34 12", "c5", "00 03 00 20 00 10 07 01", "a part of a record needs a reservation (IPMI 2.0 §35.3); ipmi_sim has none for device SDRs"},
 	{"0a 23 00 00 02 00 05", "c5", "00 03 00 20 00 10 07 01", "a part of a record needs a reservation (IPMI 2.0 §33.11); ipmi_sim lets 0000h pass"},
 	{"04 2d 14", "00 00 e0 00 80", "00 00 c0 00 00", "whether an operating system has stopped is not known before something is known of the VM"},
+	{"04 2d 26|04 2d 27", "00 00 e0 c0", "00 00 c0 07 00", "a VM that is not there takes no 5 V, and what measures them has no power: the reading is unavailable"},
+	{"04 2d 2", "00 xx c0 c0", "00 xx c0 00 00", "bits 7 and 6 of a threshold sensor's states are returned as 1, and there is no second byte (IPMI 2.0 §35.14)"},
 	{"04 2d 1", "00 00 c0 0x 80", "00 00 c0 0x 00", "bit 7 of a discrete sensor's second byte is returned as 1 (IPMI 2.0 §35.14)"},
 
 	{"06 25", "00 04 00 00 00 2c 01 2c 01", "00 04 00 00 00 2c 01", "ipmi_sim forgets the present countdown (facts/ipmi_sim.md 0.6)"},

@@ -58,8 +58,11 @@ func twinOf(t *testing.T, node *bmc) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c, ok := body.(*sdr.Compact); ok {
-			addSensor(t, &s, node, c)
+		switch r := body.(type) {
+		case *sdr.Compact:
+			addSensor(t, &s, node, r)
+		case *sdr.Full:
+			addMeasure(t, &s, node, r)
 		}
 	}
 	return s.String() + "mc_enable 0x20\n"
@@ -75,6 +78,21 @@ func addSensor(t *testing.T, s *strings.Builder, node *bmc, c *sdr.Compact) {
 			fmt.Fprintf(s, "sensor_set_bit 0x20 0 0x%02x %d 1 0\n", c.Number, bit)
 		}
 	}
+}
+
+// addMeasure adds a sensor that measures, with what the node's reads.
+func addMeasure(t *testing.T, s *strings.Builder, node *bmc, f *sdr.Full) {
+	const thresholdStates = 0x0FFF // above them are those that can be read
+	at := fmt.Sprintf("0x20 0 0x%02x", f.Number)
+	l := f.Thresholds
+	fmt.Fprintf(s, "sensor_add %s 0x%02x 0x%02x\n", at, uint8(f.Kind), uint8(f.EventType))
+	fmt.Fprintf(s, "sensor_set_hysteresis %s settable 0x%02x 0x%02x\n", at, f.HystUp, f.HystDown)
+	fmt.Fprintf(s, "sensor_set_threshold %s settable 111111%s\n", at, bytesOf([]byte{
+		l.UpperNonRecoverable, l.UpperCritical, l.UpperNonCritical, l.LowerNonRecoverable, l.LowerCritical, l.LowerNonCritical,
+	}))
+	assert, deassert := f.Assert&thresholdStates, f.Deassert&thresholdStates
+	fmt.Fprintf(s, "sensor_set_event_support %s enable scanning per-state %015b %015b %015b %015b\n", at, assert, deassert, assert, deassert)
+	fmt.Fprintf(s, "sensor_set_value %s 0x%02x 0\n", at, node.data(t, fmt.Sprintf("04 2d %02x", f.Number))[0])
 }
 
 func readFRU(t *testing.T, b *bmc) (out []byte) {
