@@ -263,7 +263,7 @@ func TestImportedSensors(t *testing.T) {
 // The load of a VM is that of its process, as far as there is one.
 func TestMeteredVM(t *testing.T) {
 	on, pid := false, os.Getpid()
-	m := &meteredVM{on: func() bool { return on }, pid: func() int { return pid }}
+	m := &meteredVM{on: func() bool { return on }, process: func() (int, int) { return pid, 1 }}
 	began := time.Now()
 	if l := m.load(began); l != (thermal.Load{}) {
 		t.Errorf("off: %+v", l)
