@@ -25,7 +25,8 @@ type climate struct {
 
 	records mc.Records
 	kept    warmth // on disk
-	away    bool   // now is of an earlier process
+	due     time.Time
+	away    bool // now is of an earlier process
 }
 
 func newClimate(t *template.Template, load func(time.Time) thermal.Load) *climate {

@@ -90,7 +90,11 @@ type rounds struct {
 func (r rounds) Round(now time.Time) {
 	r.sensors.trip()
 	r.climate.Round(now)
-	if r.kept.At.IsZero() || now.Sub(r.kept.At) >= warmthEvery {
+	switch {
+	case r.due.IsZero():
+		r.due = now.Add(warmthEvery)
+	case !now.Before(r.due):
+		r.due = now.Add(warmthEvery)
 		r.sensors.keepWarmth()
 	}
 }

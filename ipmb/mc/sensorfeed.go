@@ -161,6 +161,8 @@ func plainData(offset uint8) [3]byte {
 func stateData(kind sel.SensorType, offset, data2, data3 uint8) func(uint8) [3]byte {
 	use := func(data uint8) sel.DataUse {
 		switch {
+		case kind == sel.SensorIPMBLink: // its data are always there, and FFh is a status
+			return sel.UseOEM
 		case data == NoData:
 			return sel.UseNone
 		case kind >= sel.SensorOEM:
