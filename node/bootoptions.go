@@ -91,10 +91,21 @@ func (k *keeper) booted(cause restartCause) {
 	k.life.order.Lock()
 	used := k.life.used
 	k.life.order.Unlock()
+	k.life.note(func(s *lifeState) {
+		if s.Device = mc.BootDefault; bootOrders[used.Device()] != "" && k.canOrder() {
+			s.Device = used.Device()
+		}
+	})
 	if err := k.life.boot.Booted(used, cause.reason()); err != nil {
 		k.log.Error("boot flags not stored", "err", err)
 	}
 	k.order.Reset(firmwareTime)
+}
+
+// canOrder reports whether the VM boots what it is told.
+func (h *host) canOrder() bool {
+	_, ok := h.machine.(power.Booter)
+	return ok
 }
 
 // reset takes note of a reset of the VM. If this process cannot boot what the

@@ -1,12 +1,12 @@
 package node
 
 import (
-	"context"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
 	"github.com/midplane-project/midplane/ipmb/sdr"
+	"github.com/midplane-project/midplane/node/power"
 	"github.com/midplane-project/midplane/node/template"
 	"github.com/midplane-project/midplane/node/thermal"
 )
@@ -22,6 +22,11 @@ type climate struct {
 	keys    []mc.SensorKey
 	now     thermal.Moment
 	at      time.Time // when that is; zero before the first round
+
+	records mc.Records
+	kept    warmth // on disk
+	due     time.Time
+	away    bool // now is of an earlier process
 }
 
 func newClimate(t *template.Template, load func(time.Time) thermal.Load) *climate {
@@ -46,13 +51,9 @@ func (c *climate) Round(now time.Time) {
 		c.at = now
 	}
 	c.now.Load = c.load(now)
-	c.now.State = c.now.Step(now.Sub(c.at), c.now.Load, c.now.Environment)
+	passed := max(0, now.Sub(c.at)) // a clock may have been set back
+	c.now.State = c.now.Step(passed, c.meanwhile(c.now.Load), c.now.Environment)
 	c.at = now
-}
-
-// measure reads the node's analog sensors until ctx ends.
-func (s *sensors) measure(ctx context.Context) error {
-	return s.Scan(ctx, &faultyGauge{Rounds: s.climate, faults: s.faults}, climateEvery, s.climate.keys...)
 }
 
 // equip adds the sensors and records of the template.
@@ -95,10 +96,9 @@ func (id Identity) situated(e sdr.Entity) sdr.Entity {
 // meteredVM is the load of a node's VM: how much of its processors' time its
 // process takes, where the node knows the process.
 type meteredVM struct {
-	on    func() bool
-	pid   func() int // 0: not known
-	cpus  int
-	meter thermal.Meter
+	on      func() bool
+	process func() (pid, cpus int) // 0: not known
+	meter   thermal.Meter
 }
 
 func (m *meteredVM) load(now time.Time) thermal.Load {
@@ -106,20 +106,25 @@ func (m *meteredVM) load(now time.Time) thermal.Load {
 		return thermal.Load{}
 	}
 	l := thermal.Load{On: true}
-	if pid := m.pid(); pid != 0 {
+	if pid, cpus := m.process(); pid != 0 {
 		// A process that has just ended has no load: what is read next says so.
-		if share, ok, err := m.meter.Read(pid, m.cpus, now); ok && err == nil {
+		if share, ok, err := m.meter.Read(pid, cpus, now); ok && err == nil {
 			l.CPU = share
 		}
 	}
 	return l
 }
 
-// meteredVM gives the load of the node's VM.
+// meteredVM gives the load of the node's VM. A thread of a process that
+// somebody else started does for its process: Linux tells of all threads there
+// (proc(5), /proc/TID/stat).
 func (n *Node) meteredVM() *meteredVM {
-	m := &meteredVM{on: n.host.On, pid: func() int { return 0 }}
+	m := &meteredVM{on: n.host.On, process: func() (pid, cpus int) { return 0, 0 }}
+	if t, ok := n.driver.(power.Threaded); ok {
+		m.process = t.Thread
+	}
 	if n.machine != nil {
-		m.pid, m.cpus = n.machine.PID, n.cfg.VM.SMP
+		m.process = func() (pid, cpus int) { return n.machine.PID(), n.cfg.VM.SMP }
 	}
 	return m
 }

@@ -64,7 +64,7 @@ func (c *Controller) tables(p parts) [][]ipmb.Command {
 		c.sensors.Commands(),
 		c.sensors.DeviceSDRCommands(&c.own),
 		c.frus.Commands(),
-		c.mail.commands(),
+		c.sensors.bootRows(c.mail.commands()),
 		c.bridge.commands(),
 		c.events.commands(),
 		c.pef.Commands(),

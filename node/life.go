@@ -34,6 +34,8 @@ type lifeState struct {
 	Event uint8   // last power event
 	Order string  // boot order that the VM's process was given, "" for its own
 	Host  string  // which run of the host's kernel it is
+
+	Device mc.BootDevice // that the VM was made to boot this time
 }
 
 // forever is a time that does not come.
@@ -82,6 +84,9 @@ func openLife(r mc.Records, log *slog.Logger) (*life, error) {
 	}
 	return l, l.hours.load()
 }
+
+// device is what the VM was made to boot this time.
+func (l *life) device() mc.BootDevice { return l.get().Device }
 
 func (l *life) get() lifeState {
 	l.mu.Lock()

@@ -70,6 +70,7 @@ type Node struct {
 	agent      *agent.Client  // nil without a VM of the node's own
 	uplink     *uplink.Uplink // nil on a standalone node
 	outbox     *uplink.Outbox // likewise
+	ways       chan struct{}  // one slot: a stream of the uplink came or went
 	out        wire
 	hub        tap.Hub
 	faultIDs   atomic.Uint32 // of the door's faults and the sensors'
@@ -89,7 +90,7 @@ func New(cfg Config, opt Options) (*Node, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: opt.Log.With("node", cfg.Name), opt: opt, resumed: make(chan struct{})}
+	n := &Node{cfg: cfg, log: opt.Log.With("node", cfg.Name), opt: opt, resumed: make(chan struct{}), ways: make(chan struct{}, 1)}
 	if err := n.open(); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -213,6 +214,7 @@ func (n *Node) uplinkConfig() uplink.Config {
 			n.controller.Deliver(ctx, m)
 		},
 		LeaderChanged: func(uint64, string) { n.controller.LeaderChanged() },
+		WaysChanged:   n.waysChanged,
 	}
 	for _, r := range n.cfg.Replicas {
 		c.Replicas = append(c.Replicas, uplink.Replica{Name: r.Name, Addr: r.Address})
@@ -263,6 +265,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	if n.uplink != nil {
 		g.Go(func() error { return n.uplink.Run(ctx) })
+		g.Go(func() error { return n.watchLink(ctx) })
 	}
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err

@@ -2,6 +2,7 @@ package node
 
 import (
 	"log/slog"
+	"slices"
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
@@ -12,6 +13,8 @@ import (
 // The node's sensors, on LUN 0. Numbers below 10h are left to what a shelf
 // asks of its boards.
 var (
+	sensorLink = mc.SensorKey{Number: 0x02}
+
 	sensorACPI     = mc.SensorKey{Number: 0x10}
 	sensorVM       = mc.SensorKey{Number: 0x11}
 	sensorPower    = mc.SensorKey{Number: 0x12}
@@ -20,6 +23,9 @@ var (
 	sensorSystem   = mc.SensorKey{Number: 0x15}
 	sensorEventLog = mc.SensorKey{Number: selSensor}
 	sensorWatchdog = mc.SensorKey{Number: 0x17}
+	sensorOSBoot   = mc.SensorKey{Number: 0x18}
+	sensorCPU      = mc.SensorKey{Number: 0x19}
+	sensorMemory   = mc.SensorKey{Number: 0x1A}
 )
 
 // Offsets of the sensors (IPMI 2.0 tables 42-2 and 42-3).
@@ -42,6 +48,13 @@ const (
 
 	osCriticalStop = 1 // at run-time
 	osShutdown     = 3 // graceful
+
+	cpuError   = 0 // IERR
+	cpuTrip    = 1 // thermal trip
+	cpuPresent = 7
+
+	memoryError   = 1 // uncorrectable ECC: QEMU tells of no others
+	memoryPresent = 6
 
 	systemPEF       = 4 // what PEF is about to do; it reports that itself
 	systemClockSync = 5
@@ -99,6 +112,43 @@ var discreteSensors = []discrete{
 		sensorWatchdog, "Watchdog", sel.SensorWatchdog, sel.EventSensor,
 		offsets(0, 1, 2, 3, 8), offsets(0, 1, 2, 3, 8), 0,
 	},
+	{
+		sensorOSBoot, "OS Boot", sel.SensorOSBoot, sel.EventSensor, offsetsBooted, offsetsBooted, 0,
+	},
+	{
+		sensorCPU, "Processor", sel.SensorProcessor, sel.EventSensor,
+		offsets(cpuError, cpuTrip, cpuPresent), offsets(cpuError, cpuTrip), 0,
+	},
+	{
+		sensorMemory, "Memory", sel.SensorMemory, sel.EventSensor, offsets(memoryError, memoryPresent), offsets(memoryError), 0,
+	},
+}
+
+var offsetsBooted = offsets(bootedDisk, bootedPXE, bootedDiagnostic, bootedCD, bootedSomewhere)
+
+// linkSensor is what a board of a shelf has beside them: its state is which
+// halves of IPMB-0 it has.
+var linkSensor = discrete{
+	sensorLink, "IPMB Link", sel.SensorIPMBLink, sel.EventSensor, offsets(0, 1, 2, 3), offsets(0, 1, 2, 3), 0,
+}
+
+// discrete are the discrete sensors of a controller.
+func (id Identity) discrete() []discrete {
+	if id.Profile != ProfileATCA {
+		return discreteSensors
+	}
+	return append(slices.Clip(discreteSensors), linkSensor)
+}
+
+// measured is what a sensor measures, where that is not the controller's board.
+var measured = map[mc.SensorKey]sdr.EntityID{sensorCPU: sdr.EntityProcessor, sensorMemory: sdr.EntityMemory}
+
+// entityOf is what a sensor of the node's own belongs to.
+func (id Identity) entityOf(k mc.SensorKey) sdr.Entity {
+	if part, ok := measured[k]; ok {
+		return id.situated(sdr.Entity{ID: part, Instance: 1})
+	}
+	return id.entity()
 }
 
 // record is the sensor's data record at a controller.
@@ -123,16 +173,23 @@ type sensors struct {
 	fill    logFill
 	climate *climate
 	faults  *SensorFaults
+	boot    *osBoot
 }
 
 // openSensors makes the sensors, whose events go where those of the guest go.
 func (c *Controller) openSensors(p parts, r mc.Records) (s *sensors, err error) {
 	s = &sensors{log: c.log}
 	s.faults = &SensorFaults{sensors: s, number: p.faultIDs, log: c.log}
-	for _, d := range discreteSensors {
-		s.sdrs = append(s.sdrs, d.record(c.id.Addr, c.id.entity()))
+	for _, d := range c.id.discrete() {
+		s.sdrs = append(s.sdrs, d.record(c.id.Addr, c.id.entityOf(d.key)))
+	}
+	if s.boot, err = openOSBoot(r, p.life.device); err != nil {
+		return nil, err
 	}
 	s.equip(c.id, p.template, p.load)
+	if err := s.climate.resume(r); err != nil {
+		return nil, err
+	}
 	s.Sensors, err = mc.NewSensors(mc.SensorConfig{SDRs: s.readable(), Records: r, Sink: c.happened, Log: c.log})
 	if err != nil {
 		return nil, err

@@ -70,6 +70,7 @@ func vmStates(s power.State) (acpi, availability uint8, ok bool) {
 func (s *sensors) vmFound(state power.State) {
 	s.vmBegins(state)
 	s.osStarts()
+	s.osFound(state)
 }
 
 // vmBegins says where a VM is of which nothing was known.
@@ -86,11 +87,12 @@ func (s *sensors) vmBegins(state power.State) {
 	} else {
 		s.note(s.Begin(sensorPower))
 	}
+	s.partsBegin(acpi != acpiOff)
 }
 
 // vmLost says that nothing is known of the VM.
 func (s *sensors) vmLost() {
-	for _, k := range []mc.SensorKey{sensorACPI, sensorVM, sensorPower} {
+	for _, k := range []mc.SensorKey{sensorACPI, sensorVM, sensorPower, sensorCPU, sensorMemory} {
 		s.note(s.SetUnavailable(k))
 	}
 }
@@ -108,6 +110,10 @@ func (s *sensors) vmHappened(e power.Event, ours bool) {
 	case e.Kind == power.EventReset, e.Kind == power.EventStarted && e.State == power.Prelaunch:
 		s.osStarts()
 	}
+	if boots(e) {
+		s.osAwaited()
+	}
+	s.partsHappened(e)
 	s.vmIs(e.State)
 }
 
@@ -127,6 +133,7 @@ func (s *sensors) vmIs(state power.State) {
 	} else {
 		s.note(s.Deassert(sensorPower, powerOff, mc.NoData, mc.NoData))
 	}
+	s.partsAre(acpi != acpiOff)
 	s.note(s.Enter(sensorACPI, acpi, mc.NoData, mc.NoData))
 	s.note(s.Enter(sensorVM, availability, mc.NoData, mc.NoData))
 }

@@ -61,13 +61,39 @@ func (s *Sensors) Begin(k SensorKey, offsets ...uint8) error {
 			}
 			states |= 1 << o
 		}
-		n.source = sensorSource{fed: true, known: true, states: states}
+		n.source = sensorSource{fed: true, known: true, reading: n.source.reading, states: states}
 		if next.scanning {
-			next.known, next.states, next.reading = true, n.force.over(states), 0
+			next.known, next.states, next.reading = true, n.force.over(states), n.source.reading
 			next.asserted = next.states & n.sdr.Assert
 		}
 		return nil, nil
 	})
+}
+
+// SetByte says which reading byte a discrete sensor has beside its states from
+// its next state on: 0 unless its type has a use for it, as PICMG's have.
+func (s *Sensors) SetByte(k SensorKey, reading uint8) error {
+	return s.feed(k, func(n *sensor, _ *sensorState) ([]sel.Event, error) {
+		if n.threshold() {
+			return nil, ipmb.ErrIllegal
+		}
+		n.source.reading = reading
+		return nil, nil
+	})
+}
+
+// States gives the states that a discrete sensor has, or the thresholds, lower
+// ones first, that a threshold sensor's reading is beyond; none while it is
+// unavailable.
+func (s *Sensors) States(k SensorKey) uint16 {
+	n := s.sensors[k]
+	if n == nil {
+		return 0
+	}
+	if now := n.state.Load(); now.known {
+		return now.states
+	}
+	return 0
 }
 
 // SetUnavailable says that a sensor's source knows nothing at present. The
@@ -102,7 +128,7 @@ func (s *Sensors) feedStates(k SensorKey, offset, data2, data3 uint8, steps ...f
 			return nil, ipmb.ErrIllegal
 		}
 		for _, step := range steps {
-			n.source = sensorSource{fed: true, known: true, states: step(n.source.states, 1<<offset)}
+			n.source = sensorSource{fed: true, known: true, reading: n.source.reading, states: step(n.source.states, 1<<offset)}
 			events = append(events, next.listen(n, stateData(next.kind, offset, data2, data3))...)
 		}
 		return events, nil
@@ -121,7 +147,7 @@ func (s *sensorState) listen(n *sensor, data func(offset uint8) [3]byte) []sel.E
 	case n.threshold():
 		return s.read(n, n.source.reading)
 	}
-	s.known, s.reading = true, 0
+	s.known, s.reading = true, n.source.reading
 	return s.enter(n, n.force.over(n.source.states), data)
 }
 
@@ -135,6 +161,8 @@ func plainData(offset uint8) [3]byte {
 func stateData(kind sel.SensorType, offset, data2, data3 uint8) func(uint8) [3]byte {
 	use := func(data uint8) sel.DataUse {
 		switch {
+		case kind == sel.SensorIPMBLink: // its data are always there, and FFh is a status
+			return sel.UseOEM
 		case data == NoData:
 			return sel.UseNone
 		case kind >= sel.SensorOEM:

@@ -52,6 +52,7 @@ const (
 	EntityChassis     EntityID = 0x17
 	EntityFan         EntityID = 0x1D
 	EntityCooling     EntityID = 0x1E
+	EntityMemory      EntityID = 0x20
 	EntityAirInlet    EntityID = 0x37
 	EntityFrontBoard  EntityID = 0xA0
 	EntityRearBoard   EntityID = 0xC0

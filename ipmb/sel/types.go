@@ -30,6 +30,7 @@ const (
 	SensorEventLogging  SensorType = 0x10
 	SensorSystemEvent   SensorType = 0x12
 	SensorButton        SensorType = 0x14
+	SensorOSBoot        SensorType = 0x1F
 	SensorOSStop        SensorType = 0x20
 	SensorACPIPower     SensorType = 0x22
 	SensorWatchdog      SensorType = 0x23

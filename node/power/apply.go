@@ -1,6 +1,10 @@
 package power
 
-import "github.com/midplane-project/midplane/node/power/qmp"
+import (
+	"context"
+
+	"github.com/midplane-project/midplane/node/power/qmp"
+)
 
 // eventKinds are QEMU's names of what we pass on (qapi/run-state.json).
 var eventKinds = map[string]EventKind{
@@ -13,12 +17,18 @@ var eventKinds = map[string]EventKind{
 	"WAKEUP":         EventWakeup,
 	"GUEST_PANICKED": EventPanicked,
 	"WATCHDOG":       EventWatchdog,
+	"MEMORY_FAILURE": EventMemory,
 }
 
-// apply moves the state by one of QEMU's events and publishes it.
-func (m *monitor) apply(e qmp.Event) {
+// apply moves the state by one of QEMU's events and publishes it. A stop says nothing of its cause, so the
+// state is asked for.
+func (m *monitor) apply(ctx context.Context, c *qmp.Client, e qmp.Event) {
 	kind, ok := eventKinds[e.Name]
 	if !ok {
+		return
+	}
+	if kind == EventStop && m.brokeDown(ctx, c) {
+		m.enter(Crashed, Event{Kind: EventStop, Time: e.Time, Reason: InternalError})
 		return
 	}
 	var data struct {
@@ -33,6 +43,14 @@ func (m *monitor) apply(e qmp.Event) {
 	if m.step(ours) {
 		m.publish(ours)
 	}
+}
+
+// brokeDown reports whether QEMU cannot run the VM on.
+func (m *monitor) brokeDown(ctx context.Context, c *qmp.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, queryLimit)
+	defer cancel()
+	status, err := c.QueryStatus(ctx)
+	return err == nil && status.Status == InternalError
 }
 
 // step moves the state and reports whether the event is to be told.

@@ -2,6 +2,7 @@ package power
 
 import (
 	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -59,6 +60,28 @@ func TestAttachedFollowsStates(t *testing.T) {
 		}
 	}
 	check(t, a.NMI(t.Context()))
+}
+
+// What breaks under the VM is told, and where its process is.
+func TestAttachedTellsOfItsParts(t *testing.T) {
+	s, a, events := attached(t)
+	if thread, cpus := a.Thread(); thread != os.Getpid() || cpus != 2 {
+		t.Errorf("thread %d, %d processors", thread, cpus)
+	}
+	check(t, a.Cont(t.Context()))
+	s.MemoryFailure()
+	if e := await(t, events, EventMemory); e.State != Running || e.Reason != "inject" {
+		t.Errorf("memory: %+v", e)
+	}
+	s.BreakDown()
+	if e := await(t, events, EventStop); e.State != Crashed || e.Reason != InternalError {
+		t.Errorf("broken down: %+v", e)
+	}
+	s.Drop()
+	await(t, events, EventLost)
+	if thread, _ := a.Thread(); thread != 0 {
+		t.Errorf("lost: thread %d", thread)
+	}
 }
 
 func check(t *testing.T, err error) {

@@ -58,3 +58,8 @@ type Launcher interface {
 type Cycler interface {
 	Cycle(context.Context) error
 }
+
+// A Threaded is a Driver that knows where its VM's process is: see [Attached].
+type Threaded interface {
+	Thread() (thread, cpus int)
+}

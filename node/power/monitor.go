@@ -21,6 +21,8 @@ type monitor struct {
 	client   *qmp.Client // nil while there is no connection; under mu, as are the rest
 	shutdown bool        // a SHUTDOWN event has come and no RESUME since
 	resets   resetFilter
+	thread   int // of one of the VM's processors, 0 when QEMU does not say
+	cpus     int
 }
 
 // Cont implements [Driver].
@@ -67,7 +69,13 @@ func (m *monitor) connect(ctx context.Context, c *qmp.Client) (*qmp.Events, erro
 		events.Cancel()
 		return nil, err
 	}
+	cpus, err := c.QueryCPUs(ctx)
+	if err != nil || len(cpus) == 0 {
+		m.log.Debug("QEMU does not say which threads are the VM's processors", "error", err)
+		cpus = []qmp.CPU{{}}
+	}
 	m.mu.Lock()
+	m.thread, m.cpus = cpus[0].Thread, len(cpus)
 	m.client, m.state, m.shutdown = c, stateOf(status.Status), status.Status == "shutdown"
 	m.resets = resetFilter{}
 	m.mu.Unlock()
@@ -87,7 +95,7 @@ func (m *monitor) follow(ctx context.Context, c *qmp.Client, events *qmp.Events)
 			if !ok {
 				return
 			}
-			m.apply(e)
+			m.apply(ctx, c, e)
 		}
 		if n := events.Missed(); n != missed {
 			missed = n
@@ -108,6 +116,17 @@ func (m *monitor) refresh(ctx context.Context, c *qmp.Client) {
 	m.mu.Lock()
 	m.state = stateOf(status.Status)
 	m.mu.Unlock()
+}
+
+// Thread gives a thread of the VM's process on this machine, which stands for the process in /proc, and how
+// many processors the VM has. The thread is 0 while it is not known.
+func (m *monitor) Thread() (thread, cpus int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.client == nil {
+		return 0, 0
+	}
+	return m.thread, m.cpus
 }
 
 // disconnect forgets the connection and enters state.

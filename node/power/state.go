@@ -48,7 +48,7 @@ func stateOf(status string) State {
 		return Suspended
 	case "shutdown":
 		return Shutdown
-	case "internal-error", "guest-panicked":
+	case InternalError, "guest-panicked":
 		return Crashed
 	}
 	return Paused
@@ -71,7 +71,11 @@ const (
 	EventWakeup    EventKind = "wakeup"    // it woke
 	EventPanicked  EventKind = "panicked"  // the guest's kernel said so through pvpanic
 	EventWatchdog  EventKind = "watchdog"  // QEMU's own watchdog device fired
+	EventMemory    EventKind = "memory"    // memory of the host's under the VM's is broken: see Reason
 )
+
+// InternalError is QEMU's word for a VM that it cannot run on: the reason of its stop.
+const InternalError = "internal-error"
 
 // An Event is one thing that happened to the VM.
 type Event struct {

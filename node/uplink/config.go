@@ -39,6 +39,9 @@ type Config struct {
 	// LeaderChanged tells that the leader, or the way to it, is another: send
 	// again what is pending at 0x20. It must not block. May be nil.
 	LeaderChanged func(term uint64, leader string)
+	// WaysChanged tells that a stream to a replica came or went; it must not
+	// block. May be nil.
+	WaysChanged func()
 	// PresenceChanged tells of another controller; it must not block. May be nil.
 	PresenceChanged func(a ipmb.Addr, state v1.PresenceState)
 	Logger          *slog.Logger // nil: quiet
@@ -50,6 +53,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.LeaderChanged == nil {
 		c.LeaderChanged = func(uint64, string) {}
+	}
+	if c.WaysChanged == nil {
+		c.WaysChanged = func() {}
 	}
 	if c.PresenceChanged == nil {
 		c.PresenceChanged = func(ipmb.Addr, v1.PresenceState) {}

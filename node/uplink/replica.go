@@ -197,6 +197,7 @@ func (u *Uplink) down(w *way) {
 // with a stream, or have waited for one.
 func (u *Uplink) wayChanged() {
 	u.kick()
+	u.cfg.WaysChanged()
 	u.mu.Lock()
 	term, leader, any := u.term.Load(), u.leader, len(u.view.Load().live) > 0
 	u.mu.Unlock()

@@ -136,3 +136,11 @@ func (u *Uplink) Presence(a ipmb.Addr) v1.PresenceState {
 	}
 	return v.state[a.HW()]
 }
+
+// Planes gives the halves of IPMB-0 that have a stream, as bits by ipmb.Plane.
+func (u *Uplink) Planes() (bits uint8) {
+	for _, w := range u.view.Load().live {
+		bits |= 1 << w.plane
+	}
+	return bits
+}

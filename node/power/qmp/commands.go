@@ -28,6 +28,17 @@ func (c *Client) QueryUUID(ctx context.Context) (string, error) {
 	return r.UUID, err
 }
 
+// A CPU is one of QueryCPUs's processors.
+type CPU struct {
+	Thread int `json:"thread-id"` // of the host's, in QEMU's process
+}
+
+// QueryCPUs asks for the VM's processors, without disturbing them.
+func (c *Client) QueryCPUs(ctx context.Context) (list []CPU, err error) {
+	err = c.Execute(ctx, "query-cpus-fast", nil, &list)
+	return list, err
+}
+
 // Stop pauses the VM; its clock stands still until [Client.Cont].
 func (c *Client) Stop(ctx context.Context) error { return c.Execute(ctx, "stop", nil, nil) }
 

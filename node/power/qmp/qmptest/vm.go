@@ -3,6 +3,7 @@ package qmptest
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"time"
 )
 
@@ -15,6 +16,8 @@ func (s *Server) act(command string, arguments json.RawMessage) (any, error) {
 		return nil, json.Unmarshal(arguments, &s.actions)
 	case "query-status":
 		return map[string]any{"status": s.status, "running": s.status == "running"}, nil
+	case "query-cpus-fast":
+		return []map[string]any{{"cpu-index": 0, "thread-id": os.Getpid()}, {"cpu-index": 1, "thread-id": os.Getpid()}}, nil
 	case "query-uuid":
 		return map[string]string{"UUID": s.uuid}, nil
 	case "stop":
@@ -38,8 +41,8 @@ func (s *Server) act(command string, arguments json.RawMessage) (any, error) {
 
 func (s *Server) pause(status string) {
 	if s.status == "running" {
-		s.emit("STOP", nil)
 		s.status = status
+		s.emit("STOP", nil)
 	}
 }
 
@@ -85,6 +88,22 @@ func (s *Server) Guest() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.firmware, s.obeys = true, true
+}
+
+// BreakDown is QEMU coming to a state in which it cannot run the VM on.
+func (s *Server) BreakDown() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pause("internal-error")
+}
+
+// MemoryFailure is a broken page of the host's under the VM's memory.
+func (s *Server) MemoryFailure() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.emit("MEMORY_FAILURE", map[string]any{
+		"recipient": "guest", "action": "inject", "flags": map[string]bool{"action-required": true, "recursive": false},
+	})
 }
 
 // GuestReboot is the guest resetting itself.
