@@ -133,6 +133,9 @@ func (c *Controller) openSensors(p parts, r mc.Records) (s *sensors, err error) 
 		s.sdrs = append(s.sdrs, d.record(c.id.Addr, c.id.entity()))
 	}
 	s.equip(c.id, p.template, p.load)
+	if c.id.Profile == ProfileATCA {
+		s.sdrs = append(s.sdrs, fruRecord(c.id))
+	}
 	s.Sensors, err = mc.NewSensors(mc.SensorConfig{SDRs: s.readable(), Records: r, Sink: c.happened, Log: c.log})
 	if err != nil {
 		return nil, err
