@@ -264,37 +264,3 @@ func (s *hotSwap) vmPressed() {}
 
 // vmCycled implements vmWatcher.
 func (s *hotSwap) vmCycled() {}
-
-// activated is the power of a board's VM, as chassis commands use it: within
-// the shelf's grant. Without one, who wants power has the board ask for it, and
-// is answered that there is none yet.
-type activated struct {
-	payload
-	swap *hotSwap
-}
-
-// PowerOn implements payload.
-func (p activated) PowerOn(ctx context.Context) error {
-	if _, err := p.swap.step(picmg.WantOn); err != nil {
-		return err
-	}
-	return p.payload.PowerOn(ctx)
-}
-
-// Cycle implements payload. A board that is being deactivated does not come back.
-func (p activated) Cycle(ctx context.Context) error {
-	if p.swap.get().State == picmg.M6 {
-		return ErrNotGranted
-	}
-	return p.payload.Cycle(ctx)
-}
-
-// button is the power button of a board's front panel: that a board asks for
-// its activation is all that it can do.
-func (s *hotSwap) button(ctx context.Context, vm payload) error {
-	err := activated{vm, s}.PowerOn(ctx)
-	if errors.Is(err, ErrNotGranted) {
-		return nil
-	}
-	return err
-}

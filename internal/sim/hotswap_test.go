@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/midplane-project/midplane/internal/sim"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/picmg"
+	"github.com/midplane-project/midplane/ipmb/sdr"
 	"github.com/midplane-project/midplane/ipmb/sel"
 )
 
@@ -45,6 +47,9 @@ func hotSwap(t *testing.T, disturb func(*sim.World)) {
 	}
 	time.Sleep(10 * time.Second)
 	inState(t, w, picmg.M4)
+	if !hasSensor(t, w) {
+		t.Error("the repository of 0x20 has no FRU state sensor of blade1")
+	}
 	if err := guest.PowerOff(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -52,12 +57,12 @@ func hotSwap(t *testing.T, disturb func(*sim.World)) {
 	disturb(w)
 	inState(t, w, picmg.M1)
 
-	if r := raw(t, w, ipmb.NetFnChassis, 0x02, 1); r.Code != ipmb.ErrState {
+	if r := raw(t, w, blade1, ipmb.NetFnChassis, 0x02, 1); r.Code != ipmb.ErrState {
 		t.Errorf("power on: %v", r.Code)
 	}
 	disturb(w)
 	inState(t, w, picmg.M4)
-	if r := raw(t, w, ipmb.NetFnGroup, picmg.CmdGetPowerLevel, 0, 0, 0); r.Code != ipmb.OK || r.Data[1] != 1 {
+	if r := raw(t, w, blade1, ipmb.NetFnGroup, picmg.CmdGetPowerLevel, 0, 0, 0); r.Code != ipmb.OK || r.Data[1] != 1 {
 		t.Errorf("power level % x, %v", r.Data, r.Code)
 	}
 	time.Sleep(10 * time.Second)
@@ -67,12 +72,12 @@ func hotSwap(t *testing.T, disturb func(*sim.World)) {
 	}
 }
 
-// raw asks blade1 as an administrator of the shelf does.
-func raw(t *testing.T, w *sim.World, n ipmb.NetFn, cmd ipmb.Cmd, data ...byte) ipmb.Response {
+// raw asks a controller as an administrator of the shelf does.
+func raw(t *testing.T, w *sim.World, to ipmb.Addr, n ipmb.NetFn, cmd ipmb.Cmd, data ...byte) ipmb.Response {
 	t.Helper()
 	for range 100 {
 		if l := w.Leader(); l != nil {
-			r, err := l.Raw(t.Context(), sim.Shelf, blade1, &ipmb.Request{
+			r, err := l.Raw(t.Context(), sim.Shelf, to, &ipmb.Request{
 				NetFn: n, Cmd: cmd, Data: data,
 				Origin: ipmb.Origin{Speaker: ipmb.SpeakerAPI, Door: ipmb.DoorAPI, Privilege: ipmb.PrivilegeAdmin},
 			})
@@ -82,7 +87,7 @@ func raw(t *testing.T, w *sim.World, n ipmb.NetFn, cmd ipmb.Cmd, data ...byte) i
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	t.Fatal("blade1 does not answer")
+	t.Fatalf("%v does not answer", to)
 	return ipmb.Response{}
 }
 
@@ -91,7 +96,7 @@ func inState(t *testing.T, w *sim.World, want picmg.State) {
 	t.Helper()
 	var got []byte
 	for range 300 {
-		if got = raw(t, w, ipmb.NetFnSensor, 0x2D, picmg.SensorFRUState).Data; len(got) > 2 && got[2] == 1<<want {
+		if got = raw(t, w, blade1, ipmb.NetFnSensor, 0x2D, picmg.SensorFRUState).Data; len(got) > 2 && got[2] == 1<<want {
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -107,4 +112,21 @@ func transitions(w *sim.World) (out []string) {
 		}
 	}
 	return out
+}
+
+// hasSensor reports whether the repository of 0x20 has blade1's sensor.
+func hasSensor(t *testing.T, w *sim.World) bool {
+	t.Helper()
+	for id := sdr.FirstID; id != sdr.LastID; {
+		r := raw(t, w, ipmb.AddrShelfManager, ipmb.NetFnStorage, 0x23, 0, 0, byte(id), byte(id>>8), 0, 0xFF)
+		if r.Code != ipmb.OK {
+			t.Fatalf("record %04x: %v", id, r.Code)
+		}
+		_, body, err := sdr.Parse(r.Data[2:])
+		if c, ok := body.(*sdr.Compact); err == nil && ok && c.Kind == sel.SensorHotSwap && c.Owner == uint8(blade1) && c.Number == picmg.SensorFRUState {
+			return true
+		}
+		id = binary.LittleEndian.Uint16(r.Data)
+	}
+	return false
 }
