@@ -44,8 +44,8 @@ func (n *Node) Agent() (*agent.Client, error) {
 	return n.agent, nil
 }
 
-// Power acts on the VM, whatever the shelf grants, as the buttons of its front
-// panel do. What the node is to remember of it is on disk when it returns.
+// Power acts on the VM as the buttons of its front panel do. A board that is
+// not active asks the shelf, and starts when that activates it. What the node is to remember of it is on disk when it returns.
 func (n *Node) Power(ctx context.Context, a midplanev1.PowerAction) error {
 	if err := n.power(ctx, a); err != nil {
 		return err
@@ -61,6 +61,9 @@ func (n *Node) power(ctx context.Context, a midplanev1.PowerAction) error {
 	host := sensed{supply{n.host}, n.host.watch}
 	switch a {
 	case midplanev1.PowerAction_POWER_ACTION_ON:
+		if s := n.swap; s != nil {
+			return s.button(ctx, host)
+		}
 		if err := host.Grant(true); err != nil {
 			return err
 		}

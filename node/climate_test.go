@@ -229,13 +229,13 @@ func TestImportedSensors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newHeated(t, ProfileATCA, "sdr_dump: d.sdr", dir)
 		b.want("imported", map[string][2]float64{"Low": {30, 30}, "Dark": unavailable, "PSU": unavailable})
-		if got := b.guest("04 20 01"); got != "00 12 03" { // locator, twelve of the node's own, five; on LUN 0 and 1
+		if got := b.guest("04 20 01"); got != "00 13 03" { // locator, thirteen of the node's own, five; on LUN 0 and 1
 			t.Errorf("device SDRs: %s", got)
 		}
 		if got := b.guest("04 2d 10"); !strings.HasPrefix(got, "00 00 e0 00") {
 			t.Errorf("the node's own sensor reads %s", got)
 		}
-		for _, body := range b.sensors.sdrs[len(b.id.discrete()):] {
+		for _, body := range b.sensors.sdrs[len(b.id.discrete()) : len(b.sensors.sdrs)-1] {
 			if e, ok := body.(*sdr.EventOnly); ok && e.Owner != uint8(self) {
 				t.Errorf("%+v", e)
 			} else if r, name, _ := sensorOf(body); r != nil && (r.Owner != uint8(self) || r.Entity.Instance != 4) {

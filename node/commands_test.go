@@ -142,8 +142,8 @@ var commandRows = []row{
 	{byGuest, "0a 12 00 00 08 01", "c9"},
 	{byGuest, "0a 12 01 00 00 01", "cb"},
 	{byGuest, "0a 12 00 00 00", "c7"},
-	{byGuest, "0a 20", "00 51 0d 00 fe ff xx xx xx xx ff ff ff ff 6f"},
-	{byGuest, "0a 21", "00 26 10 10 00 00 10 00 10 0f"},
+	{byGuest, "0a 20", "00 51 0e 00 fe ff xx xx xx xx ff ff ff ff 6f"},
+	{byGuest, "0a 21", "00 29 10 10 00 00 10 00 10 0f"},
 	{byGuest, "0a 22", "00 02 00"},
 	{byGuest, "0a 23 00 00 00 00 00 ff", "00 02 00 01 00 51 12 11 82 00 00 bf 00 00 00 a0 60 00 c6 62 6c 61 64 65 31"},
 	{byGuest, "0a 24 00 00 51 c0 04 00 31 5a 00", "00 00 40"},
@@ -161,7 +161,7 @@ var commandRows = []row{
 	{byGuest, "0a 27 05 00 43 4c 52 aa", "00 01"},
 	{byGuest, "0a 2b", "00"},
 	{byGuest, "0a 2b", "d5"},
-	{byShelf, "0a 23 00 00 ff ff 00 05", "00 ff ff 0d 00 51 02 24"},
+	{byShelf, "0a 23 00 00 ff ff 00 05", "00 ff ff 0e 00 51 02 24"},
 	{byGuest, "0a 29 00 00 00 60", "00"},
 	{byGuest, "0a 28", "00 00 00 00 60"},
 	{byGuest, "0a 2c 00", "00 01"},
@@ -204,6 +204,31 @@ var commandRows = []row{
 	{byShelf, "2c 11 00 00 ff 00", "00 00"},
 	{byShelf, "2c 11 00 00 02 00", "c9 00"},
 	{byShelf, "2c 11 00 01 00 00", "cb 00"},
+	{byGuest, "2c 0b 00 00", "00 00 00"}, // ipmitool picmg policy get 0
+	{byGuest, "2c 0b 00 01", "cb 00"},
+	{byGuest, "2c 0a 00 00 03 00", "d4 00"}, // nor may it unlock itself
+	{byShelf, "2c 0a 00 00 03 03", "00 00"},
+	{byShelf, "2c 0a 00 00 02 00", "00 00"},
+	{byGuest, "2c 0b 00 00", "00 00 01"},
+	{byShelf, "2c 0a 00 00 04 04", "cc 00"},
+	{byShelf, "2c 0a 00 01 01 01", "cb 00"},
+	{byShelf, "2c 0a 00 00 01", "c7 00"},
+	{byGuest, "2c 0c 00 00 00", "d4 00"},
+	{byGuest, "2c 0c 00 00 01", "d4 00"},
+	{byShelf, "2c 0c 00 00 01", "00 00"}, // it is active
+	{byShelf, "2c 0c 00 00 02", "cc 00"},
+	{byShelf, "2c 0c 00 01 00", "cb 00"},
+	{byShelf, "2c 0c 00 00", "c7 00"},
+	{byGuest, "2c 12 00 00 00", "00 00 01 00 0a 64"}, // ipmitool picmg power get 0 0
+	{byGuest, "2c 12 00 00 04", "cc 00"},
+	{byGuest, "2c 12 00 01 00", "cb 00"},
+	{byGuest, "04 2d 00", "00 00 c0 10 80"}, // M4
+	{byShelf, "2c 0c 00 00 00", "00 00"},
+	{byGuest, "04 2d 00", "00 00 c0 02 80"}, // M1
+	{byShelf, "2c 0c 00 00 01", "d5 00"},
+	{byShelf, "2c 11 00 00 01 00", "d5 00"},
+	{byGuest, "2c 12 00 00 00", "00 00 00 00 0a 64"},
+	{byGuest, "2c 12 00 00 01", "00 00 01 00 0a 64"},
 	{byGuest, "06 99", "c1"},
 }
 
@@ -245,24 +270,25 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// oneFewer are the answers that count records or sensors, of a server's BMC: it
-// has no sensor of its links to a shelf.
-var oneFewer = map[string]string{
-	"00 51 0d 00 fe ff xx xx xx xx ff ff ff ff 6f": "00 51 0c 00 fe ff xx xx xx xx ff ff ff ff 6f",
-	"00 26 10 10 00 00 10 00 10 0f":                "00 23 10 10 00 00 10 00 10 0f",
-	"00 ff ff 0d 00 51 02 24":                      "00 ff ff 0c 00 51 02 21",
-	"00 0c 01":                                     "00 0b 01",
-	"00 0d 01":                                     "00 0c 01",
+// serverAnswers are those that differ for want of a FRU state sensor, and of one
+// of the links to a shelf.
+var serverAnswers = map[string]string{
+	"guest 0a 20":                   "00 51 0c 00 fe ff xx xx xx xx ff ff ff ff 6f",
+	"guest 0a 21":                   "00 23 10 10 00 00 10 00 10 0f",
+	"shelf 0a 23 00 00 ff ff 00 05": "00 ff ff 0c 00 51 02 21",
+	"guest 04 20":                   "00 0b 01",
+	"shelf 04 20 01":                "00 0c 01",
+	"guest 04 2d 00":                "cb",
 }
 
 // asServer gives what a server's BMC answers: no PICMG command, another entity
-// in its locator, and one sensor fewer.
+// in its locator, and two sensors fewer.
 func asServer(r row) string {
-	if want, ok := oneFewer[r.want]; ok {
-		return want
-	}
 	if strings.HasPrefix(r.ask, "2c") {
 		return "c1"
+	}
+	if want, ok := serverAnswers[r.by+" "+r.ask]; ok {
+		return want
 	}
 	return strings.ReplaceAll(r.want, "a0 60", "07 01")
 }

@@ -39,7 +39,7 @@ type Config struct {
 	// Power is how the node acts on a VM that somebody else starts, beside the
 	// VM protocol; nil: by that alone.
 	Power *power.External `json:"power,omitempty"`
-	// OnGuestPoweroff is stay (the default) or deactivate.
+	// OnGuestPoweroff is stay (the default) or, for boards of a shelf, deactivate.
 	OnGuestPoweroff string `json:"on_guest_poweroff,omitempty"`
 	// Template is the file that says which sensors and FRU devices there are;
 	// empty: as the built-in one has it.
@@ -114,6 +114,8 @@ func (c *Config) Check() error {
 	}
 	need(slices.Contains([]string{"", GuestPoweroffStay, GuestPoweroffDeactivate}, c.OnGuestPoweroff),
 		"on_guest_poweroff: %q is neither stay nor deactivate", c.OnGuestPoweroff)
+	need(c.OnGuestPoweroff != GuestPoweroffDeactivate || !c.Standalone() && c.Profile == ProfileATCA,
+		"on_guest_poweroff: deactivate is for boards of a shelf with profile atca; nobody can deactivate a server")
 	need(slices.Contains([]string{"kcs", "bt", "pci-kcs", "pci-bt", "ssif"}, c.Interface), "interface: %q is none of kcs, bt, pci-kcs, pci-bt, ssif", c.Interface)
 	need(slices.Contains([]string{"", ClockVM, ClockWall}, c.WatchdogClock), "watchdog_clock: %q is neither vm nor wall", c.WatchdogClock)
 	if c.Standalone() {

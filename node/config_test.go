@@ -28,6 +28,8 @@ func TestReadConfig(t *testing.T) {
 		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"power":{}}`:                                           "power: want one of",
 		`{"interface":"kcs","dir":"d","vm":{},"power":{"qmp":"unix:/q"}}`:                                                     "power: is for",
 		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"on_guest_poweroff":"go"}`:                             "on_guest_poweroff",
+		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"on_guest_poweroff":"deactivate"}`:                     "profile atca",
+		`{"shelf":"lab","slot":9,"profile":"server","interface":"kcs","dir":"d","on_guest_poweroff":"deactivate"}`:            "profile atca",
 		`{"power":{"hook":{"onn":[]}}}`:                                                                                       "onn",
 		`{"speed":1}`:                                                                                                         "speed",
 		`{`:                                                                                                                   "EOF",

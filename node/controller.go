@@ -79,6 +79,7 @@ type Controller struct {
 	acpi      *acpi
 	tests     *selfTest
 	sensors   *sensors
+	swap      *hotSwap // nil: no ATCA board
 	own       repository
 	sdrs      *mc.SDRRepository
 	fruList   []mc.FRU
@@ -119,6 +120,7 @@ type parts struct {
 	canCycle      bool   // the node can take the VM's power for a while
 	watchdogClock string // ClockVM or ClockWall
 	sel           SELConfig
+	leaves        bool // a guest that powers the board off asks for its deactivation
 }
 
 func newController(id Identity, p parts) (*Controller, error) {
@@ -209,6 +211,9 @@ func (c *Controller) Resume() {
 	c.software.resume(c.left)
 	c.asks.resume(c.left, c.waiting)
 	c.left, c.waiting = nil, nil
+	if c.swap != nil {
+		c.swap.resume()
+	}
 	c.spawn(c.pef.Run)
 }
 

@@ -14,6 +14,11 @@ func (c *Controller) openDevices(p parts) (err error) {
 	if c.sensors, err = c.openSensors(p, kept); err != nil {
 		return err
 	}
+	if c.id.Profile == ProfileATCA {
+		if c.swap, err = c.openHotSwap(p, kept); err != nil {
+			return err
+		}
+	}
 	if c.fruList, err = c.id.frus(p.settings.instance, p.frus); err != nil {
 		return err
 	}
@@ -52,7 +57,10 @@ func (c *Controller) bodies() []sdr.Body {
 
 // tables are the rows of the controller's command table.
 func (c *Controller) tables(p parts) [][]ipmb.Command {
-	vm := sensed{p.vm, c.sensors}
+	var vm payload = sensed{p.vm, c.sensors}
+	if c.swap != nil {
+		vm = activated{vm, c.swap}
+	}
 	t := [][]ipmb.Command{
 		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.tests.run),
 		c.resets(),
@@ -71,8 +79,8 @@ func (c *Controller) tables(p parts) [][]ipmb.Command {
 		p.life.boot.Commands(),
 		(&chassis{self: c.id.Addr, vm: vm, life: p.life, log: p.log}).commands(),
 	}
-	if c.id.Profile == ProfileATCA {
-		t = append(t, (&carrier{self: c.id.Addr, vm: vm}).commands())
+	if c.swap != nil {
+		t = append(t, (&carrier{self: c.id.Addr, vm: vm, swap: c.swap, leaves: p.leaves}).commands())
 	}
 	return append(t, c.access.tables()...)
 }

@@ -12,7 +12,7 @@ import (
 func TestGrantBySetPowerLevel(t *testing.T) {
 	for _, c := range []struct{ by, ask, want string }{
 		{byShelf, "2c 11 00 00 01 00", "grant on"},
-		{byShelf, "2c 11 00 00 00 00", "revoke off"},
+		{byShelf, "2c 11 00 00 00 00", "off revoke"},
 		{byShelf, "2c 11 00 00 ff 00", ""},
 		{byShelf, "2c 11 00 00 02 00", ""},
 		{byGuest, "2c 11 00 00 00 00", "off"},

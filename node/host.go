@@ -63,6 +63,7 @@ type host struct {
 	grace   *time.Timer   // runs while the guest may end itself
 
 	onGuestPoweroff string
+	leave           func()           // asks for the board's deactivation
 	saveGranted     func(bool) error // stores the shelf's grant
 
 	mu      sync.Mutex
@@ -77,7 +78,7 @@ func newHost(machine power.Driver, dir string, on bool, wanted func(bool) error,
 	h := &host{
 		machine: machine, watch: unwatched{}, dir: dir, on: on, granted: true, wanted: wanted, life: newLife(&mc.MemoryRecords{}, log), log: log,
 		changed: make(chan struct{}, 1), jobs: make(chan job), end: time.NewTimer(offWithin), grace: time.NewTimer(gracefulWithin),
-		observe: func(power.Event, bool) {},
+		observe: func(power.Event, bool) {}, leave: func() {},
 	}
 	h.own, _ = machine.(power.Launcher)
 	h.end.Stop()
@@ -310,8 +311,15 @@ func (h *host) isAsked() bool {
 	return h.asked
 }
 
-// shouldRun reports whether the VM should have power and is not held down.
-func (h *host) shouldRun() bool { return h.wants() && !h.isHeld() }
+// shouldRun reports whether the VM should have power, may have it, and is not
+// held down.
+func (h *host) shouldRun() bool { return h.wants() && h.isGranted() && !h.isHeld() }
+
+func (h *host) isGranted() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.granted
+}
 
 func (h *host) isHeld() bool {
 	_, err := os.Stat(filepath.Join(h.dir, HoldFile))

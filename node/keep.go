@@ -259,6 +259,7 @@ func (k *keeper) guestPoweroff() {
 		k.log.Info("the guest powered off, as its power button asked it to")
 	case k.onGuestPoweroff == GuestPoweroffDeactivate:
 		k.log.Warn("the guest powered off by itself: this board is to be deactivated")
+		k.leave()
 	default:
 		k.log.Info("the guest powered off by itself")
 	}

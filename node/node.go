@@ -64,6 +64,7 @@ type Node struct {
 	controller *Controller
 	door       *vm.Door
 	host       *host
+	swap       *hotSwap       // nil: no ATCA board
 	driver     power.Driver   // nil when only the VM protocol reaches the VM
 	machine    *power.Machine // the driver, nil when somebody else starts the VM
 	console    *power.Console // nil without a VM of the node's own
@@ -167,6 +168,7 @@ func (n *Node) connect() (err error) {
 		db: n.db, ledger: n.ledger, left: n.left, settings: n.settings, out: &n.out, vm: supply{n.host}, life: n.host.life, log: n.log,
 		network:  network{dial: dialUDP},
 		canCycle: n.driver != nil, watchdogClock: n.cfg.WatchdogClock, sel: n.cfg.SEL,
+		leaves: n.cfg.OnGuestPoweroff == GuestPoweroffDeactivate,
 	}
 	if p.network.alerts, err = alertAddresses(n.cfg.Alerts); err != nil {
 		return err
@@ -193,6 +195,7 @@ func (n *Node) connect() (err error) {
 		OnConnect: n.connected, OnDisconnect: n.disconnected, FaultID: p.faultIDs,
 	})
 	n.host.door, n.host.watch = n.door, vmWatchers{n.controller.sensors, pefWatch{system: n.controller.pef.System}}
+	n.connectSwap()
 	n.host.observe = n.controller.VMHappened
 	n.host.life.boot.Changed = n.host.chooseBoot
 	n.controller.mail.connect(n.door)
@@ -202,6 +205,14 @@ func (n *Node) connect() (err error) {
 	n.uplink = uplink.New(n.uplinkConfig())
 	n.out.up.Store(n.uplink)
 	return nil
+}
+
+// connectSwap lets a board's hot swap follow what becomes of its VM.
+func (n *Node) connectSwap() {
+	if n.swap = n.controller.swap; n.swap != nil {
+		n.host.watch = vmWatchers{n.host.watch, n.swap}
+		n.host.leave = n.swap.leave
+	}
 }
 
 func (n *Node) uplinkConfig() uplink.Config {
@@ -310,6 +321,9 @@ func (n *Node) connected(l vm.Link) {
 func (n *Node) disconnected(vm.Link) {
 	if n.machine == nil && !n.host.On() {
 		n.controller.sensors.vmLost()
+		if n.swap != nil && n.driver == nil {
+			n.swap.look() // nobody else can tell that the VM has ended
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/picmg"
 )
 
 // PICMG command numbers (Wireshark, packet-ipmi-picmg.c).
@@ -27,9 +28,14 @@ const (
 
 // carrier is the ATCA side of a board's controller: FRU 0 and nothing more.
 type carrier struct {
-	self ipmb.Addr
-	vm   payload
+	self   ipmb.Addr
+	vm     payload
+	swap   *hotSwap
+	leaves bool // a guest that powers the board off asks for its deactivation
 }
+
+// picmgRow makes a row of a PICMG command.
+type picmgRow func(name string, cmd ipmb.Cmd, p ipmb.Privilege, data ipmb.Span, do func(context.Context, *ipmb.Request) ([]byte, error)) ipmb.Command
 
 func (c *carrier) commands() []ipmb.Command {
 	row := func(name string, cmd ipmb.Cmd, p ipmb.Privilege, data ipmb.Span, do func(context.Context, *ipmb.Request) ([]byte, error)) ipmb.Command {
@@ -40,11 +46,11 @@ func (c *carrier) commands() []ipmb.Command {
 	}
 	setPower := row("Set Power Level", picmgSetPower, ipmb.PrivilegeOperator, ipmb.Exactly(3), c.setPower)
 	setPower.Effect = true
-	return []ipmb.Command{
+	return append([]ipmb.Command{
 		row("Get PICMG Properties", picmgProperties, ipmb.PrivilegeUser, ipmb.Exactly(0), c.properties),
 		row("Get Address Info", picmgAddressInfo, ipmb.PrivilegeUser, ipmb.Between(0, 4), c.addressInfo),
 		setPower,
-	}
+	}, c.activationCommands(row)...)
 }
 
 func (c *carrier) properties(context.Context, *ipmb.Request) ([]byte, error) {
@@ -80,7 +86,7 @@ func (c *carrier) isKey(kind, key byte, siteType []byte) bool {
 
 // setPower takes the payload down or up. The own guest may only take it down:
 // so ipmi_poweroff ends an ATCA board (Linux ipmi_poweroff.c). Raising it is
-// the shelf's, and so is the grant to have power.
+// the shelf's, and so is the grant to have power: it gives it in M3.
 func (c *carrier) setPower(ctx context.Context, req *ipmb.Request) ([]byte, error) {
 	fru, level := req.Data[0], req.Data[1]
 	if fru != 0 {
@@ -95,13 +101,13 @@ func (c *carrier) setPower(ctx context.Context, req *ipmb.Request) ([]byte, erro
 	case guest && level == levelOn:
 		return nil, ipmb.ErrPrivilege
 	case guest:
-		return nil, c.vm.PowerOff(ctx)
-	}
-	if err := c.vm.Grant(level == levelOn); err != nil {
+		err := c.vm.PowerOff(ctx)
+		if err == nil && c.leaves {
+			c.swap.leave()
+		}
 		return nil, err
+	case level == levelOn:
+		return nil, c.swap.powerUp(byCommand(ctx, req))
 	}
-	if level == levelOn {
-		return nil, c.vm.PowerOn(byCommand(ctx, req))
-	}
-	return nil, c.vm.PowerOff(ctx)
+	return nil, c.swap.do(ctx, picmg.PowerDown)
 }

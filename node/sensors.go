@@ -190,6 +190,9 @@ func (c *Controller) openSensors(p parts, r mc.Records) (s *sensors, err error) 
 	if err := s.climate.resume(r); err != nil {
 		return nil, err
 	}
+	if c.id.Profile == ProfileATCA {
+		s.sdrs = append(s.sdrs, fruRecord(c.id))
+	}
 	s.Sensors, err = mc.NewSensors(mc.SensorConfig{SDRs: s.readable(), Records: r, Sink: c.happened, Log: c.log})
 	if err != nil {
 		return nil, err

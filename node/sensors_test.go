@@ -19,8 +19,8 @@ import (
 
 // sensorRows have an exchange for each sensor command, after commandRows.
 var sensorRows = []row{
-	{byGuest, "04 20", "00 0c 01"},
-	{byShelf, "04 20 01", "00 0d 01"},
+	{byGuest, "04 20", "00 0d 01"},
+	{byShelf, "04 20 01", "00 0e 01"},
 	{byShelf, "04 21 00 00 00 00 00 05", "00 02 00 01 00 51 12 11"},
 	{
 		byShelf, "04 21 00 00 02 00 00 ff", "00 03 00 02 00 51 02 25 82 00 10 a0 60 83 40 22 6f 29 00 00 00 29 00 c0 00 00" +
@@ -82,7 +82,7 @@ func TestSensorRecords(t *testing.T) {
 		}
 		id = fmt.Sprintf("% x", raw[1:3])
 	}
-	want := []string{"ACPI State", "VM State", "Power Unit", "Button", "OS Stop", "System Event", "Event Log", "Watchdog", "OS Boot", "Processor", "Memory", "IPMB Link"}
+	want := []string{"ACPI State", "VM State", "Power Unit", "Button", "OS Stop", "System Event", "Event Log", "Watchdog", "OS Boot", "Processor", "Memory", "IPMB Link", "FRU State"}
 	if !slices.Equal(names, want) {
 		t.Errorf("sensors %q, want %q", names, want)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/picmg"
 )
 
 // Commands that guests use.
@@ -91,6 +92,20 @@ func (g *Guest) Boot() (halt func()) {
 		g.driver.vm.Close()
 		wg.Wait()
 	}
+}
+
+// PowerOff ends the guest as Linux ends an ATCA board (ipmi_poweroff.c): by Set
+// Power Level. The VM goes with the function that Boot gave.
+func (g *Guest) PowerOff(ctx context.Context) error {
+	off, err := picmg.PowerLevel{Level: picmg.PowerOff}.AppendBinary(ipmb.AppendBody(nil, ipmb.NetFnGroup, ipmb.BodyPICMG))
+	if err != nil {
+		return err
+	}
+	r, err := g.driver.local(ctx, ipmb.Request{NetFn: ipmb.NetFnGroup, Cmd: picmg.CmdSetPowerLevel, Data: off})
+	if err == nil {
+		err = r.Err()
+	}
+	return err
 }
 
 func (g *Guest) connect(ctx context.Context) {

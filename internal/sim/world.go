@@ -205,7 +205,7 @@ func (w *World) startNode(name, addr string) {
 	}
 	cfg := node.Config{
 		Shelf: Shelf, Slot: slot, Name: name, Profile: node.ProfileATCA, Interface: "kcs", Product: uint16(slot),
-		Dir: filepath.Join(w.dir, addr), PKI: "unused",
+		Dir: filepath.Join(w.dir, addr), PKI: "unused", OnGuestPoweroff: node.GuestPoweroffDeactivate,
 	}
 	for _, r := range replicaNames {
 		cfg.Replicas = append(cfg.Replicas, node.Replica{Name: r, Address: r})

@@ -20,6 +20,8 @@ var parsers = map[string]func([]byte) (encoding.BinaryAppender, error){
 	"locator query":  parser(picmg.ParseLocatorQuery),
 	"locator record": parser(picmg.ParseLocatorRecord),
 	"power level":    parser(picmg.ParsePowerLevel),
+	"activation":     parser(picmg.ParseActivation),
+	"policy":         parser(picmg.ParseActivationPolicy),
 }
 
 func parser[T encoding.BinaryAppender](f func([]byte) (T, error)) func([]byte) (encoding.BinaryAppender, error) {
@@ -46,6 +48,9 @@ func TestBodies(t *testing.T) {
 		{"locator query", []byte{0}, picmg.LocatorQuery{}},
 		{"locator query", []byte{1, 0x34, 0x12}, picmg.LocatorQuery{FRU: 1, After: 0x1234}},
 		{"locator record", []byte{0x34, 0x12}, picmg.LocatorRecord{ID: 0x1234}},
+		{"activation", []byte{0, 0}, picmg.Activation{}},
+		{"activation", []byte{2, 1}, picmg.Activation{FRU: 2, Active: true}},
+		{"policy", []byte{0, 3, 1}, picmg.ActivationPolicy{Mask: 3, Bits: picmg.PolicyLocked}},
 		{"power level", []byte{0, 0, 0}, picmg.PowerLevel{}},
 		{"power level", []byte{0, 0xFF, 1}, picmg.PowerLevel{Level: picmg.PowerKeep, Copy: true}},
 	} {
@@ -75,6 +80,11 @@ func TestBodiesRefused(t *testing.T) {
 		{"shelf managers", []byte{1}, ipmb.ErrLength},
 		{"locator query", []byte{1, 2}, ipmb.ErrLength},
 		{"locator record", nil, ipmb.ErrLength},
+		{"activation", []byte{0}, ipmb.ErrLength},
+		{"activation", []byte{0, 2}, ipmb.ErrInvalidField},
+		{"policy", []byte{0, 1}, ipmb.ErrLength},
+		{"policy", []byte{0, 4, 0}, ipmb.ErrInvalidField},
+		{"policy", []byte{0, 0, 8}, ipmb.ErrInvalidField},
 		{"power level", []byte{0, 0}, ipmb.ErrLength},
 		{"power level", []byte{0, 0x15, 0}, ipmb.ErrInvalidField},
 		{"power level", []byte{0, 1, 2}, ipmb.ErrInvalidField},

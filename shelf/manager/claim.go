@@ -78,6 +78,7 @@ func (m *Manager) Events(ctx context.Context, e *v1.RelayEvents) *v1.EventAck {
 		m.cfg.Logger.Warn("events refused", "shelf", m.cfg.Shelf, "hw", e.GetHardwareAddress(), "why", a.GetRefusal())
 		return nil
 	}
+	m.hear(e)
 	return &v1.EventAck{Last: a.GetValue()}
 }
 

@@ -18,6 +18,7 @@ type Manager struct {
 	orders turn // of who changes the order under way
 	fru    *shelfFRU
 	senses *senses
+	swaps  hotSwaps
 
 	mu     sync.Mutex
 	tenure *tenure       // nil: this replica does not lead
@@ -27,7 +28,7 @@ type Manager struct {
 // New makes a shelf manager, which is silent until [Manager.Lead]. It is for one
 // tenure: what its sensors have told begins anew with each.
 func New(cfg Config) *Manager {
-	m := &Manager{cfg: cfg.withDefaults(), kicked: make(chan struct{}, 1), begun: make(chan struct{})}
+	m := &Manager{cfg: cfg.withDefaults(), kicked: make(chan struct{}, 1), begun: make(chan struct{}), swaps: hotSwaps{of: make(map[uint8]hotSwapCheck)}}
 	m.orders, m.fru, m.senses = newTurn(), newShelfFRU(m), newSenses(m)
 	m.sdrs = &repository{m: m, turn: newTurn()}
 	m.mux = ipmb.NewMux(m.tables()...)

@@ -142,12 +142,15 @@ func (r *reconciler) next(sl state.Slot, attached bool, now time.Time) step {
 			return r.noteFound
 		case !sl.EventReceiverSet:
 			return r.setEventReceiver
+		case r.m.swaps.due(sl, now):
+			return r.followHotSwap
 		case r.sdrs.due(sl, now):
 			return r.checkSDRs
 		}
 		return nil
 	}
 	r.sdrs.again(sl.HW)
+	r.m.swaps.again(sl.HW)
 	since := r.missingSince(sl, now)
 	switch {
 	case !sl.ContactLost && now.Sub(since) >= lossGrace:

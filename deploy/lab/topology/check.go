@@ -130,6 +130,9 @@ func (n Node) checkRest(c *checker, at func(string) string) {
 		c.add(at("vm_socket.path"), "is for a VM that somebody else starts: set qemu: none, or leave it out")
 	}
 	c.oneOf(at("on_guest_poweroff"), n.OnGuestPoweroff, OnGuestPoweroffs)
+	if n.OnGuestPoweroff == OnGuestPoweroffs[1] && n.Profile != Profiles[0] {
+		c.add(at("on_guest_poweroff"), "a node with profile %s has no FRU state: it cannot be deactivated", n.Profile)
+	}
 	n.checkPower(c, at("power"))
 	if n.QEMU.None {
 		return

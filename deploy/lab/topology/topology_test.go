@@ -73,6 +73,7 @@ func TestMistakesHaveTheirPlace(t *testing.T) {
 		{"hook in a shell", small + "    power: {hook: {on: a, off: [b], status: [c]}}\n", "shelf.yaml:9:"},
 		{"libvirt", small + "    power: {libvirt: {uri: 'lxc:///', domain: a}}\n", "libvirt.uri"},
 		{"on_guest_poweroff", small + "    on_guest_poweroff: explode\n", "not one of [stay deactivate]"},
+		{"deactivated server", small + "    on_guest_poweroff: deactivate\n    profile: server\n", "nodes[1].on_guest_poweroff: a node with profile server has no FRU state"},
 		{"alerts", "name: d\nnodes:\n- slot: 1\n  name: a\n  alerts: [localhost:162]\n", "shelf.yaml:5:12: nodes[0].alerts[0]: \"localhost:162\" is no IP:PORT"},
 		{"alerts twice", "name: d\nnodes:\n- slot: 1\n  name: a\n  alerts: [\"127.0.0.1:162\", \"127.0.0.1:163\"]\n", "127.0.0.1 stands twice"},
 		{"replicas", small + "replicas: 2\n", "want 1, 3 or 5"},
