@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/picmg"
 )
 
 // PICMG command numbers (Wireshark, packet-ipmi-picmg.c).
@@ -14,36 +15,41 @@ const (
 )
 
 const (
-	picmgVersion  = 0x32 // PICMG 3.0 R3.0: extension version 2.3, low nibble major
-	siteTypeBoard = 0x00
-	addrUnused    = 0xFF
-	levelOff      = 0
-	levelOn       = 1
-	levelKeep     = 0xFF
-	keyHardware   = 0
-	keyIPMB       = 1
-	keyPhysical   = 3
+	picmgVersion = 0x32 // PICMG 3.0 R3.0: extension version 2.3, low nibble major
+	addrUnused   = 0xFF
+	levelOff     = 0
+	levelOn      = 1
+	levelKeep    = 0xFF
+	keyHardware  = 0
+	keyIPMB      = 1
+	keyPhysical  = 3
 )
 
-// carrier is the ATCA side of a board's controller: FRU 0 and nothing more.
+// carrier is the ATCA side of a controller: FRU 0 and nothing more.
 type carrier struct {
 	self ipmb.Addr
+	site picmg.SiteType
 	vm   payload
 }
 
 func (c *carrier) commands() []ipmb.Command {
-	row := func(name string, cmd ipmb.Cmd, p ipmb.Privilege, data ipmb.Span, do func(context.Context, *ipmb.Request) ([]byte, error)) ipmb.Command {
-		return ipmb.Command{
-			Name: name, NetFn: ipmb.NetFnGroup, Body: ipmb.BodyPICMG, Cmd: cmd, Privilege: p, Data: data,
-			Ref: "Wireshark packet-ipmi-picmg.c", Do: do,
-		}
-	}
-	setPower := row("Set Power Level", picmgSetPower, ipmb.PrivilegeOperator, ipmb.Exactly(3), c.setPower)
-	setPower.Effect = true
 	return []ipmb.Command{
-		row("Get PICMG Properties", picmgProperties, ipmb.PrivilegeUser, ipmb.Exactly(0), c.properties),
-		row("Get Address Info", picmgAddressInfo, ipmb.PrivilegeUser, ipmb.Between(0, 4), c.addressInfo),
-		setPower,
+		picmgRow("Get PICMG Properties", picmgProperties, ipmb.PrivilegeUser, ipmb.Exactly(0), c.properties),
+		picmgRow("Get Address Info", picmgAddressInfo, ipmb.PrivilegeUser, ipmb.Between(0, 4), c.addressInfo),
+	}
+}
+
+// powerLevel is the row that only what has a payload serves.
+func (c *carrier) powerLevel() ipmb.Command {
+	r := picmgRow("Set Power Level", picmgSetPower, ipmb.PrivilegeOperator, ipmb.Exactly(3), c.setPower)
+	r.Effect = true
+	return r
+}
+
+func picmgRow(name string, cmd ipmb.Cmd, p ipmb.Privilege, data ipmb.Span, do func(context.Context, *ipmb.Request) ([]byte, error)) ipmb.Command {
+	return ipmb.Command{
+		Name: name, NetFn: ipmb.NetFnGroup, Body: ipmb.BodyPICMG, Cmd: cmd, Privilege: p, Data: data,
+		Ref: "Wireshark packet-ipmi-picmg.c", Do: do,
 	}
 }
 
@@ -63,7 +69,7 @@ func (c *carrier) addressInfo(_ context.Context, req *ipmb.Request) ([]byte, err
 	case len(d) >= 3 && !c.isKey(d[1], d[2], d[3:]):
 		return nil, ipmb.ErrParameterRange
 	}
-	return []byte{c.self.HW(), byte(c.self), addrUnused, 0, site, siteTypeBoard}, nil
+	return []byte{c.self.HW(), byte(c.self), addrUnused, 0, site, byte(c.site)}, nil
 }
 
 func (c *carrier) isKey(kind, key byte, siteType []byte) bool {
@@ -73,7 +79,7 @@ func (c *carrier) isKey(kind, key byte, siteType []byte) bool {
 	case keyIPMB:
 		return key == byte(c.self)
 	case keyPhysical:
-		return key == byte(c.self.Slot()) && (len(siteType) == 0 || siteType[0] == siteTypeBoard)
+		return key == byte(c.self.Slot()) && (len(siteType) == 0 || siteType[0] == byte(c.site))
 	}
 	return false
 }
