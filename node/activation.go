@@ -18,16 +18,19 @@ const (
 
 // activationCommands are the rows of a board's hot swap. They are the shelf's
 // and its operators': a guest neither activates its own board nor locks it.
-func (c *carrier) activationCommands(row picmgRow) []ipmb.Command {
+func (c *carrier) activationCommands() []ipmb.Command {
 	acts := func(r ipmb.Command) ipmb.Command {
 		r.Effect, r.Access = true, ipmb.NotGuest
 		return r
 	}
+	setPower := picmgRow("Set Power Level", picmgSetPower, ipmb.PrivilegeOperator, ipmb.Exactly(3), c.setPower)
+	setPower.Effect = true
 	return []ipmb.Command{
-		acts(row("Set FRU Activation Policy", picmg.CmdSetActivationPolicy, ipmb.PrivilegeOperator, ipmb.Exactly(3), c.setPolicy)),
-		row("Get FRU Activation Policy", picmg.CmdGetActivationPolicy, ipmb.PrivilegeUser, ipmb.Exactly(1), c.policy),
-		acts(row("Set FRU Activation", picmg.CmdSetActivation, ipmb.PrivilegeOperator, ipmb.Exactly(2), c.activate)),
-		row("Get Power Level", picmg.CmdGetPowerLevel, ipmb.PrivilegeUser, ipmb.Exactly(2), c.powerLevel),
+		acts(picmgRow("Set FRU Activation Policy", picmg.CmdSetActivationPolicy, ipmb.PrivilegeOperator, ipmb.Exactly(3), c.setPolicy)),
+		picmgRow("Get FRU Activation Policy", picmg.CmdGetActivationPolicy, ipmb.PrivilegeUser, ipmb.Exactly(1), c.policy),
+		acts(picmgRow("Set FRU Activation", picmg.CmdSetActivation, ipmb.PrivilegeOperator, ipmb.Exactly(2), c.activate)),
+		picmgRow("Get Power Level", picmg.CmdGetPowerLevel, ipmb.PrivilegeUser, ipmb.Exactly(2), c.powerLevel),
+		setPower,
 	}
 }
 

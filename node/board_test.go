@@ -101,7 +101,7 @@ func (b *board) begin() {
 	}
 	b.Controller, err = newController(b.id, parts{
 		db: b.db, ledger: b.ledger, left: left, settings: st, out: b.bus, outbox: b.outbox, vm: v, life: life, frus: b.frus, network: b.net,
-		template: b.template, load: b.load, faultIDs: func() uint32 { return b.faultIDs.Add(1) },
+		template: b.template, load: b.load, air: func() (float64, bool) { return 0, false }, faultIDs: func() uint32 { return b.faultIDs.Add(1) },
 		log: slog.New(slog.DiscardHandler), canCycle: !b.stranger, watchdogClock: b.clock, sel: b.selConfig,
 	})
 	if err != nil {

@@ -17,7 +17,9 @@ const climateEvery = time.Second
 // climate is what the node's analog sensors measure: a model of heat and power
 // that the VM's processor time drives. One goroutine has it.
 type climate struct {
-	load    func(time.Time) thermal.Load // what the VM does
+	load    func(time.Time) thermal.Load    // what the VM does
+	air     func() (level float64, ok bool) // of fans that are not the template's
+	still   float64                         // level of the template's
 	sources map[mc.SensorKey]template.Source
 	keys    []mc.SensorKey
 	now     thermal.Moment
@@ -29,9 +31,9 @@ type climate struct {
 	away    bool // now is of an earlier process
 }
 
-func newClimate(t *template.Template, load func(time.Time) thermal.Load) *climate {
+func newClimate(t *template.Template, load func(time.Time) thermal.Load, air func() (float64, bool)) *climate {
 	return &climate{
-		load: load, sources: make(map[mc.SensorKey]template.Source),
+		load: load, air: air, still: t.Environment.Fan, sources: make(map[mc.SensorKey]template.Source),
 		now: thermal.Moment{State: thermal.Cold(t.Environment), Environment: t.Environment},
 	}
 }
@@ -51,14 +53,18 @@ func (c *climate) Round(now time.Time) {
 		c.at = now
 	}
 	c.now.Load = c.load(now)
+	c.now.Fan = c.still
+	if level, ok := c.air(); ok {
+		c.now.Fan = level
+	}
 	passed := max(0, now.Sub(c.at)) // a clock may have been set back
 	c.now.State = c.now.Step(passed, c.meanwhile(c.now.Load), c.now.Environment)
 	c.at = now
 }
 
 // equip adds the sensors and records of the template.
-func (s *sensors) equip(id Identity, t *template.Template, load func(time.Time) thermal.Load) {
-	s.climate = newClimate(t, load)
+func (s *sensors) equip(id Identity, t *template.Template, load func(time.Time) thermal.Load, air func() (float64, bool)) {
+	s.climate = newClimate(t, load, air)
 	for _, x := range t.Sensors {
 		r := *x.SDR
 		r.Owner, r.Channel = uint8(id.Addr), ipmb.ChannelIPMB
@@ -87,7 +93,7 @@ func (id Identity) situated(e sdr.Entity) sdr.Entity {
 	if e == (sdr.Entity{}) {
 		return id.entity()
 	}
-	if id.Profile == ProfileATCA {
+	if id.Profile != ProfileServer {
 		e.Instance += sdr.DeviceRelative - 1
 	}
 	return e

@@ -36,6 +36,12 @@ func newHeated(t *testing.T, profile, text, dir string) *heated {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newClimateOf(t, profile, x)
+}
+
+// newClimateOf makes such a board of a template.
+func newClimateOf(t *testing.T, profile string, x *template.Template) *heated {
+	t.Helper()
 	b := &heated{board: newBoard(t, profile)}
 	b.stop()
 	b.template, b.load = x, func(time.Time) thermal.Load {

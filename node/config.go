@@ -16,7 +16,8 @@ type Config struct {
 	Shelf string `json:"shelf"` // empty: standalone, a BMC without a shelf
 	Slot  int    `json:"slot"`
 	Name  string `json:"name"`
-	// Profile is atca or server; a standalone node is always a server.
+	// Profile is atca, server or fan-tray, which has neither VM nor system
+	// interface; a standalone node is always a server.
 	Profile      string `json:"profile"`
 	Interface    string `json:"interface"` // kcs, bt, pci-kcs, pci-bt or ssif
 	Manufacturer uint32 `json:"manufacturer,omitempty"`
@@ -116,15 +117,30 @@ func (c *Config) Check() error {
 		"on_guest_poweroff: %q is neither stay nor deactivate", c.OnGuestPoweroff)
 	need(c.OnGuestPoweroff != GuestPoweroffDeactivate || !c.Standalone() && c.Profile == ProfileATCA,
 		"on_guest_poweroff: deactivate is for boards of a shelf with profile atca; nobody can deactivate a server")
+	if c.Profile == ProfileFanTray {
+		need(!c.Standalone() && c.VM == nil && c.Power == nil && len(c.Listen) == 0 && c.Interface == "",
+			"profile: a fan tray belongs to a shelf and has no VM: leave out vm, power, listen and interface")
+		return errors.Join(append(all, c.checkShelf()...)...)
+	}
 	need(slices.Contains([]string{"kcs", "bt", "pci-kcs", "pci-bt", "ssif"}, c.Interface), "interface: %q is none of kcs, bt, pci-kcs, pci-bt, ssif", c.Interface)
 	need(slices.Contains([]string{"", ClockVM, ClockWall}, c.WatchdogClock), "watchdog_clock: %q is neither vm nor wall", c.WatchdogClock)
 	if c.Standalone() {
 		need(len(c.Listen) > 0 || c.VM != nil, "a standalone node needs --vm unix:PATH or tcp:HOST:PORT")
 		return errors.Join(all...)
 	}
+	return errors.Join(append(all, c.checkShelf()...)...)
+}
+
+// checkShelf checks what a node of a shelf needs.
+func (c *Config) checkShelf() (all []error) {
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			all = append(all, fmt.Errorf(format, args...))
+		}
+	}
 	need(c.Slot >= 1 && c.Slot <= ipmb.MaxSlot, "slot: %d is not within 1 to %d", c.Slot, ipmb.MaxSlot)
-	need(c.Profile == ProfileATCA || c.Profile == ProfileServer, "profile: %q is neither atca nor server", c.Profile)
+	need(slices.Contains([]string{ProfileATCA, ProfileServer, ProfileFanTray}, c.Profile), "profile: %q is none of atca, server, fan-tray", c.Profile)
 	need(len(c.Replicas) > 0, "replicas: a node of shelf %s needs at least one shelf manager", c.Shelf)
 	need(c.PKI != "", "pki: a node of a shelf needs a certificate (midplane cert issue node/%s/%d)", c.Shelf, c.Slot)
-	return errors.Join(all...)
+	return all
 }

@@ -18,6 +18,8 @@ import (
 const (
 	ProfileATCA   = "atca"   // an IPM controller: PICMG commands, events to the shelf
 	ProfileServer = "server" // a server's BMC: PICMG answers C1h
+	// ProfileFanTray is an IPM controller that has fans and never a VM.
+	ProfileFanTray = "fan-tray"
 )
 
 // Limits of a controller.
@@ -36,7 +38,7 @@ type Identity struct {
 	Shelf        string
 	Addr         ipmb.Addr // the slot's; 0x20 on a standalone node
 	Name         string
-	Profile      string // ProfileATCA or ProfileServer
+	Profile      string // ProfileATCA, ProfileServer or ProfileFanTray
 	Interface    string // kcs, bt, pci-kcs, pci-bt or ssif
 	Manufacturer uint32 // IANA enterprise number; 0 by default, since a borrowed one wakes vendor quirks
 	Product      uint16
@@ -77,6 +79,7 @@ type Controller struct {
 	events    *events
 	watchdog  *mc.Watchdog
 	acpi      *acpi
+	fans      *fanTray // nil but of a fan tray
 	tests     *selfTest
 	sensors   *sensors
 	swap      *hotSwap // nil: no ATCA board
@@ -113,6 +116,7 @@ type parts struct {
 	frus     []mc.FRU                     // FRU devices beside FRU 0, or in its place
 	template *template.Template           // its sensors and their environment
 	load     func(time.Time) thermal.Load // of the VM
+	air      func() (float64, bool)       // level of the shelf's fans, if it has any
 	faultIDs func() uint32                // gives faults their ids
 	network  network
 	log      *slog.Logger

@@ -5,12 +5,19 @@ import (
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/ipmb/picmg"
 	"github.com/midplane-project/midplane/ipmb/sdr"
 )
 
 // openDevices opens what the controller is made of, each with what it keeps.
 func (c *Controller) openDevices(p parts) (err error) {
 	kept := records{p.db}
+	if c.id.Profile == ProfileFanTray {
+		if c.fans, err = openFanTray(kept); err != nil {
+			return err
+		}
+		p.air = c.fans.flow
+	}
 	if c.sensors, err = c.openSensors(p, kept); err != nil {
 		return err
 	}
@@ -64,8 +71,6 @@ func (c *Controller) tables(p parts) [][]ipmb.Command {
 	t := [][]ipmb.Command{
 		c.identity.Commands(func() *ipmb.Mux { return c.mux }, c.tests.run),
 		c.resets(),
-		c.watchdog.Commands(),
-		c.acpi.commands(),
 		c.receiver.Commands(),
 		c.sensors.clockRows(mc.SELDeviceCommands(selBesidePEF{c.sel, c.pef}, records{p.db})),
 		c.sdrs.Commands(),
@@ -76,11 +81,23 @@ func (c *Controller) tables(p parts) [][]ipmb.Command {
 		c.bridge.commands(),
 		c.events.commands(),
 		c.pef.Commands(),
-		p.life.boot.Commands(),
-		(&chassis{self: c.id.Addr, vm: vm, life: p.life, log: p.log}).commands(),
 	}
-	if c.swap != nil {
-		t = append(t, (&carrier{self: c.id.Addr, vm: vm, swap: c.swap, leaves: p.leaves}).commands())
+	switch c.id.Profile {
+	case ProfileFanTray:
+		t = append(t, (&carrier{self: c.id.Addr, site: picmg.SiteFanTray}).commands(), c.fans.commands())
+	case ProfileATCA:
+		board := &carrier{self: c.id.Addr, vm: vm, swap: c.swap, leaves: p.leaves}
+		t = append(t, c.ofVM(p, vm), board.commands(), board.activationCommands())
+	default:
+		t = append(t, c.ofVM(p, vm))
 	}
 	return append(t, c.access.tables()...)
+}
+
+// ofVM are the rows that mean nothing without a VM.
+func (c *Controller) ofVM(p parts, vm payload) []ipmb.Command {
+	return slices.Concat(
+		c.watchdog.Commands(), c.acpi.commands(), p.life.boot.Commands(),
+		(&chassis{self: c.id.Addr, vm: vm, life: p.life, log: p.log}).commands(),
+	)
 }

@@ -7,6 +7,9 @@ import (
 // equip gives the controller the hardware of the node's template.
 func (n *Node) equip(p *parts) error {
 	p.template = template.BuiltIn()
+	if n.cfg.Profile == ProfileFanTray {
+		p.template = template.FanTray()
+	}
 	if n.cfg.Template != "" {
 		var err error
 		if p.template, err = template.Load(n.cfg.Template); err != nil {
@@ -21,7 +24,7 @@ func (n *Node) equip(p *parts) error {
 		f.Entity = id.situated(f.Entity)
 		p.frus = append(p.frus, f)
 	}
-	p.load = n.meteredVM().load
+	p.load, p.air = n.meteredVM().load, n.airflow
 	p.faultIDs = func() uint32 { return n.faultIDs.Add(1) }
 	return nil
 }

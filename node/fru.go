@@ -45,7 +45,7 @@ func (id Identity) inventory(instance uuid.UUID) *fru.Inventory {
 		},
 		Product: &fru.Product{
 			Language: fru.English, Manufacturer: fru.NewText(maker), Name: fru.NewText(productNode),
-			Part: fru.NewText(id.Profile + "-" + id.Interface), Version: fru.NewText(version.Get()),
+			Part: fru.NewText(id.part()), Version: fru.NewText(version.Get()),
 			Serial: serial, Asset: fru.NewText(id.Name),
 		},
 	}
@@ -54,6 +54,14 @@ func (id Identity) inventory(instance uuid.UUID) *fru.Inventory {
 		inv.Product.Serial = fru.NewText(uuid.UUID(id.SystemGUID).String())
 	}
 	return inv
+}
+
+// part is the profile, and the system interface where there can be one.
+func (id Identity) part() string {
+	if id.Interface == "" {
+		return id.Profile
+	}
+	return id.Profile + "-" + id.Interface
 }
 
 // fruLocators name the FRU devices behind the controller. FRU 0 is its own,

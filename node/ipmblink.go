@@ -114,7 +114,7 @@ func (s *sensors) watchLink(ctx context.Context, live func() uint8, changed <-ch
 
 // watchLink follows the uplink's streams, on a board that has the sensor.
 func (n *Node) watchLink(ctx context.Context) error {
-	if n.cfg.Profile != ProfileATCA {
+	if n.cfg.Profile == ProfileServer {
 		return nil
 	}
 	return n.controller.sensors.watchLink(ctx, n.uplink.Planes, n.ways)

@@ -185,16 +185,21 @@ func (n *Node) connect() (err error) {
 	if n.controller, err = newController(n.identity(), p); err != nil {
 		return err
 	}
-	kind, err := vm.ParseInterface(n.cfg.Interface)
-	if err != nil {
-		return err
+	var kind vm.Interface
+	if n.cfg.Interface != "" { // a fan tray has none, and nobody ever comes to its door
+		if kind, err = vm.ParseInterface(n.cfg.Interface); err != nil {
+			return err
+		}
 	}
 	n.door = vm.New(vm.Config{
 		Handler: n.controller.Handler(), Interface: kind, Memory: n.ledger.doorMemory(), Logger: n.log, Tap: n.tapDoor,
 		Origin:    ipmb.Origin{Shelf: n.cfg.Shelf, Source: n.cfg.Addr(), Instance: string(n.settings.instance[:])},
 		OnConnect: n.connected, OnDisconnect: n.disconnected, FaultID: p.faultIDs,
 	})
-	n.host.door, n.host.watch = n.door, vmWatchers{n.controller.sensors, pefWatch{system: n.controller.pef.System}}
+	n.host.door = n.door
+	if n.cfg.Profile != ProfileFanTray {
+		n.host.watch = vmWatchers{n.controller.sensors, pefWatch{system: n.controller.pef.System}}
+	}
 	n.connectSwap()
 	n.host.observe = n.controller.VMHappened
 	n.host.life.boot.Changed = n.host.chooseBoot
@@ -203,6 +208,9 @@ func (n *Node) connect() (err error) {
 		return nil
 	}
 	n.uplink = uplink.New(n.uplinkConfig())
+	if fans := n.controller.fans; fans != nil {
+		fans.follow(n.uplink.Blow)
+	}
 	n.out.up.Store(n.uplink)
 	return nil
 }
@@ -213,6 +221,14 @@ func (n *Node) connectSwap() {
 		n.host.watch = vmWatchers{n.host.watch, n.swap}
 		n.host.leave = n.swap.leave
 	}
+}
+
+// airflow is the level of the shelf's fan trays, if it has any.
+func (n *Node) airflow() (level float64, ok bool) {
+	if n.uplink == nil {
+		return 0, false
+	}
+	return n.uplink.Airflow()
 }
 
 func (n *Node) uplinkConfig() uplink.Config {

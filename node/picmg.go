@@ -15,42 +15,38 @@ const (
 )
 
 const (
-	picmgVersion  = 0x32 // PICMG 3.0 R3.0: extension version 2.3, low nibble major
-	siteTypeBoard = 0x00
-	addrUnused    = 0xFF
-	levelOff      = 0
-	levelOn       = 1
-	levelKeep     = 0xFF
-	keyHardware   = 0
-	keyIPMB       = 1
-	keyPhysical   = 3
+	picmgVersion = 0x32 // PICMG 3.0 R3.0: extension version 2.3, low nibble major
+	addrUnused   = 0xFF
+	levelOff     = 0
+	levelOn      = 1
+	levelKeep    = 0xFF
+	keyHardware  = 0
+	keyIPMB      = 1
+	keyPhysical  = 3
 )
 
-// carrier is the ATCA side of a board's controller: FRU 0 and nothing more.
+// carrier is the ATCA side of a controller: FRU 0 and nothing more.
 type carrier struct {
 	self   ipmb.Addr
+	site   picmg.SiteType
 	vm     payload
-	swap   *hotSwap
-	leaves bool // a guest that powers the board off asks for its deactivation
+	swap   *hotSwap // of a board
+	leaves bool     // a guest that powers the board off asks for its deactivation
+}
+
+func (c *carrier) commands() []ipmb.Command {
+	return []ipmb.Command{
+		picmgRow("Get PICMG Properties", picmgProperties, ipmb.PrivilegeUser, ipmb.Exactly(0), c.properties),
+		picmgRow("Get Address Info", picmgAddressInfo, ipmb.PrivilegeUser, ipmb.Between(0, 4), c.addressInfo),
+	}
 }
 
 // picmgRow makes a row of a PICMG command.
-type picmgRow func(name string, cmd ipmb.Cmd, p ipmb.Privilege, data ipmb.Span, do func(context.Context, *ipmb.Request) ([]byte, error)) ipmb.Command
-
-func (c *carrier) commands() []ipmb.Command {
-	row := func(name string, cmd ipmb.Cmd, p ipmb.Privilege, data ipmb.Span, do func(context.Context, *ipmb.Request) ([]byte, error)) ipmb.Command {
-		return ipmb.Command{
-			Name: name, NetFn: ipmb.NetFnGroup, Body: ipmb.BodyPICMG, Cmd: cmd, Privilege: p, Data: data,
-			Ref: "Wireshark packet-ipmi-picmg.c", Do: do,
-		}
+func picmgRow(name string, cmd ipmb.Cmd, p ipmb.Privilege, data ipmb.Span, do func(context.Context, *ipmb.Request) ([]byte, error)) ipmb.Command {
+	return ipmb.Command{
+		Name: name, NetFn: ipmb.NetFnGroup, Body: ipmb.BodyPICMG, Cmd: cmd, Privilege: p, Data: data,
+		Ref: "Wireshark packet-ipmi-picmg.c", Do: do,
 	}
-	setPower := row("Set Power Level", picmgSetPower, ipmb.PrivilegeOperator, ipmb.Exactly(3), c.setPower)
-	setPower.Effect = true
-	return append([]ipmb.Command{
-		row("Get PICMG Properties", picmgProperties, ipmb.PrivilegeUser, ipmb.Exactly(0), c.properties),
-		row("Get Address Info", picmgAddressInfo, ipmb.PrivilegeUser, ipmb.Between(0, 4), c.addressInfo),
-		setPower,
-	}, c.activationCommands(row)...)
 }
 
 func (c *carrier) properties(context.Context, *ipmb.Request) ([]byte, error) {
@@ -69,7 +65,7 @@ func (c *carrier) addressInfo(_ context.Context, req *ipmb.Request) ([]byte, err
 	case len(d) >= 3 && !c.isKey(d[1], d[2], d[3:]):
 		return nil, ipmb.ErrParameterRange
 	}
-	return []byte{c.self.HW(), byte(c.self), addrUnused, 0, site, siteTypeBoard}, nil
+	return []byte{c.self.HW(), byte(c.self), addrUnused, 0, site, byte(c.site)}, nil
 }
 
 func (c *carrier) isKey(kind, key byte, siteType []byte) bool {
@@ -79,7 +75,7 @@ func (c *carrier) isKey(kind, key byte, siteType []byte) bool {
 	case keyIPMB:
 		return key == byte(c.self)
 	case keyPhysical:
-		return key == byte(c.self.Slot()) && (len(siteType) == 0 || siteType[0] == siteTypeBoard)
+		return key == byte(c.self.Slot()) && (len(siteType) == 0 || siteType[0] == byte(c.site))
 	}
 	return false
 }

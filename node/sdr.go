@@ -49,8 +49,11 @@ func (r *repository) open(bodies []sdr.Body, st store) (err error) {
 
 // entity is what the controller and its sensors are about.
 func (id Identity) entity() sdr.Entity {
-	if id.Profile == ProfileATCA {
+	switch id.Profile {
+	case ProfileATCA:
 		return sdr.Entity{ID: sdr.EntityFrontBoard, Instance: sdr.DeviceRelative}
+	case ProfileFanTray:
+		return sdr.Entity{ID: sdr.EntityCooling, Instance: sdr.DeviceRelative}
 	}
 	return sdr.Entity{ID: sdr.EntitySystemBoard, Instance: 1}
 }

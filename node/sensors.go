@@ -2,7 +2,6 @@ package node
 
 import (
 	"log/slog"
-	"slices"
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
@@ -126,18 +125,23 @@ var discreteSensors = []discrete{
 
 var offsetsBooted = offsets(bootedDisk, bootedPXE, bootedDiagnostic, bootedCD, bootedSomewhere)
 
-// linkSensor is what a board of a shelf has beside them: its state is which
+// linkSensor is what an IPM controller has beside them: its state is which
 // halves of IPMB-0 it has.
 var linkSensor = discrete{
 	sensorLink, "IPMB Link", sel.SensorIPMBLink, sel.EventSensor, offsets(0, 1, 2, 3), offsets(0, 1, 2, 3), 0,
 }
 
 // discrete are the discrete sensors of a controller.
-func (id Identity) discrete() []discrete {
-	if id.Profile != ProfileATCA {
-		return discreteSensors
+func (id Identity) discrete() (out []discrete) {
+	for _, d := range discreteSensors {
+		if id.senses(d.key) {
+			out = append(out, d)
+		}
 	}
-	return append(slices.Clip(discreteSensors), linkSensor)
+	if id.Profile == ProfileServer {
+		return out
+	}
+	return append(out, linkSensor)
 }
 
 // measured is what a sensor measures, where that is not the controller's board.
@@ -149,6 +153,12 @@ func (id Identity) entityOf(k mc.SensorKey) sdr.Entity {
 		return id.situated(sdr.Entity{ID: part, Instance: 1})
 	}
 	return id.entity()
+}
+
+// senses reports whether the controller has a sensor of the table. One that can
+// have no VM has only those about itself.
+func (id Identity) senses(k mc.SensorKey) bool {
+	return id.Profile != ProfileFanTray || k == sensorSystem || k == sensorEventLog
 }
 
 // record is the sensor's data record at a controller.
@@ -186,7 +196,7 @@ func (c *Controller) openSensors(p parts, r mc.Records) (s *sensors, err error) 
 	if s.boot, err = openOSBoot(r, p.life.device); err != nil {
 		return nil, err
 	}
-	s.equip(c.id, p.template, p.load)
+	s.equip(c.id, p.template, p.load, p.air)
 	if err := s.climate.resume(r); err != nil {
 		return nil, err
 	}
@@ -199,7 +209,9 @@ func (c *Controller) openSensors(p parts, r mc.Records) (s *sensors, err error) 
 	}
 	// These have nothing to wait for: what they tell has not happened yet.
 	for _, k := range []mc.SensorKey{sensorButton, sensorSystem, sensorWatchdog} {
-		s.note(s.Begin(k))
+		if c.id.senses(k) {
+			s.note(s.Begin(k))
+		}
 	}
 	return s, c.watchLog(s)
 }

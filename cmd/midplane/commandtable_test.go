@@ -25,6 +25,7 @@ func TestCommandTable(t *testing.T) {
 	b.WriteString("Made from the rows of the command tables; `go test ./cmd/midplane -run CommandTable -update` writes it anew.\n")
 	b.WriteString("*Effect*: a repeat of the request gets the first answer and is not done again.\n\n")
 	writeTable(&b, "A node (profile `atca`)", nodeCommands(t, node.ProfileATCA))
+	writeTable(&b, "A node (profile `fan-tray`)", nodeCommands(t, node.ProfileFanTray))
 	writeTable(&b, "A node (profile `server`, and standalone)", nodeCommands(t, node.ProfileServer))
 	writeTable(&b, "The shelf manager at 0x20", managerCommands(t))
 	keepDocument(t, "../../docs/commands.md", b.String())
@@ -68,7 +69,10 @@ func writeTable(b *strings.Builder, title string, rows []ipmb.Command) {
 func nodeCommands(t *testing.T, profile string) []ipmb.Command {
 	dir := t.TempDir()
 	cfg := node.Config{Dir: dir, Name: "n", Interface: "kcs", Listen: []node.Listen{{Address: "unix:" + filepath.Join(dir, "s")}}}
-	if profile == node.ProfileATCA {
+	if profile == node.ProfileFanTray {
+		cfg.Interface, cfg.Listen = "", nil
+	}
+	if profile != node.ProfileServer {
 		cfg.Shelf, cfg.Slot, cfg.Profile, cfg.PKI = "s", 1, profile, dir
 		cfg.Replicas = []node.Replica{{Name: "shm1", Address: "127.0.0.1:1"}}
 	}

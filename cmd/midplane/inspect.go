@@ -107,7 +107,10 @@ func detail(l *lab.Lab, t lab.Target, s slotView) *nodeDetail {
 	d := &nodeDetail{slotView: s, Uplinks: []uplinkView{}, Command: []string{}}
 	if t.Node != nil {
 		d.Profile = t.Node.Profile
-		d.API, d.VMSocket, d.Console = l.NodeAPI(t.Name).Unix, l.VMSocket(*t.Node), l.ConsolePath(t.Name)
+		d.API = l.NodeAPI(t.Name).Unix
+		if !t.Node.FanTray() {
+			d.VMSocket, d.Console = l.VMSocket(*t.Node), l.ConsolePath(t.Name)
+		}
 	}
 	if s.slot != nil {
 		d.Instance, d.Boot, d.Epoch = uuidText(s.slot.Instance), s.slot.Boot, s.slot.Epoch
@@ -178,7 +181,9 @@ func (d *nodeDetail) rows(t *table) {
 	t.row("state", d.State+since(d.Since))
 	t.row("health", orOK(d.Health))
 	t.row("profile", d.Profile)
-	t.row("system interface", d.Interface+connected(d.Connected))
+	if d.Interface != "" { // a fan tray has none
+		t.row("system interface", d.Interface+connected(d.Connected))
+	}
 	t.row("power", d.Power)
 	t.row("VM", d.VM)
 	t.row("instance", fmt.Sprintf("%s, boot %d, epoch %d", orNone(d.Instance), d.Boot, d.Epoch))

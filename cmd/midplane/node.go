@@ -65,7 +65,7 @@ With --standalone it is a plain server's BMC without a shelf or certificates.`,
 	fl.BoolVar(&standalone, "standalone", false, "a server's BMC: no shelf, no certificates")
 	fl.IntVar(&c.Slot, "slot", 0, "the slot; its IPMB address is 0x80 + 2×slot")
 	fl.StringVar(&c.Name, "name", "", "the node's name")
-	fl.StringVar(&c.Profile, "profile", node.ProfileATCA, "atca or server")
+	fl.StringVar(&c.Profile, "profile", node.ProfileATCA, "atca, server or fan-tray")
 	fl.StringVar(&c.Interface, "interface", "kcs", "system interface: kcs, bt, pci-kcs, pci-bt or ssif")
 	fl.StringVar(&c.Dir, "dir", "", "where the node keeps its state (default with --standalone: ./midplane-node)")
 	fl.StringArrayVar(&vms, "vm", nil, "listen for the VM at `unix:PATH|tcp:HOST:PORT` (may be repeated)")
@@ -87,6 +87,9 @@ func nodeConfig(cmd *cobra.Command, f *daemonFlags, flags node.Config, vms, repl
 			return c, err
 		}
 		c = overlay(cmd, *file, flags)
+	}
+	if c.Profile == node.ProfileFanTray && !cmd.Flags().Changed("interface") {
+		c.Interface = "" // the flag's default is a board's
 	}
 	for _, v := range vms {
 		l, err := node.ParseListen(v)

@@ -63,6 +63,9 @@ func (a *app) joinSpec(target string, version qmp.Version) (power.Spec, error) {
 	if err != nil {
 		return power.Spec{}, err
 	}
+	if t.Node.FanTray() {
+		return power.Spec{}, problem.Refusedf("midplane ps shows which nodes have one", "%s is a fan tray, which has no VM", t.Name)
+	}
 	if !t.Node.QEMU.None {
 		return power.Spec{}, problem.Refusedf("set qemu: none for it in shelf.yaml, then midplane up",
 			"%s starts a VM of its own, so yours cannot connect", t.Name)

@@ -50,6 +50,10 @@ func (l *Lab) nodeConfig(n topology.Node) (node.Config, error) {
 	for i := range l.Topology.Replicas {
 		c.Replicas = append(c.Replicas, node.Replica{Name: topology.ReplicaName(i), Address: l.address(i)})
 	}
+	if n.FanTray() {
+		c.OnGuestPoweroff, c.WatchdogClock = "", ""
+		return c, nil
+	}
 	if !n.QEMU.None {
 		spec, err := l.vmSpec(n)
 		c.VM = &spec
@@ -124,6 +128,10 @@ func (l *Lab) sockets() []string {
 		all = append(all, l.socket(topology.ReplicaName(i), "api"))
 	}
 	for _, n := range l.Topology.Nodes {
+		if n.FanTray() {
+			all = append(all, l.socket(n.Name, "api"))
+			continue
+		}
 		all = append(all, l.socket(n.Name, "console"), l.VMSocket(n))
 	}
 	return all

@@ -44,6 +44,18 @@ func BuiltIn() *Template {
 	return t
 }
 
+//go:embed fantray.yaml
+var fanTray []byte
+
+// FanTray is the template of fan trays that have no other.
+func FanTray() *Template {
+	t, err := Parse("fantray.yaml", fanTray, ".")
+	if err != nil {
+		panic(err) // a test reads it
+	}
+	return t
+}
+
 // Load reads and checks the file at path. All mistakes found are in the error, a
 // line each.
 func Load(path string) (*Template, error) {

@@ -37,7 +37,8 @@ func parse(t *testing.T, text string) *template.Template {
 // air of the template, nor by a blade that is off.
 func TestBuiltInCrossesNothing(t *testing.T) {
 	x := template.BuiltIn()
-	if len(x.Sensors) != len(thermal.ValueNames()) || len(x.FRUs)+len(x.Others)+len(x.Skipped) != 0 {
+	if len(x.Sensors) != len(thermal.ValueNames())-1 || // fan_speed is a tray's
+		len(x.FRUs)+len(x.Others)+len(x.Skipped) != 0 {
 		t.Fatalf("%d sensors, %+v", len(x.Sensors), x)
 	}
 	for _, load := range []thermal.Load{{}, {On: true}, {On: true, CPU: 0.5}, {On: true, CPU: 1}} {
@@ -46,6 +47,30 @@ func TestBuiltInCrossesNothing(t *testing.T) {
 			m.State = m.Step(1e9, load, x.Environment)
 			for _, s := range x.Sensors {
 				check(t, s, m)
+			}
+		}
+	}
+}
+
+// So do those of a fan tray, from its lowest level on, which is a fifth.
+func TestFanTrayCrossesNothing(t *testing.T) {
+	x := template.FanTray()
+	if len(x.Sensors) != 4 {
+		t.Fatalf("%d sensors", len(x.Sensors))
+	}
+	for _, level := range []float64{0.2, 0.5, 1} {
+		e := thermal.Environment{Inlet: 24, Fan: level}
+		m := thermal.Moment{State: thermal.Cold(e), Environment: e}
+		for _, s := range x.Sensors {
+			f := s.SDR
+			if reading, ok := f.Factors.Reading(10000*level, f.Units.Format); !ok || reading <= f.Thresholds.LowerNonCritical {
+				t.Errorf("%s at %g is %d, beyond a threshold", f.Name, level, reading)
+			}
+			if f.Readable&0x3F00 != 0x0700 || f.Kind != 0x04 {
+				t.Errorf("%s: %04x, type %v", f.Name, f.Readable, f.Kind)
+			}
+			if rpm, _ := s.Source.Value(m); rpm != 10000*level {
+				t.Errorf("%s at %g: %g rpm", s.SDR.Name, level, rpm)
 			}
 		}
 	}

@@ -21,10 +21,13 @@ type Load struct {
 type State struct {
 	CPU   float64 // temperature, °C
 	Power float64 // W, from the 12 V supply
+	Speed float64 // rpm, of fans at the environment's level
 }
 
 // Cold is a blade that has been off for long.
-func Cold(e Environment) State { return State{CPU: e.Inlet, Power: standbyPower} }
+func Cold(e Environment) State {
+	return State{CPU: e.Inlet, Power: standbyPower, Speed: fanFull * clamp(e.Fan)}
+}
 
 // The model's blade: 45 W when its guest idles, 165 W when it computes, with a
 // heat sink that brings its processor to some 35 °C above the air at full load
@@ -51,7 +54,7 @@ func (s State) Step(dt time.Duration, l Load, e Environment) State {
 	flow := stillAir + (1-stillAir)*clamp(e.Fan)
 	settled := e.Inlet + cpu*resistance/math.Sqrt(flow)
 	left := math.Exp(-dt.Seconds() / (timeConst.Seconds() / flow))
-	return State{CPU: settled + (s.CPU-settled)*left, Power: power}
+	return State{CPU: settled + (s.CPU-settled)*left, Power: power, Speed: spin(s.Speed, dt, e.Fan)}
 }
 
 // Outlet is the temperature of the air that leaves, °C: what power it takes up.

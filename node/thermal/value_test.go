@@ -3,9 +3,9 @@ package thermal
 import "testing"
 
 func TestValues(t *testing.T) {
-	m := Moment{State: State{CPU: 50, Power: 121}, Load: Load{On: true}, Environment: Environment{Inlet: 30, Fan: 1}}
+	m := Moment{State: State{CPU: 50, Power: 121, Speed: 4000}, Load: Load{On: true}, Environment: Environment{Inlet: 30, Fan: 1}}
 	want := map[string][2]float64{
-		"cpu_temp": {50, 50}, "inlet_temp": {30, 30}, "outlet_temp": {38.6, 38.7}, "power": {121, 121}, "current": {10, 10.1},
+		"cpu_temp": {50, 50}, "inlet_temp": {30, 30}, "outlet_temp": {38.6, 38.7}, "power": {121, 121}, "fan_speed": {4000, 4000}, "current": {10, 10.1},
 		"volts_12": {12, 12.05}, "volts_5": {5, 5.05}, "volts_3_3": {3.3, 3.32},
 	}
 	for _, name := range ValueNames() {

@@ -68,7 +68,7 @@ func (u *Uplink) heardPresence(w *way, t *v1.PresenceTable) {
 	}
 	for _, p := range t.GetEntries() {
 		if hw := p.GetAddress() >> 1; hw < slots {
-			next[hw].state, next[hw].here = p.GetState(), p.GetHere()
+			next[hw].state, next[hw].here, next[hw].air = p.GetState(), p.GetHere(), p.GetAirflow()
 		}
 	}
 	before := u.view.Load().state

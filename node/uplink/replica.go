@@ -176,6 +176,7 @@ func (u *Uplink) up(w *way, h *v1.ReplicaHello) error {
 	u.mu.Unlock()
 	u.cfg.Logger.Debug("attached", "replica", h.GetReplica(), "plane", w.plane, "epoch", w.epoch)
 	u.learn(h.GetReplicas())
+	u.blow(w)
 	u.heardLeader(h.GetReplica(), h.GetLeader())
 	u.wayChanged()
 	return nil

@@ -21,6 +21,7 @@ type Uplink struct {
 	fatal  chan error           // one slot: why the node must stop
 	kicked chan struct{}        // one slot: the event pump has something to look at
 	ack    atomic.Pointer[ack]
+	blows  atomic.Uint32 // per cent that a fan tray moves, plus one; 0: this is none
 
 	mu       sync.Mutex
 	run      context.Context // nil while not running

@@ -16,7 +16,8 @@ const slots = 0x80
 // presence is what one replica says of every slot of the shelf.
 type presence [slots]struct {
 	state v1.PresenceState
-	here  bool // attached to that very replica
+	here  bool   // attached to that very replica
+	air   uint32 // v1.Presence.airflow
 }
 
 // view is what Send goes by. It is never changed, so Send takes no lock.
@@ -24,7 +25,8 @@ type view struct {
 	live   []*way // in the order of the replicas
 	leader *way   // to the leader, nil when there is none
 	state  [slots]v1.PresenceState
-	best   [slots]*way // for each target
+	best   [slots]*way   // for each target
+	air    [slots]uint32 // what fan trays move, as v1.Presence.airflow has it
 }
 
 // toManager is the way to 0x20: straight to the leader, else by any replica,
@@ -38,7 +40,8 @@ func (v *view) toManager() *way {
 
 // look makes a new view. The caller has u.mu.
 func (u *Uplink) look() {
-	v := &view{state: u.view.Load().state}
+	old := u.view.Load()
+	v := &view{state: old.state, air: old.air}
 	for _, r := range u.replicas {
 		if r.way == nil {
 			continue
@@ -60,6 +63,7 @@ func (v *view) judge() {
 		return
 	}
 	var fresh [slots]v1.PresenceState
+	var air [slots]uint32
 	told := false
 	for hw := range v.best {
 		v.best[hw] = v.live[0]
@@ -70,6 +74,7 @@ func (v *view) judge() {
 			}
 			told = true
 			p := w.presence[hw]
+			air[hw] = max(air[hw], p.air)
 			if n := worth(p.state, p.here); n > rank {
 				rank, v.best[hw], fresh[hw] = n, w, p.state
 			}
@@ -77,6 +82,7 @@ func (v *view) judge() {
 	}
 	if told {
 		v.state = fresh
+		v.breathe(air)
 	}
 }
 

@@ -3,6 +3,7 @@ package backplane
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -172,7 +173,8 @@ type port struct {
 	outbox []byte
 	link   *link.Link[v1.AttachResponse, v1.AttachRequest]
 	events chan *v1.EventBatch
-	told   *table // presence that the node has; owned by keepPresence
+	air    atomic.Uint32 // what a fan tray moves, as v1.Presence.airflow has it
+	told   *table        // presence that the node has; owned by keepPresence
 }
 
 func (s *Switch) newPort(stream v1.Backplane_AttachServer, h *v1.NodeHello, epoch uint64) *port {
@@ -185,6 +187,9 @@ func (s *Switch) newPort(stream v1.Backplane_AttachServer, h *v1.NodeHello, epoc
 	}
 }
 
+// fullAir is all that a fan tray can move, in per cent.
+const fullAir = 100
+
 // handle takes one message of the node.
 func (p *port) handle(m *v1.AttachRequest) error {
 	switch k := m.GetKind().(type) {
@@ -194,6 +199,9 @@ func (p *port) handle(m *v1.AttachRequest) error {
 		}
 	case *v1.AttachRequest_Events:
 		p.takeEvents(k.Events)
+	case *v1.AttachRequest_Airflow:
+		p.air.Store(min(k.Airflow.GetPercent(), fullAir) + 1)
+		p.s.Refresh()
 	case *v1.AttachRequest_Detach:
 		p.s.wg.Go(p.leave)
 	default:

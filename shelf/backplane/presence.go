@@ -19,7 +19,8 @@ type entry struct {
 	epoch uint64
 	name  string
 	since time.Time
-	here  bool // attached to this replica
+	here  bool   // attached to this replica
+	air   uint32 // v1.Presence.airflow of a fan tray here
 }
 
 // table is the presence of a shelf, by hardware address. It is never changed.
@@ -30,6 +31,7 @@ type attachment struct {
 	epoch uint64
 	name  string
 	here  bool
+	air   uint32
 }
 
 // viewer is what the goroutine that keeps presence remembers between two looks.
@@ -117,7 +119,7 @@ func (s *Switch) attachments() map[slotKey]attachment {
 	defer s.mu.RUnlock()
 	all := make(map[slotKey]attachment, len(s.ports))
 	for k, p := range s.ports {
-		all[k] = attachment{epoch: p.epoch, name: p.name, here: true}
+		all[k] = attachment{epoch: p.epoch, name: p.name, here: true, air: p.air.Load()}
 	}
 	for _, c := range s.callers {
 		for k, epoch := range c.has {
@@ -161,7 +163,7 @@ func (s *Switch) compute(all map[slotKey]attachment, now time.Time) map[string]*
 // grace while its claim goes on, else absent.
 func (s *Switch) entry(k slotKey, a attachment, attached bool, now time.Time) entry {
 	c := s.cfg.Slot(k.shelf, k.hw)
-	e := entry{state: v1.PresenceState_PRESENCE_STATE_ABSENT, since: now, name: cmp.Or(a.name, c.Name), epoch: max(a.epoch, c.Epoch), here: a.here}
+	e := entry{state: v1.PresenceState_PRESENCE_STATE_ABSENT, since: now, name: cmp.Or(a.name, c.Name), epoch: max(a.epoch, c.Epoch), here: a.here, air: a.air}
 	lost := c.LostSince
 	if seen := s.view.seen[k]; seen.After(lost) {
 		lost = seen
@@ -212,7 +214,7 @@ func (t *table) changes(old *table) []*v1.Presence {
 		if e != o && !fresh {
 			out = append(out, &v1.Presence{
 				Address: uint32(ipmb.AddrFromHW(uint8(hw))), State: e.state, Name: e.name,
-				Since: e.since.UnixNano(), Epoch: e.epoch, Here: e.here,
+				Since: e.since.UnixNano(), Epoch: e.epoch, Here: e.here, Airflow: e.air,
 			})
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // Values that the file may have.
 var (
 	Interfaces = []string{"kcs", "bt", "pci-kcs", "pci-bt", "ssif"}
-	Profiles   = []string{"atca", "server"}
+	Profiles   = []string{"atca", "server", node.ProfileFanTray}
 	Clocks     = []string{"vm", "wall"}
 	Overflows  = []string{node.SELOldest, node.SELRefuse}
 	Timings    = []string{"lab", "lan"}
@@ -102,7 +102,11 @@ func (s *Shelf) checkNodes(c *checker) {
 			c.add(at("name"), "%q stands twice", n.Name)
 		}
 		slots[n.Slot], names[n.Name] = n.Name, true
-		c.oneOf(at("interface"), n.Interface, Interfaces)
+		if n.FanTray() {
+			n.checkFanTray(c, at)
+		} else {
+			c.oneOf(at("interface"), n.Interface, Interfaces)
+		}
 		c.oneOf(at("profile"), n.Profile, Profiles)
 		c.oneOf(at("watchdog_clock"), n.WatchdogClock, Clocks)
 		c.oneOf(at("sel.overflow"), n.SEL.Overflow, Overflows)
@@ -110,6 +114,17 @@ func (s *Shelf) checkNodes(c *checker) {
 			c.add(at("sel.capacity"), "%d is not within %d to %d records", n.SEL.Capacity, node.MinSELCapacity, node.MaxSELCapacity)
 		}
 		n.checkRest(c, at)
+	}
+}
+
+// checkFanTray finds what is said of a VM that there is none of.
+func (n Node) checkFanTray(c *checker, at func(string) string) {
+	for field, said := range map[string]bool{
+		"interface": n.Interface != "", "qemu": !n.QEMU.None, "vm_socket.path": n.VMSocket.Path != "", "power": n.Power != nil,
+	} {
+		if said {
+			c.add(at(field), "a fan tray has no VM: leave it out")
+		}
 	}
 }
 

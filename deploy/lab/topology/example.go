@@ -15,7 +15,7 @@ timing: lab             # lab: elections after 0.2 s of silence; lan: 0.3 s, for
 
 defaults:               # for all nodes that do not say otherwise
   interface: kcs        # kcs, bt, pci-kcs, pci-bt, ssif (ssif is slow: prefer kcs or bt)
-  profile: atca         # atca: a board of the shelf; server: a plain BMC, PICMG answers C1h
+  profile: atca         # atca: a board of the shelf; server: a plain BMC, PICMG answers C1h; fan-tray: below
   # manufacturer: 0     # IANA number in Get Device ID; a borrowed one wakes vendor quirks
   # product: 0
   # on_guest_poweroff: stay   # the VM stays off; deactivate: the board asks to be deactivated, too
@@ -42,6 +42,9 @@ nodes:
   - slot: 2
     name: blade2
     interface: bt
+  # - slot: 9           # fans without a VM; their level (PICMG Set Fan Level) cools all boards
+  #   name: fans1
+  #   profile: fan-tray
   # - slot: 3           # a VM that you start yourself: see midplane qemu-args
   #   name: mine
   #   qemu: none

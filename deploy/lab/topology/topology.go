@@ -36,7 +36,7 @@ type Node struct {
 	Slot         int      `yaml:"slot"`
 	Name         string   `yaml:"name"`
 	Interface    string   `yaml:"interface"` // kcs, bt, pci-kcs, pci-bt, ssif
-	Profile      string   `yaml:"profile"`   // atca or server
+	Profile      string   `yaml:"profile"`   // atca, server or fan-tray
 	Manufacturer *uint32  `yaml:"manufacturer"`
 	Product      *uint16  `yaml:"product"`
 	Alerts       []string `yaml:"alerts"` // IP:PORT that SNMP traps may go to
@@ -178,8 +178,13 @@ func (s *Shelf) fill() {
 }
 
 func (n *Node) fill(d Node) {
-	or(&n.Interface, d.Interface, DefaultInterface)
 	or(&n.Profile, d.Profile, DefaultProfile)
+	if n.FanTray() {
+		d = d.forFanTray()
+		n.QEMU.None = n.QEMU.None || n.QEMU.empty()
+	} else {
+		or(&n.Interface, d.Interface, DefaultInterface)
+	}
 	or(&n.WatchdogClock, d.WatchdogClock, DefaultWatchdogClock)
 	or(&n.SEL.Capacity, d.SEL.Capacity, DefaultSELCapacity)
 	or(&n.SEL.Overflow, d.SEL.Overflow, DefaultSELOverflow)
@@ -203,6 +208,15 @@ func (n *Node) fill(d Node) {
 	if !n.QEMU.None {
 		n.QEMU.fill(d.QEMU)
 	}
+}
+
+// FanTray reports whether the node has fans, and never a VM.
+func (n Node) FanTray() bool { return n.Profile == node.ProfileFanTray }
+
+// forFanTray are the defaults without what is of boards and their VMs.
+func (n Node) forFanTray() Node {
+	n.Template, n.VMSocket, n.Power, n.OnGuestPoweroff, n.QEMU = "", VMSocket{}, nil, "", QEMU{}
+	return n
 }
 
 func (q *QEMU) empty() bool { return q.Kernel == "" && q.Memory == 0 && q.Disk.Base == "" }

@@ -149,6 +149,7 @@ type AttachRequest struct {
 	//	*AttachRequest_Heartbeat
 	//	*AttachRequest_Events
 	//	*AttachRequest_Detach
+	//	*AttachRequest_Airflow
 	Kind          isAttachRequest_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -236,6 +237,15 @@ func (x *AttachRequest) GetDetach() *Detach {
 	return nil
 }
 
+func (x *AttachRequest) GetAirflow() *Airflow {
+	if x != nil {
+		if x, ok := x.Kind.(*AttachRequest_Airflow); ok {
+			return x.Airflow
+		}
+	}
+	return nil
+}
+
 type isAttachRequest_Kind interface {
 	isAttachRequest_Kind()
 }
@@ -261,6 +271,12 @@ type AttachRequest_Detach struct {
 	Detach *Detach `protobuf:"bytes,5,opt,name=detach,proto3,oneof"`
 }
 
+type AttachRequest_Airflow struct {
+	// What a fan tray moves, after each hello and when it changes. Only trays
+	// send it, to replicas that know it.
+	Airflow *Airflow `protobuf:"bytes,6,opt,name=airflow,proto3,oneof"`
+}
+
 func (*AttachRequest_Hello) isAttachRequest_Kind() {}
 
 func (*AttachRequest_Batch) isAttachRequest_Kind() {}
@@ -270,6 +286,53 @@ func (*AttachRequest_Heartbeat) isAttachRequest_Kind() {}
 func (*AttachRequest_Events) isAttachRequest_Kind() {}
 
 func (*AttachRequest_Detach) isAttachRequest_Kind() {}
+
+func (*AttachRequest_Airflow) isAttachRequest_Kind() {}
+
+// Airflow is the level of a fan tray's fans.
+type Airflow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Percent       uint32                 `protobuf:"varint,1,opt,name=percent,proto3" json:"percent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Airflow) Reset() {
+	*x = Airflow{}
+	mi := &file_midplane_v1_backplane_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Airflow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Airflow) ProtoMessage() {}
+
+func (x *Airflow) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_backplane_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Airflow.ProtoReflect.Descriptor instead.
+func (*Airflow) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Airflow) GetPercent() uint32 {
+	if x != nil {
+		return x.Percent
+	}
+	return 0
+}
 
 type AttachResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -289,7 +352,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[1]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -301,7 +364,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[1]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -314,7 +377,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{1}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *AttachResponse) GetKind() isAttachResponse_Kind {
@@ -442,7 +505,7 @@ type NodeHello struct {
 	Instance        []byte                 `protobuf:"bytes,5,opt,name=instance,proto3" json:"instance,omitempty"` // UUID of the node's state directory, 16 bytes
 	Boot            uint64                 `protobuf:"varint,6,opt,name=boot,proto3" json:"boot,omitempty"`        // counts the node's starts
 	Name            string                 `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
-	Profile         string                 `protobuf:"bytes,8,opt,name=profile,proto3" json:"profile,omitempty"`                     // "atca" or "server"
+	Profile         string                 `protobuf:"bytes,8,opt,name=profile,proto3" json:"profile,omitempty"`                     // "atca", "server" or "fan-tray"
 	Plane           Plane                  `protobuf:"varint,9,opt,name=plane,proto3,enum=midplane.v1.Plane" json:"plane,omitempty"` // which half of IPMB-0 this stream is
 	Api             string                 `protobuf:"bytes,10,opt,name=api,proto3" json:"api,omitempty"`                            // where the node's own gRPC API listens: unix:PATH or HOST:PORT
 	Outbox          []byte                 `protobuf:"bytes,11,opt,name=outbox,proto3" json:"outbox,omitempty"`                      // UUID of the outbox, 16 bytes
@@ -453,7 +516,7 @@ type NodeHello struct {
 
 func (x *NodeHello) Reset() {
 	*x = NodeHello{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[2]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -465,7 +528,7 @@ func (x *NodeHello) String() string {
 func (*NodeHello) ProtoMessage() {}
 
 func (x *NodeHello) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[2]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -478,7 +541,7 @@ func (x *NodeHello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeHello.ProtoReflect.Descriptor instead.
 func (*NodeHello) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{2}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *NodeHello) GetProtocol() uint32 {
@@ -582,7 +645,7 @@ type ReplicaHello struct {
 
 func (x *ReplicaHello) Reset() {
 	*x = ReplicaHello{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[3]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +657,7 @@ func (x *ReplicaHello) String() string {
 func (*ReplicaHello) ProtoMessage() {}
 
 func (x *ReplicaHello) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[3]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +670,7 @@ func (x *ReplicaHello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaHello.ProtoReflect.Descriptor instead.
 func (*ReplicaHello) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{3}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ReplicaHello) GetProtocol() uint32 {
@@ -676,7 +739,7 @@ type ReplicaAddress struct {
 
 func (x *ReplicaAddress) Reset() {
 	*x = ReplicaAddress{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[4]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +751,7 @@ func (x *ReplicaAddress) String() string {
 func (*ReplicaAddress) ProtoMessage() {}
 
 func (x *ReplicaAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[4]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +764,7 @@ func (x *ReplicaAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaAddress.ProtoReflect.Descriptor instead.
 func (*ReplicaAddress) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{4}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ReplicaAddress) GetName() string {
@@ -727,7 +790,7 @@ type Batch struct {
 
 func (x *Batch) Reset() {
 	*x = Batch{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[5]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +802,7 @@ func (x *Batch) String() string {
 func (*Batch) ProtoMessage() {}
 
 func (x *Batch) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[5]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -752,7 +815,7 @@ func (x *Batch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Batch.ProtoReflect.Descriptor instead.
 func (*Batch) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{5}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Batch) GetEnvelopes() []*Envelope {
@@ -773,7 +836,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[6]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +848,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[6]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +861,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{6}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Heartbeat) GetN() uint64 {
@@ -831,7 +894,7 @@ type EventBatch struct {
 
 func (x *EventBatch) Reset() {
 	*x = EventBatch{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[7]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +906,7 @@ func (x *EventBatch) String() string {
 func (*EventBatch) ProtoMessage() {}
 
 func (x *EventBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[7]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +919,7 @@ func (x *EventBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventBatch.ProtoReflect.Descriptor instead.
 func (*EventBatch) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{7}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *EventBatch) GetEvents() []*Event {
@@ -878,7 +941,7 @@ type EventAck struct {
 
 func (x *EventAck) Reset() {
 	*x = EventAck{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[8]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +953,7 @@ func (x *EventAck) String() string {
 func (*EventAck) ProtoMessage() {}
 
 func (x *EventAck) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[8]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +966,7 @@ func (x *EventAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventAck.ProtoReflect.Descriptor instead.
 func (*EventAck) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{8}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *EventAck) GetLast() uint64 {
@@ -928,7 +991,7 @@ type Detach struct {
 
 func (x *Detach) Reset() {
 	*x = Detach{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[9]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1003,7 @@ func (x *Detach) String() string {
 func (*Detach) ProtoMessage() {}
 
 func (x *Detach) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[9]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1016,7 @@ func (x *Detach) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Detach.ProtoReflect.Descriptor instead.
 func (*Detach) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{9}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{10}
 }
 
 type LeaderNotice struct {
@@ -966,7 +1029,7 @@ type LeaderNotice struct {
 
 func (x *LeaderNotice) Reset() {
 	*x = LeaderNotice{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[10]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -978,7 +1041,7 @@ func (x *LeaderNotice) String() string {
 func (*LeaderNotice) ProtoMessage() {}
 
 func (x *LeaderNotice) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[10]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,7 +1054,7 @@ func (x *LeaderNotice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderNotice.ProtoReflect.Descriptor instead.
 func (*LeaderNotice) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{10}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LeaderNotice) GetTerm() uint64 {
@@ -1021,7 +1084,7 @@ type PresenceTable struct {
 
 func (x *PresenceTable) Reset() {
 	*x = PresenceTable{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[11]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +1096,7 @@ func (x *PresenceTable) String() string {
 func (*PresenceTable) ProtoMessage() {}
 
 func (x *PresenceTable) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[11]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1046,7 +1109,7 @@ func (x *PresenceTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PresenceTable.ProtoReflect.Descriptor instead.
 func (*PresenceTable) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{11}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PresenceTable) GetEntries() []*Presence {
@@ -1083,7 +1146,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[12]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1095,7 +1158,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[12]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1108,7 +1171,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{12}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Refusal) GetCode() RefusalCode {
@@ -1149,7 +1212,7 @@ type RelayRequest struct {
 
 func (x *RelayRequest) Reset() {
 	*x = RelayRequest{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[13]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1224,7 @@ func (x *RelayRequest) String() string {
 func (*RelayRequest) ProtoMessage() {}
 
 func (x *RelayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[13]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1237,7 @@ func (x *RelayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayRequest.ProtoReflect.Descriptor instead.
 func (*RelayRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{13}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RelayRequest) GetKind() isRelayRequest_Kind {
@@ -1295,7 +1358,7 @@ type RelayResponse struct {
 
 func (x *RelayResponse) Reset() {
 	*x = RelayResponse{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[14]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1307,7 +1370,7 @@ func (x *RelayResponse) String() string {
 func (*RelayResponse) ProtoMessage() {}
 
 func (x *RelayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[14]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,7 +1383,7 @@ func (x *RelayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayResponse.ProtoReflect.Descriptor instead.
 func (*RelayResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{14}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RelayResponse) GetKind() isRelayResponse_Kind {
@@ -1435,7 +1498,7 @@ type RelayHello struct {
 
 func (x *RelayHello) Reset() {
 	*x = RelayHello{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[15]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1447,7 +1510,7 @@ func (x *RelayHello) String() string {
 func (*RelayHello) ProtoMessage() {}
 
 func (x *RelayHello) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[15]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1460,7 +1523,7 @@ func (x *RelayHello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayHello.ProtoReflect.Descriptor instead.
 func (*RelayHello) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{15}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RelayHello) GetProtocol() uint32 {
@@ -1500,7 +1563,7 @@ type RelayEvents struct {
 
 func (x *RelayEvents) Reset() {
 	*x = RelayEvents{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[16]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1512,7 +1575,7 @@ func (x *RelayEvents) String() string {
 func (*RelayEvents) ProtoMessage() {}
 
 func (x *RelayEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[16]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1525,7 +1588,7 @@ func (x *RelayEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayEvents.ProtoReflect.Descriptor instead.
 func (*RelayEvents) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{16}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RelayEvents) GetShelf() string {
@@ -1583,7 +1646,7 @@ type RelayEventAck struct {
 
 func (x *RelayEventAck) Reset() {
 	*x = RelayEventAck{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[17]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1595,7 +1658,7 @@ func (x *RelayEventAck) String() string {
 func (*RelayEventAck) ProtoMessage() {}
 
 func (x *RelayEventAck) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[17]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1608,7 +1671,7 @@ func (x *RelayEventAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayEventAck.ProtoReflect.Descriptor instead.
 func (*RelayEventAck) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{17}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RelayEventAck) GetShelf() string {
@@ -1660,7 +1723,7 @@ type RelayClaim struct {
 
 func (x *RelayClaim) Reset() {
 	*x = RelayClaim{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[18]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1735,7 @@ func (x *RelayClaim) String() string {
 func (*RelayClaim) ProtoMessage() {}
 
 func (x *RelayClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[18]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1748,7 @@ func (x *RelayClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayClaim.ProtoReflect.Descriptor instead.
 func (*RelayClaim) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{18}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RelayClaim) GetRequest() uint64 {
@@ -1735,7 +1798,7 @@ type RelayClaimAnswer struct {
 
 func (x *RelayClaimAnswer) Reset() {
 	*x = RelayClaimAnswer{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[19]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1747,7 +1810,7 @@ func (x *RelayClaimAnswer) String() string {
 func (*RelayClaimAnswer) ProtoMessage() {}
 
 func (x *RelayClaimAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[19]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,7 +1823,7 @@ func (x *RelayClaimAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayClaimAnswer.ProtoReflect.Descriptor instead.
 func (*RelayClaimAnswer) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{19}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RelayClaimAnswer) GetRequest() uint64 {
@@ -1799,7 +1862,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[20]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +1874,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[20]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +1887,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{20}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{21}
 }
 
 type StatusResponse struct {
@@ -1842,7 +1905,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[21]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1854,7 +1917,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[21]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1867,7 +1930,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{21}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StatusResponse) GetReplica() string {
@@ -1931,7 +1994,7 @@ type LeaderAddress struct {
 
 func (x *LeaderAddress) Reset() {
 	*x = LeaderAddress{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[22]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1943,7 +2006,7 @@ func (x *LeaderAddress) String() string {
 func (*LeaderAddress) ProtoMessage() {}
 
 func (x *LeaderAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[22]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1956,7 +2019,7 @@ func (x *LeaderAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderAddress.ProtoReflect.Descriptor instead.
 func (*LeaderAddress) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{22}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LeaderAddress) GetReplica() string {
@@ -1992,7 +2055,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[23]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2004,7 +2067,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[23]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2017,7 +2080,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{23}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *JoinRequest) GetReplica() string {
@@ -2060,7 +2123,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[24]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2072,7 +2135,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[24]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2085,7 +2148,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{24}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *JoinResponse) GetCluster() string {
@@ -2120,14 +2183,17 @@ var File_midplane_v1_backplane_proto protoreflect.FileDescriptor
 
 const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"\n" +
-	"\x1bmidplane/v1/backplane.proto\x12\vmidplane.v1\x1a\x19midplane/v1/message.proto\"\x8d\x02\n" +
+	"\x1bmidplane/v1/backplane.proto\x12\vmidplane.v1\x1a\x19midplane/v1/message.proto\"\xbf\x02\n" +
 	"\rAttachRequest\x12.\n" +
 	"\x05hello\x18\x01 \x01(\v2\x16.midplane.v1.NodeHelloH\x00R\x05hello\x12*\n" +
 	"\x05batch\x18\x02 \x01(\v2\x12.midplane.v1.BatchH\x00R\x05batch\x126\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x16.midplane.v1.HeartbeatH\x00R\theartbeat\x121\n" +
 	"\x06events\x18\x04 \x01(\v2\x17.midplane.v1.EventBatchH\x00R\x06events\x12-\n" +
-	"\x06detach\x18\x05 \x01(\v2\x13.midplane.v1.DetachH\x00R\x06detachB\x06\n" +
-	"\x04kind\"\x86\x03\n" +
+	"\x06detach\x18\x05 \x01(\v2\x13.midplane.v1.DetachH\x00R\x06detach\x120\n" +
+	"\aairflow\x18\x06 \x01(\v2\x14.midplane.v1.AirflowH\x00R\aairflowB\x06\n" +
+	"\x04kind\"#\n" +
+	"\aAirflow\x12\x18\n" +
+	"\apercent\x18\x01 \x01(\rR\apercent\"\x86\x03\n" +
 	"\x0eAttachResponse\x121\n" +
 	"\x05hello\x18\x01 \x01(\v2\x19.midplane.v1.ReplicaHelloH\x00R\x05hello\x12*\n" +
 	"\x05batch\x18\x02 \x01(\v2\x12.midplane.v1.BatchH\x00R\x05batch\x126\n" +
@@ -2294,92 +2360,94 @@ func file_midplane_v1_backplane_proto_rawDescGZIP() []byte {
 }
 
 var file_midplane_v1_backplane_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_midplane_v1_backplane_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_midplane_v1_backplane_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_midplane_v1_backplane_proto_goTypes = []any{
 	(RefusalCode)(0),         // 0: midplane.v1.RefusalCode
 	(JoinRefusal)(0),         // 1: midplane.v1.JoinRefusal
 	(*AttachRequest)(nil),    // 2: midplane.v1.AttachRequest
-	(*AttachResponse)(nil),   // 3: midplane.v1.AttachResponse
-	(*NodeHello)(nil),        // 4: midplane.v1.NodeHello
-	(*ReplicaHello)(nil),     // 5: midplane.v1.ReplicaHello
-	(*ReplicaAddress)(nil),   // 6: midplane.v1.ReplicaAddress
-	(*Batch)(nil),            // 7: midplane.v1.Batch
-	(*Heartbeat)(nil),        // 8: midplane.v1.Heartbeat
-	(*EventBatch)(nil),       // 9: midplane.v1.EventBatch
-	(*EventAck)(nil),         // 10: midplane.v1.EventAck
-	(*Detach)(nil),           // 11: midplane.v1.Detach
-	(*LeaderNotice)(nil),     // 12: midplane.v1.LeaderNotice
-	(*PresenceTable)(nil),    // 13: midplane.v1.PresenceTable
-	(*Refusal)(nil),          // 14: midplane.v1.Refusal
-	(*RelayRequest)(nil),     // 15: midplane.v1.RelayRequest
-	(*RelayResponse)(nil),    // 16: midplane.v1.RelayResponse
-	(*RelayHello)(nil),       // 17: midplane.v1.RelayHello
-	(*RelayEvents)(nil),      // 18: midplane.v1.RelayEvents
-	(*RelayEventAck)(nil),    // 19: midplane.v1.RelayEventAck
-	(*RelayClaim)(nil),       // 20: midplane.v1.RelayClaim
-	(*RelayClaimAnswer)(nil), // 21: midplane.v1.RelayClaimAnswer
-	(*StatusRequest)(nil),    // 22: midplane.v1.StatusRequest
-	(*StatusResponse)(nil),   // 23: midplane.v1.StatusResponse
-	(*LeaderAddress)(nil),    // 24: midplane.v1.LeaderAddress
-	(*JoinRequest)(nil),      // 25: midplane.v1.JoinRequest
-	(*JoinResponse)(nil),     // 26: midplane.v1.JoinResponse
-	(Plane)(0),               // 27: midplane.v1.Plane
-	(*Envelope)(nil),         // 28: midplane.v1.Envelope
-	(*Event)(nil),            // 29: midplane.v1.Event
-	(*Presence)(nil),         // 30: midplane.v1.Presence
+	(*Airflow)(nil),          // 3: midplane.v1.Airflow
+	(*AttachResponse)(nil),   // 4: midplane.v1.AttachResponse
+	(*NodeHello)(nil),        // 5: midplane.v1.NodeHello
+	(*ReplicaHello)(nil),     // 6: midplane.v1.ReplicaHello
+	(*ReplicaAddress)(nil),   // 7: midplane.v1.ReplicaAddress
+	(*Batch)(nil),            // 8: midplane.v1.Batch
+	(*Heartbeat)(nil),        // 9: midplane.v1.Heartbeat
+	(*EventBatch)(nil),       // 10: midplane.v1.EventBatch
+	(*EventAck)(nil),         // 11: midplane.v1.EventAck
+	(*Detach)(nil),           // 12: midplane.v1.Detach
+	(*LeaderNotice)(nil),     // 13: midplane.v1.LeaderNotice
+	(*PresenceTable)(nil),    // 14: midplane.v1.PresenceTable
+	(*Refusal)(nil),          // 15: midplane.v1.Refusal
+	(*RelayRequest)(nil),     // 16: midplane.v1.RelayRequest
+	(*RelayResponse)(nil),    // 17: midplane.v1.RelayResponse
+	(*RelayHello)(nil),       // 18: midplane.v1.RelayHello
+	(*RelayEvents)(nil),      // 19: midplane.v1.RelayEvents
+	(*RelayEventAck)(nil),    // 20: midplane.v1.RelayEventAck
+	(*RelayClaim)(nil),       // 21: midplane.v1.RelayClaim
+	(*RelayClaimAnswer)(nil), // 22: midplane.v1.RelayClaimAnswer
+	(*StatusRequest)(nil),    // 23: midplane.v1.StatusRequest
+	(*StatusResponse)(nil),   // 24: midplane.v1.StatusResponse
+	(*LeaderAddress)(nil),    // 25: midplane.v1.LeaderAddress
+	(*JoinRequest)(nil),      // 26: midplane.v1.JoinRequest
+	(*JoinResponse)(nil),     // 27: midplane.v1.JoinResponse
+	(Plane)(0),               // 28: midplane.v1.Plane
+	(*Envelope)(nil),         // 29: midplane.v1.Envelope
+	(*Event)(nil),            // 30: midplane.v1.Event
+	(*Presence)(nil),         // 31: midplane.v1.Presence
 }
 var file_midplane_v1_backplane_proto_depIdxs = []int32{
-	4,  // 0: midplane.v1.AttachRequest.hello:type_name -> midplane.v1.NodeHello
-	7,  // 1: midplane.v1.AttachRequest.batch:type_name -> midplane.v1.Batch
-	8,  // 2: midplane.v1.AttachRequest.heartbeat:type_name -> midplane.v1.Heartbeat
-	9,  // 3: midplane.v1.AttachRequest.events:type_name -> midplane.v1.EventBatch
-	11, // 4: midplane.v1.AttachRequest.detach:type_name -> midplane.v1.Detach
-	5,  // 5: midplane.v1.AttachResponse.hello:type_name -> midplane.v1.ReplicaHello
-	7,  // 6: midplane.v1.AttachResponse.batch:type_name -> midplane.v1.Batch
-	8,  // 7: midplane.v1.AttachResponse.heartbeat:type_name -> midplane.v1.Heartbeat
-	10, // 8: midplane.v1.AttachResponse.event_ack:type_name -> midplane.v1.EventAck
-	12, // 9: midplane.v1.AttachResponse.leader:type_name -> midplane.v1.LeaderNotice
-	13, // 10: midplane.v1.AttachResponse.presence:type_name -> midplane.v1.PresenceTable
-	14, // 11: midplane.v1.AttachResponse.refusal:type_name -> midplane.v1.Refusal
-	27, // 12: midplane.v1.NodeHello.plane:type_name -> midplane.v1.Plane
-	12, // 13: midplane.v1.ReplicaHello.leader:type_name -> midplane.v1.LeaderNotice
-	6,  // 14: midplane.v1.ReplicaHello.replicas:type_name -> midplane.v1.ReplicaAddress
-	28, // 15: midplane.v1.Batch.envelopes:type_name -> midplane.v1.Envelope
-	29, // 16: midplane.v1.EventBatch.events:type_name -> midplane.v1.Event
-	30, // 17: midplane.v1.PresenceTable.entries:type_name -> midplane.v1.Presence
-	0,  // 18: midplane.v1.Refusal.code:type_name -> midplane.v1.RefusalCode
-	17, // 19: midplane.v1.RelayRequest.hello:type_name -> midplane.v1.RelayHello
-	7,  // 20: midplane.v1.RelayRequest.batch:type_name -> midplane.v1.Batch
-	18, // 21: midplane.v1.RelayRequest.events:type_name -> midplane.v1.RelayEvents
-	8,  // 22: midplane.v1.RelayRequest.heartbeat:type_name -> midplane.v1.Heartbeat
-	13, // 23: midplane.v1.RelayRequest.presence:type_name -> midplane.v1.PresenceTable
-	20, // 24: midplane.v1.RelayRequest.claim:type_name -> midplane.v1.RelayClaim
-	17, // 25: midplane.v1.RelayResponse.hello:type_name -> midplane.v1.RelayHello
-	7,  // 26: midplane.v1.RelayResponse.batch:type_name -> midplane.v1.Batch
-	19, // 27: midplane.v1.RelayResponse.event_ack:type_name -> midplane.v1.RelayEventAck
-	8,  // 28: midplane.v1.RelayResponse.heartbeat:type_name -> midplane.v1.Heartbeat
-	13, // 29: midplane.v1.RelayResponse.presence:type_name -> midplane.v1.PresenceTable
-	21, // 30: midplane.v1.RelayResponse.claim:type_name -> midplane.v1.RelayClaimAnswer
-	29, // 31: midplane.v1.RelayEvents.events:type_name -> midplane.v1.Event
-	10, // 32: midplane.v1.RelayEventAck.ack:type_name -> midplane.v1.EventAck
-	4,  // 33: midplane.v1.RelayClaim.hello:type_name -> midplane.v1.NodeHello
-	14, // 34: midplane.v1.RelayClaimAnswer.refusal:type_name -> midplane.v1.Refusal
-	24, // 35: midplane.v1.StatusResponse.leader:type_name -> midplane.v1.LeaderAddress
-	24, // 36: midplane.v1.JoinResponse.leader:type_name -> midplane.v1.LeaderAddress
-	1,  // 37: midplane.v1.JoinResponse.refusal:type_name -> midplane.v1.JoinRefusal
-	2,  // 38: midplane.v1.Backplane.Attach:input_type -> midplane.v1.AttachRequest
-	15, // 39: midplane.v1.Backplane.Relay:input_type -> midplane.v1.RelayRequest
-	22, // 40: midplane.v1.Backplane.Status:input_type -> midplane.v1.StatusRequest
-	25, // 41: midplane.v1.Backplane.Join:input_type -> midplane.v1.JoinRequest
-	3,  // 42: midplane.v1.Backplane.Attach:output_type -> midplane.v1.AttachResponse
-	16, // 43: midplane.v1.Backplane.Relay:output_type -> midplane.v1.RelayResponse
-	23, // 44: midplane.v1.Backplane.Status:output_type -> midplane.v1.StatusResponse
-	26, // 45: midplane.v1.Backplane.Join:output_type -> midplane.v1.JoinResponse
-	42, // [42:46] is the sub-list for method output_type
-	38, // [38:42] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	5,  // 0: midplane.v1.AttachRequest.hello:type_name -> midplane.v1.NodeHello
+	8,  // 1: midplane.v1.AttachRequest.batch:type_name -> midplane.v1.Batch
+	9,  // 2: midplane.v1.AttachRequest.heartbeat:type_name -> midplane.v1.Heartbeat
+	10, // 3: midplane.v1.AttachRequest.events:type_name -> midplane.v1.EventBatch
+	12, // 4: midplane.v1.AttachRequest.detach:type_name -> midplane.v1.Detach
+	3,  // 5: midplane.v1.AttachRequest.airflow:type_name -> midplane.v1.Airflow
+	6,  // 6: midplane.v1.AttachResponse.hello:type_name -> midplane.v1.ReplicaHello
+	8,  // 7: midplane.v1.AttachResponse.batch:type_name -> midplane.v1.Batch
+	9,  // 8: midplane.v1.AttachResponse.heartbeat:type_name -> midplane.v1.Heartbeat
+	11, // 9: midplane.v1.AttachResponse.event_ack:type_name -> midplane.v1.EventAck
+	13, // 10: midplane.v1.AttachResponse.leader:type_name -> midplane.v1.LeaderNotice
+	14, // 11: midplane.v1.AttachResponse.presence:type_name -> midplane.v1.PresenceTable
+	15, // 12: midplane.v1.AttachResponse.refusal:type_name -> midplane.v1.Refusal
+	28, // 13: midplane.v1.NodeHello.plane:type_name -> midplane.v1.Plane
+	13, // 14: midplane.v1.ReplicaHello.leader:type_name -> midplane.v1.LeaderNotice
+	7,  // 15: midplane.v1.ReplicaHello.replicas:type_name -> midplane.v1.ReplicaAddress
+	29, // 16: midplane.v1.Batch.envelopes:type_name -> midplane.v1.Envelope
+	30, // 17: midplane.v1.EventBatch.events:type_name -> midplane.v1.Event
+	31, // 18: midplane.v1.PresenceTable.entries:type_name -> midplane.v1.Presence
+	0,  // 19: midplane.v1.Refusal.code:type_name -> midplane.v1.RefusalCode
+	18, // 20: midplane.v1.RelayRequest.hello:type_name -> midplane.v1.RelayHello
+	8,  // 21: midplane.v1.RelayRequest.batch:type_name -> midplane.v1.Batch
+	19, // 22: midplane.v1.RelayRequest.events:type_name -> midplane.v1.RelayEvents
+	9,  // 23: midplane.v1.RelayRequest.heartbeat:type_name -> midplane.v1.Heartbeat
+	14, // 24: midplane.v1.RelayRequest.presence:type_name -> midplane.v1.PresenceTable
+	21, // 25: midplane.v1.RelayRequest.claim:type_name -> midplane.v1.RelayClaim
+	18, // 26: midplane.v1.RelayResponse.hello:type_name -> midplane.v1.RelayHello
+	8,  // 27: midplane.v1.RelayResponse.batch:type_name -> midplane.v1.Batch
+	20, // 28: midplane.v1.RelayResponse.event_ack:type_name -> midplane.v1.RelayEventAck
+	9,  // 29: midplane.v1.RelayResponse.heartbeat:type_name -> midplane.v1.Heartbeat
+	14, // 30: midplane.v1.RelayResponse.presence:type_name -> midplane.v1.PresenceTable
+	22, // 31: midplane.v1.RelayResponse.claim:type_name -> midplane.v1.RelayClaimAnswer
+	30, // 32: midplane.v1.RelayEvents.events:type_name -> midplane.v1.Event
+	11, // 33: midplane.v1.RelayEventAck.ack:type_name -> midplane.v1.EventAck
+	5,  // 34: midplane.v1.RelayClaim.hello:type_name -> midplane.v1.NodeHello
+	15, // 35: midplane.v1.RelayClaimAnswer.refusal:type_name -> midplane.v1.Refusal
+	25, // 36: midplane.v1.StatusResponse.leader:type_name -> midplane.v1.LeaderAddress
+	25, // 37: midplane.v1.JoinResponse.leader:type_name -> midplane.v1.LeaderAddress
+	1,  // 38: midplane.v1.JoinResponse.refusal:type_name -> midplane.v1.JoinRefusal
+	2,  // 39: midplane.v1.Backplane.Attach:input_type -> midplane.v1.AttachRequest
+	16, // 40: midplane.v1.Backplane.Relay:input_type -> midplane.v1.RelayRequest
+	23, // 41: midplane.v1.Backplane.Status:input_type -> midplane.v1.StatusRequest
+	26, // 42: midplane.v1.Backplane.Join:input_type -> midplane.v1.JoinRequest
+	4,  // 43: midplane.v1.Backplane.Attach:output_type -> midplane.v1.AttachResponse
+	17, // 44: midplane.v1.Backplane.Relay:output_type -> midplane.v1.RelayResponse
+	24, // 45: midplane.v1.Backplane.Status:output_type -> midplane.v1.StatusResponse
+	27, // 46: midplane.v1.Backplane.Join:output_type -> midplane.v1.JoinResponse
+	43, // [43:47] is the sub-list for method output_type
+	39, // [39:43] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_midplane_v1_backplane_proto_init() }
@@ -2394,8 +2462,9 @@ func file_midplane_v1_backplane_proto_init() {
 		(*AttachRequest_Heartbeat)(nil),
 		(*AttachRequest_Events)(nil),
 		(*AttachRequest_Detach)(nil),
+		(*AttachRequest_Airflow)(nil),
 	}
-	file_midplane_v1_backplane_proto_msgTypes[1].OneofWrappers = []any{
+	file_midplane_v1_backplane_proto_msgTypes[2].OneofWrappers = []any{
 		(*AttachResponse_Hello)(nil),
 		(*AttachResponse_Batch)(nil),
 		(*AttachResponse_Heartbeat)(nil),
@@ -2404,7 +2473,7 @@ func file_midplane_v1_backplane_proto_init() {
 		(*AttachResponse_Presence)(nil),
 		(*AttachResponse_Refusal)(nil),
 	}
-	file_midplane_v1_backplane_proto_msgTypes[13].OneofWrappers = []any{
+	file_midplane_v1_backplane_proto_msgTypes[14].OneofWrappers = []any{
 		(*RelayRequest_Hello)(nil),
 		(*RelayRequest_Batch)(nil),
 		(*RelayRequest_Events)(nil),
@@ -2412,7 +2481,7 @@ func file_midplane_v1_backplane_proto_init() {
 		(*RelayRequest_Presence)(nil),
 		(*RelayRequest_Claim)(nil),
 	}
-	file_midplane_v1_backplane_proto_msgTypes[14].OneofWrappers = []any{
+	file_midplane_v1_backplane_proto_msgTypes[15].OneofWrappers = []any{
 		(*RelayResponse_Hello)(nil),
 		(*RelayResponse_Batch)(nil),
 		(*RelayResponse_EventAck)(nil),
@@ -2426,7 +2495,7 @@ func file_midplane_v1_backplane_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_midplane_v1_backplane_proto_rawDesc), len(file_midplane_v1_backplane_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -460,7 +460,10 @@ type Presence struct {
 	// Claim epoch of the slot, as far as the sender knows.
 	Epoch uint64 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Attached to the replica that sends the table: no hop between replicas.
-	Here          bool `protobuf:"varint,6,opt,name=here,proto3" json:"here,omitempty"`
+	Here bool `protobuf:"varint,6,opt,name=here,proto3" json:"here,omitempty"`
+	// Level of a fan tray that is attached to the sender, in per cent, plus one;
+	// 0: none is known.
+	Airflow       uint32 `protobuf:"varint,7,opt,name=airflow,proto3" json:"airflow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -537,6 +540,13 @@ func (x *Presence) GetHere() bool {
 	return false
 }
 
+func (x *Presence) GetAirflow() uint32 {
+	if x != nil {
+		return x.Airflow
+	}
+	return 0
+}
+
 var File_midplane_v1_message_proto protoreflect.FileDescriptor
 
 const file_midplane_v1_message_proto_rawDesc = "" +
@@ -563,14 +573,15 @@ const file_midplane_v1_message_proto_rawDesc = "" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x1c\n" +
 	"\tgenerator\x18\x03 \x01(\rR\tgenerator\x12\x12\n" +
 	"\x04body\x18\x04 \x01(\fR\x04body\x12.\n" +
-	"\aspeaker\x18\x05 \x01(\x0e2\x14.midplane.v1.SpeakerR\aspeaker\"\xaa\x01\n" +
+	"\aspeaker\x18\x05 \x01(\x0e2\x14.midplane.v1.SpeakerR\aspeaker\"\xc4\x01\n" +
 	"\bPresence\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\rR\aaddress\x120\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1a.midplane.v1.PresenceStateR\x05state\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
 	"\x05since\x18\x04 \x01(\x03R\x05since\x12\x14\n" +
 	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x12\x12\n" +
-	"\x04here\x18\x06 \x01(\bR\x04here*s\n" +
+	"\x04here\x18\x06 \x01(\bR\x04here\x12\x18\n" +
+	"\aairflow\x18\a \x01(\rR\aairflow*s\n" +
 	"\aSpeaker\x12\x17\n" +
 	"\x13SPEAKER_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SPEAKER_CONTROLLER\x10\x01\x12\x11\n" +

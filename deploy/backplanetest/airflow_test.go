@@ -1,0 +1,96 @@
+package backplanetest
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/node"
+	"github.com/midplane-project/midplane/node/uplink"
+	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
+)
+
+// tray runs the node of a fan tray until stop.
+func tray(t *testing.T, b *Bus, slot int, name string) (stop func()) {
+	t.Helper()
+	cfg := node.Config{Shelf: "lab", Slot: slot, Name: name, Profile: node.ProfileFanTray, Dir: t.TempDir(), PKI: "unused"}
+	for _, r := range b.Replicas {
+		cfg.Replicas = append(cfg.Replicas, node.Replica{Name: r.Name, Address: r.Name})
+	}
+	n, err := node.New(cfg, node.Options{Log: slog.New(slog.DiscardHandler), Dial: b.Net.Dialer(name)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// fanLevel asks a tray for a level, as a controller or a guest.
+func fanLevel(t *testing.T, by *Node, who ipmb.Speaker, to ipmb.Addr, level uint8) ipmb.CompletionCode {
+	t.Helper()
+	r, err := by.Requester.Do(t.Context(), to, &ipmb.Request{
+		NetFn: ipmb.NetFnGroup, Cmd: 0x15, Data: []byte{0, 0, level},
+		Origin: ipmb.Origin{Speaker: who, Privilege: ipmb.PrivilegeAdmin, Shelf: "lab"},
+	}, ipmb.LinuxRhythm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Code
+}
+
+// The level of the shelf's trays is at every blade: their mean, kept while a tray
+// is lost, and gone with the last of them.
+func TestAirflow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(t, nil, "shm1", "shm2")
+		blade := b.Node("lab", "blade1", 0x41, nil)
+		stranger := b.Node("lab2", "blade1b", 0x41, func(c *uplink.Config) { c.Name = "blade1" })
+		want := func(when string, level float64, ok bool) {
+			t.Helper()
+			settle()
+			if l, k := blade.Uplink.Airflow(); l != level || k != ok {
+				t.Errorf("%s: %g, %v; want %g, %v", when, l, k, level, ok)
+			}
+			if l, k := stranger.Uplink.Airflow(); k {
+				t.Errorf("%s: the other shelf has %g", when, l)
+			}
+		}
+		want("no tray", 0, false)
+		stop1 := tray(t, b, 9, "fans1")
+		want("one tray", 0.5, true)
+		if code := fanLevel(t, blade, ipmb.SpeakerController, ipmb.SlotAddr(9), 100); code != ipmb.OK {
+			t.Fatal(code)
+		}
+		want("one tray full", 1, true)
+		if code := fanLevel(t, blade, ipmb.SpeakerGuest, ipmb.SlotAddr(9), 20); code != ipmb.ErrPrivilege {
+			t.Error("a guest of another slot:", code)
+		}
+		want("after the guest", 1, true)
+		stop2 := tray(t, b, 10, "fans2")
+		want("two trays", 0.75, true)
+		stop1()
+		settle()
+		if s := blade.Uplink.Presence(ipmb.SlotAddr(9)); s != v1.PresenceState_PRESENCE_STATE_LOST {
+			t.Error("a tray whose node ended:", s)
+		}
+		want("one lost", 0.75, true)
+		time.Sleep(time.Hour)
+		want("one gone", 0.5, true)
+		stop2()
+		time.Sleep(time.Hour)
+		want("both gone", 0, false)
+	})
+}
