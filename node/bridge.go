@@ -56,7 +56,8 @@ func (b *bridge) sendMessage(ctx context.Context, req *ipmb.Request) ([]byte, er
 	if err != nil {
 		return nil, ipmb.ErrInvalidField
 	}
-	if req.Origin.Speaker == ipmb.SpeakerGuest {
+	// A user of a node's own line may have been made by its guest.
+	if req.Origin.Speaker == ipmb.SpeakerGuest || req.Origin.Door == ipmb.DoorSerial {
 		if err := b.policy.Permit(f); err != nil {
 			b.log.Warn("guest message refused", "frame", f.String(), "code", err)
 			return nil, err

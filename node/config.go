@@ -36,6 +36,8 @@ type Config struct {
 	// Power is how the node acts on a VM that somebody else starts, beside the
 	// VM protocol; nil: by that alone.
 	Power *power.External `json:"power,omitempty"`
+	// Serial are the node's serial ports.
+	Serial []SerialPort `json:"serial,omitempty"`
 	// OnGuestPoweroff is stay (the default) or deactivate.
 	OnGuestPoweroff string `json:"on_guest_poweroff,omitempty"`
 	// Template is the file that says which sensors and FRU devices there are;
@@ -110,6 +112,9 @@ func (c *Config) Check() error {
 		"on_guest_poweroff: %q is neither stay nor deactivate", c.OnGuestPoweroff)
 	need(slices.Contains([]string{"kcs", "bt", "pci-kcs", "pci-bt", "ssif"}, c.Interface), "interface: %q is none of kcs, bt, pci-kcs, pci-bt, ssif", c.Interface)
 	need(slices.Contains([]string{"", ClockVM, ClockWall}, c.WatchdogClock), "watchdog_clock: %q is neither vm nor wall", c.WatchdogClock)
+	if err := c.checkSerial(); err != nil {
+		all = append(all, err)
+	}
 	if c.Standalone() {
 		need(len(c.Listen) > 0 || c.VM != nil, "a standalone node needs --vm unix:PATH or tcp:HOST:PORT")
 		return errors.Join(all...)

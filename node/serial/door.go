@@ -1,0 +1,149 @@
+package serial
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
+)
+
+// Limits of a line.
+const (
+	readSize  = 1024
+	stuckLate = 10 * time.Second // how long a write may take before the other end counts as gone
+	redial    = 50 * time.Millisecond
+)
+
+// Config is what a [Door] needs.
+type Config struct {
+	Mode    Mode
+	Handler ipmb.Handler
+	// Origin is what requests carry: Speaker, Channel, Shelf, Source and
+	// Instance. Its Privilege is what who speaks may without a session.
+	Origin ipmb.Origin
+
+	// Account finds who may log in under a name (mc.Users.Account on the
+	// channel); nil: nobody.
+	Account func(name string, atLeast ipmb.Privilege) (mc.Account, error)
+	// Users reports whether any user with a name, and the null user, may log in.
+	Users func() (named, null bool)
+	// Limit is the highest privilege on the channel, and whether it takes
+	// messages; nil: it is as the Origin says.
+	Limit func() (ipmb.Privilege, bool)
+
+	Logger *slog.Logger
+}
+
+// Door serves one serial port: one line at a time, one request after the other.
+type Door struct {
+	cfg    Config
+	logins logins
+	active atomic.Int32 // sessions open now
+
+	mu   sync.Mutex
+	busy bool // there is a line
+}
+
+// New gives the door of a port.
+func New(cfg Config) (*Door, error) {
+	if _, err := NewCodec(cfg.Mode); err != nil {
+		return nil, err
+	}
+	cfg.Origin.Door = ipmb.DoorSerial
+	return &Door{cfg: cfg}, nil
+}
+
+// Sessions counts the sessions that are open: none or one.
+func (d *Door) Sessions() int { return int(d.active.Load()) }
+
+// Serve takes lines from ln until ctx ends. A second line while there is one is
+// closed: a port has one plug.
+func (d *Door) Serve(ctx context.Context, ln net.Listener) error {
+	defer context.AfterFunc(ctx, func() { _ = ln.Close() })()
+	var lines sync.WaitGroup
+	defer lines.Wait()
+	for {
+		conn, err := ln.Accept()
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return err
+		case !d.plug():
+			_ = conn.Close()
+		default:
+			lines.Go(func() {
+				defer d.unplug()
+				d.Line(ctx, conn)
+			})
+		}
+	}
+}
+
+func (d *Door) plug() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	free := !d.busy
+	d.busy = true
+	return free
+}
+
+func (d *Door) unplug() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.busy = false
+}
+
+// Dial keeps a line to a Unix socket, at which QEMU has the guest's port, until
+// ctx ends.
+func (d *Door) Dial(ctx context.Context, path string) error {
+	var dialer net.Dialer
+	for {
+		if conn, err := dialer.DialContext(ctx, "unix", path); err == nil {
+			d.Line(ctx, conn)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(redial):
+		}
+	}
+}
+
+// Line serves one line until it ends or ctx does, and closes it.
+func (d *Door) Line(ctx context.Context, conn net.Conn) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	codec, err := NewCodec(d.cfg.Mode)
+	if err != nil {
+		return // New has checked it
+	}
+	l := &line{door: d, codec: codec, conn: conn}
+	defer l.logout()
+	if err := l.serve(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, io.EOF) {
+		d.log().Info("serial line lost", "err", err)
+	}
+}
+
+func (d *Door) log() *slog.Logger {
+	if d.cfg.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return d.cfg.Logger.With("serial", d.cfg.Origin.Channel)
+}
+
+// opens reports whether the channel takes messages, and up to which privilege.
+func (d *Door) opens() (ipmb.Privilege, bool) {
+	if d.cfg.Limit == nil {
+		return ipmb.PrivilegeAdmin, true
+	}
+	return d.cfg.Limit()
+}
