@@ -105,11 +105,11 @@ func (p SerialPort) channel(i int) mc.Channel {
 	return c
 }
 
-// CheckSerial finds what cannot be in a list of ports. own says that the node
-// starts its VM.
-func CheckSerial(ports []SerialPort, own bool) error {
+// CheckSerial finds what cannot be in a list of ports, and which one it is. own
+// says that the node starts its VM.
+func CheckSerial(ports []SerialPort, own bool) (int, error) {
 	if len(ports) > MaxSerialPorts {
-		return fmt.Errorf("serial: %d ports; at most %d", len(ports), MaxSerialPorts)
+		return MaxSerialPorts, fmt.Errorf("%d ports; at most %d", len(ports), MaxSerialPorts)
 	}
 	seen := make(map[string]bool)
 	for i, p := range ports {
@@ -122,16 +122,16 @@ func CheckSerial(ports []SerialPort, own bool) error {
 			err = errors.New("listen: guest is the port of a VM that the node starts; give another one's chardev a unix:PATH")
 		}
 		if err != nil {
-			return fmt.Errorf("serial[%d].%w", i, err)
+			return i, err
 		}
 		seen[p.Listen] = true
 	}
-	return nil
+	return 0, nil
 }
 
 func (c *Config) checkSerial() error {
-	if err := CheckSerial(c.Serial, c.VM != nil); err != nil {
-		return err
+	if i, err := CheckSerial(c.Serial, c.VM != nil); err != nil {
+		return fmt.Errorf("serial[%d]: %w", i, err)
 	}
 	guest := slices.ContainsFunc(c.Serial, func(p SerialPort) bool { return p.Listen == SerialGuest })
 	if guest && c.VM.SerialSocket == "" {

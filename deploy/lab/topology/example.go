@@ -21,6 +21,8 @@ defaults:               # for all nodes that do not say otherwise
   # on_guest_poweroff: stay   # the VM stays off; deactivate: the board asks to be deactivated, too
   # alerts: ["127.0.0.1:16200"]   # where SNMP traps may go (PEF); default: nowhere
   # watchdog_clock: vm  # the watchdog timer stands still while the VM is paused; wall: it does not
+  # serial: [{mode: terminal, listen: guest}]   # terminal, basic, direct or radisys on the guest's second serial port;
+  #                       or unix:PATH, tcp:127.0.0.1:PORT, where users log in unless there is a privilege: user, operator, admin
   # template: sensors.yaml    # sensors and FRU devices; default: node/template/default.yaml, which explains the format
   qemu:
     memory: 256         # MiB

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/node"
 	"github.com/midplane-project/midplane/node/power"
 )
 
@@ -45,6 +46,8 @@ type Node struct {
 	// VM protocol.
 	Power           *power.External `yaml:"power"`
 	OnGuestPoweroff string          `yaml:"on_guest_poweroff"` // stay or deactivate
+	// Serial are the node's serial ports.
+	Serial []Serial `yaml:"serial"`
 	// WatchdogClock is vm, by which the watchdog timer stands still while the VM
 	// is paused, or wall.
 	WatchdogClock string `yaml:"watchdog_clock"`
@@ -59,6 +62,21 @@ type VMSocket struct {
 	Path  string `yaml:"path"`
 	Mode  string `yaml:"mode"` // octal, such as "0660"; default 0600
 	Group string `yaml:"group"`
+}
+
+// Serial is one serial port of a node.
+type Serial struct {
+	Mode      string `yaml:"mode"`      // terminal, basic, direct, radisys
+	Listen    string `yaml:"listen"`    // guest, unix:PATH or tcp:IP:PORT
+	Privilege string `yaml:"privilege"` // without a session: none, callback, user, operator, admin
+}
+
+// SerialPorts are the node's serial ports as its own file has them.
+func (n Node) SerialPorts() (out []node.SerialPort) {
+	for _, p := range n.Serial {
+		out = append(out, node.SerialPort(p))
+	}
+	return out
 }
 
 // QEMU is the virtual machine that a node starts. None means that somebody
@@ -182,6 +200,9 @@ func (n *Node) fill(d Node) {
 	}
 	if n.Alerts == nil {
 		n.Alerts = d.Alerts
+	}
+	if n.Serial == nil {
+		n.Serial = slices.Clone(d.Serial)
 	}
 	n.QEMU.None = n.QEMU.None || d.QEMU.None && n.QEMU.empty()
 	if n.QEMU.None && n.Power == nil {
