@@ -34,6 +34,7 @@ type bridge struct {
 	policy    *ipmb.GuestPolicy
 	asks      *asks
 	software  *software
+	lines     lines // nil: there are no serial ports
 	log       *slog.Logger
 }
 
@@ -46,7 +47,7 @@ func (b *bridge) commands() []ipmb.Command {
 
 func (b *bridge) sendMessage(ctx context.Context, req *ipmb.Request) ([]byte, error) {
 	if req.Data[0]&channelMask != ipmb.ChannelIPMB {
-		return nil, ipmb.ErrInvalidField
+		return nil, b.toLine(req)
 	}
 	s, err := ipmb.ParseSendMessage(req.Data)
 	if err != nil {

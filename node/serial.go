@@ -172,6 +172,7 @@ func (n *Node) openSerial() (err error) {
 			return err
 		}
 	}
+	n.controller.bridge.lines = serialLines(n.serials)
 	return nil
 }
 
@@ -181,8 +182,12 @@ func (n *Node) serialConfig(p *serialPort) serial.Config {
 	if p.Listen == SerialGuest {
 		speaker = ipmb.SpeakerGuest
 	}
+	number := p.channel.Number
 	c := serial.Config{
 		Mode: serial.Mode(p.Mode), Handler: n.controller.Handler(), Logger: n.log,
+		Deliver: func(privilege ipmb.Privilege, handle uint8, f ipmb.Frame) bool {
+			return n.controller.mail.pushLine(number, privilege, handle, f)
+		},
 		Origin: ipmb.Origin{
 			Speaker: speaker, Channel: p.channel.Number, Privilege: level, Shelf: n.cfg.Shelf,
 			Source: n.cfg.Addr(), Instance: string(n.settings.instance[:]),
@@ -191,7 +196,7 @@ func (n *Node) serialConfig(p *serialPort) serial.Config {
 	if !p.channel.Sessions {
 		return c
 	}
-	a, number := n.controller.access, p.channel.Number
+	a := n.controller.access
 	c.Account = func(name string, atLeast ipmb.Privilege) (mc.Account, error) {
 		return a.users.Account(number, name, atLeast)
 	}

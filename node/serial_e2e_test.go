@@ -6,18 +6,14 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/midplane-project/midplane/node/vm/vmtest"
 )
 
 // pty is a terminal whose other end is a node's serial port.
@@ -59,21 +55,6 @@ func plugIn(t *testing.T, socket string) *pty {
 	return p
 }
 
-func dialSoon(t *testing.T, socket string) net.Conn {
-	t.Helper()
-	for {
-		conn, err := net.Dial("unix", socket)
-		if err == nil {
-			t.Cleanup(func() { _ = conn.Close() })
-			return conn
-		}
-		if t.Context().Err() != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(10 * time.Millisecond) // until the node listens
-	}
-}
-
 // ipmitool runs the real one on the terminal.
 func (p *pty) ipmitool(mode string, args ...string) (string, error) {
 	p.t.Helper()
@@ -106,25 +87,6 @@ func (p *pty) say(line string) string {
 	}
 	return strings.TrimSpace(string(answer))
 }
-
-// ports is a lone node with serial ports, and its guest.
-func ports(t *testing.T, list ...SerialPort) (Config, *vmtest.Guest) {
-	t.Helper()
-	cfg := lone(t)
-	for i, p := range list {
-		p.Listen = "unix:" + filepath.Join(cfg.Dir, fmt.Sprint("s", i))
-		cfg.Serial = append(cfg.Serial, p)
-	}
-	n := run(t, cfg, nil)
-	t.Cleanup(func() {
-		if err := n.end(); err != nil {
-			t.Error(err)
-		}
-	})
-	return cfg, connect(t, cfg)
-}
-
-func socketOf(p SerialPort) string { return strings.TrimPrefix(p.Listen, "unix:") }
 
 func TestE2ESerialIpmitool(t *testing.T) {
 	for _, mode := range []string{"terminal", "basic", "direct"} {

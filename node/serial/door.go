@@ -17,7 +17,7 @@ import (
 // Limits of a line.
 const (
 	readSize  = 1024
-	stuckLate = 10 * time.Second // how long a write may take before the other end counts as gone
+	stuckLate = 2 * time.Second // how long a write may take before the other end counts as gone
 	redial    = 50 * time.Millisecond
 )
 
@@ -34,6 +34,9 @@ type Config struct {
 	Account func(name string, atLeast ipmb.Privilege) (mc.Account, error)
 	// Users reports whether any user with a name, and the null user, may log in.
 	Users func() (named, null bool)
+	// Deliver gives a message for LUN 2 to system management software, and
+	// reports whether there was room for it.
+	Deliver func(privilege ipmb.Privilege, handle uint8, f ipmb.Frame) bool
 	// Limit is the highest privilege on the channel, and whether it takes
 	// messages; nil: it is as the Origin says.
 	Limit func() (ipmb.Privilege, bool)
@@ -45,11 +48,19 @@ type Config struct {
 type Door struct {
 	cfg    Config
 	logins logins
-	active atomic.Int32 // sessions open now
+	handle atomic.Uint32 // of the session that is open, 0 for none
 
 	mu   sync.Mutex
 	busy bool // there is a line
+	line *line
+	last uint8 // handle given out
 }
+
+// Errors of Send, which are completion codes of Send Message.
+var (
+	ErrNoLine    error = ipmb.ErrNAK
+	ErrNoSession error = ipmb.ErrInvalidField // the handle is not the session's
+)
 
 // New gives the door of a port.
 func New(cfg Config) (*Door, error) {
@@ -61,7 +72,47 @@ func New(cfg Config) (*Door, error) {
 }
 
 // Sessions counts the sessions that are open: none or one.
-func (d *Door) Sessions() int { return int(d.active.Load()) }
+func (d *Door) Sessions() int { return int(min(d.handle.Load(), 1)) }
+
+// Send sends a message of system management software to who is on the line. Its
+// handle is the one that came with what the line sent: 0 without a session.
+func (d *Door) Send(handle uint8, f ipmb.Frame) error {
+	d.mu.Lock()
+	l := d.line
+	d.mu.Unlock()
+	_, open := d.opens()
+	switch {
+	case l == nil || !open:
+		return ErrNoLine
+	case d.handle.Load() != uint32(handle):
+		return ErrNoSession
+	}
+	out, err := l.codec.AppendFrame(nil, f)
+	if err != nil {
+		return ipmb.ErrLength
+	}
+	if err := l.write(out); err != nil {
+		return ErrNoLine
+	}
+	return nil
+}
+
+// setLine notes the line that is plugged in, nil for none.
+func (d *Door) setLine(l *line) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.line = l
+}
+
+// newHandle gives a session's handle, another one than the last.
+func (d *Door) newHandle() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.last++; d.last == 0 {
+		d.last = 1
+	}
+	d.handle.Store(uint32(d.last))
+}
 
 // Serve takes lines from ln until ctx ends. A second line while there is one is
 // closed: a port has one plug.
@@ -127,6 +178,8 @@ func (d *Door) Line(ctx context.Context, conn net.Conn) {
 		return // New has checked it
 	}
 	l := &line{door: d, codec: codec, conn: conn}
+	d.setLine(l)
+	defer d.setLine(nil)
 	defer l.logout()
 	if err := l.serve(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, io.EOF) {
 		d.log().Info("serial line lost", "err", err)

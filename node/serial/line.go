@@ -3,6 +3,7 @@ package serial
 import (
 	"context"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -15,6 +16,8 @@ type line struct {
 	conn    net.Conn
 	session *session // nil: nobody has logged in
 	setup   setup    // what was asked for on the way to a session
+
+	writing sync.Mutex // answers, and what software sends
 }
 
 func (l *line) serve(ctx context.Context) error {
@@ -52,8 +55,6 @@ func (l *line) event(ctx context.Context, e Event) error {
 		return nil
 	case e.Text != "":
 		return l.write(l.text(ctx, e.Text))
-	case e.Frame.IsResponse():
-		return nil // nobody here asked
 	}
 	reply, ok := l.answer(ctx, e.Frame)
 	if !ok {
@@ -72,12 +73,32 @@ func (l *line) event(ctx context.Context, e Event) error {
 // answer gives the frame that answers f, if any does.
 func (l *line) answer(ctx context.Context, f ipmb.Frame) (ipmb.Frame, bool) {
 	switch {
+	case l.local(f.To) && f.ToLUN == ipmb.LUNSMS && l.door.cfg.Deliver != nil:
+		return l.deliver(f)
+	case f.IsResponse():
+		return ipmb.Frame{}, false // nobody here asked
 	case l.local(f.To):
 		return f.Reply(l.ask(ctx, f)), true
 	case l.door.cfg.Mode == Radisys:
 		return l.bridge(ctx, f), true
 	}
 	return ipmb.Frame{}, false
+}
+
+// deliver gives a message to system management software, which answers when it
+// likes. Who may nothing may not speak to it either.
+func (l *line) deliver(f ipmb.Frame) (ipmb.Frame, bool) {
+	code := ipmb.OK
+	switch p := l.origin().Privilege; {
+	case p < ipmb.PrivilegeUser:
+		code = ipmb.ErrPrivilege
+	case !l.door.cfg.Deliver(p, uint8(l.door.handle.Load()), f):
+		code = ipmb.ErrBusy
+	}
+	if code == ipmb.OK || f.IsResponse() {
+		return ipmb.Frame{}, false
+	}
+	return f.Reply(ipmb.Response{Code: code}), true
 }
 
 // local reports whether an address means the controller.
@@ -136,6 +157,8 @@ func (l *line) write(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	_ = l.conn.SetWriteDeadline(time.Now().Add(stuckLate))
 	_, err := l.conn.Write(b)
 	return err

@@ -28,7 +28,7 @@ type session struct {
 func (l *line) open(a mc.Account, limit, privilege ipmb.Privilege, now time.Time) *session {
 	l.logout()
 	l.session = &session{id: newID(), account: a, limit: limit, privilege: privilege, heard: now}
-	l.door.active.Store(1)
+	l.door.newHandle()
 	l.door.log().Info("serial session", "user", a.Name, "privilege", privilege)
 	return l.session
 }
@@ -46,7 +46,7 @@ func (l *line) logout() {
 		return
 	}
 	l.session = nil
-	l.door.active.Store(0)
+	l.door.handle.Store(0)
 }
 
 // expire ends a session that was idle for too long, and one whose user may no
