@@ -41,6 +41,14 @@ var serialPrivileges = []ipmb.Privilege{
 	ipmb.PrivilegeNone, ipmb.PrivilegeCallback, ipmb.PrivilegeUser, ipmb.PrivilegeOperator, ipmb.PrivilegeAdmin,
 }
 
+// ParseSerialPort reads MODE=LISTEN or MODE,PRIVILEGE=LISTEN, as --serial has it.
+func ParseSerialPort(s string) (SerialPort, error) {
+	how, listen, _ := strings.Cut(s, "=")
+	mode, privilege, _ := strings.Cut(how, ",")
+	p := SerialPort{Mode: mode, Listen: listen, Privilege: privilege}
+	return p, p.Check()
+}
+
 // Check finds what cannot be.
 func (p SerialPort) Check() error {
 	if !slices.Contains(serial.Modes, serial.Mode(p.Mode)) {

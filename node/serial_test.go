@@ -298,6 +298,16 @@ func TestSerialPortCheck(t *testing.T) {
 	if i, err := CheckSerial(five, false); err == nil || i != MaxSerialPorts {
 		t.Errorf("five: %d, %v", i, err)
 	}
+	for s, want := range map[string]SerialPort{
+		"terminal=unix:/s":           {Mode: "terminal", Listen: "unix:/s"},
+		"direct,user=tcp:127.0.0.1:": {},
+		"direct,user=unix:/a=b":      {Mode: "direct", Listen: "unix:/a=b", Privilege: "user"},
+		"terminal":                   {},
+	} {
+		if got, err := ParseSerialPort(s); (err == nil) != (want != SerialPort{}) || err == nil && got != want {
+			t.Errorf("%s: %+v, %v", s, got, err)
+		}
+	}
 	cfg := lone(t)
 	cfg.Serial = []SerialPort{{Mode: "terminal", Listen: "guest"}}
 	if err := cfg.Check(); err == nil || !strings.Contains(err.Error(), "serial[0]: listen: guest") {

@@ -19,6 +19,9 @@ const (
 	readSize  = 1024
 	stuckLate = 2 * time.Second // how long a write may take before the other end counts as gone
 	redial    = 50 * time.Millisecond
+	// plugWithin is how long a line waits for the one before it to end: whoever
+	// connects again at once may be quicker than the end of his first line.
+	plugWithin = 200 * time.Millisecond
 )
 
 // Config is what a [Door] needs.
@@ -50,8 +53,9 @@ type Door struct {
 	logins logins
 	handle atomic.Uint32 // of the session that is open, 0 for none
 
+	plug chan struct{} // full while there is a line from Serve
+
 	mu   sync.Mutex
-	busy bool // there is a line
 	line *line
 	last uint8 // handle given out
 }
@@ -68,7 +72,7 @@ func New(cfg Config) (*Door, error) {
 		return nil, err
 	}
 	cfg.Origin.Door = ipmb.DoorSerial
-	return &Door{cfg: cfg}, nil
+	return &Door{cfg: cfg, plug: make(chan struct{}, 1)}, nil
 }
 
 // Sessions counts the sessions that are open: none or one.
@@ -114,42 +118,34 @@ func (d *Door) newHandle() {
 	d.handle.Store(uint32(d.last))
 }
 
-// Serve takes lines from ln until ctx ends. A second line while there is one is
-// closed: a port has one plug.
+// Serve takes lines from ln until ctx ends. A port has one plug: another line
+// is closed unless the one there is ends soon.
 func (d *Door) Serve(ctx context.Context, ln net.Listener) error {
 	defer context.AfterFunc(ctx, func() { _ = ln.Close() })()
 	var lines sync.WaitGroup
 	defer lines.Wait()
 	for {
 		conn, err := ln.Accept()
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return ctx.Err()
-		case err != nil:
-			return err
-		case !d.plug():
-			_ = conn.Close()
-		default:
-			lines.Go(func() {
-				defer d.unplug()
-				d.Line(ctx, conn)
-			})
 		}
+		if err != nil {
+			return err
+		}
+		lines.Go(func() { d.plugIn(ctx, conn) })
 	}
 }
 
-func (d *Door) plug() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	free := !d.busy
-	d.busy = true
-	return free
-}
-
-func (d *Door) unplug() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.busy = false
+func (d *Door) plugIn(ctx context.Context, conn net.Conn) {
+	select {
+	case d.plug <- struct{}{}:
+		defer func() { <-d.plug }()
+		d.Line(ctx, conn)
+	case <-time.After(plugWithin):
+		_ = conn.Close()
+	case <-ctx.Done():
+		_ = conn.Close()
+	}
 }
 
 // Dial keeps a line to a Unix socket, at which QEMU has the guest's port, until
@@ -181,7 +177,7 @@ func (d *Door) Line(ctx context.Context, conn net.Conn) {
 	d.setLine(l)
 	defer d.setLine(nil)
 	defer l.logout()
-	if err := l.serve(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, io.EOF) {
+	if err := l.serve(ctx); ctx.Err() == nil && !errors.Is(err, io.EOF) {
 		d.log().Info("serial line lost", "err", err)
 	}
 }

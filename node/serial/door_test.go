@@ -27,7 +27,6 @@ type rig struct {
 	ctx   context.Context
 	conn  net.Conn // the far end of the line
 	codec Codec
-	in    []byte
 
 	mu     sync.Mutex
 	asked  []ipmb.Request
@@ -484,52 +483,114 @@ func TestSessionCommands(t *testing.T) {
 	})
 }
 
-// A port has one plug.
+// pipes is a listener of connections in memory.
+type pipes struct{ waiting chan net.Conn }
+
+func (p pipes) Accept() (net.Conn, error) {
+	c, ok := <-p.waiting
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (p pipes) Close() error   { close(p.waiting); return nil }
+func (p pipes) Addr() net.Addr { return nil }
+
+// A port has one plug: a second line must wait, but not for long.
 func TestOnePlug(t *testing.T) {
-	d, err := New(Config{Mode: Terminal, Handler: ipmb.HandlerFunc(func(context.Context, *ipmb.Request) ipmb.Response {
-		return ipmb.Response{}
-	})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- d.Serve(ctx, ln) }()
-	dial := func() net.Conn {
-		conn, err := net.Dial("tcp", ln.Addr().String())
+	synctest.Test(t, func(t *testing.T) {
+		d, err := New(Config{Mode: Terminal})
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = conn.Close() })
-		return conn
-	}
-	first := dial()
-	answer := make([]byte, len("[OK TMODE]\r\n"))
-	speak := func(c net.Conn) error {
-		if _, err := c.Write([]byte("[SYS TMODE]\r")); err != nil {
-			return err
+		ctx, cancel := context.WithCancel(t.Context())
+		ln, done := pipes{make(chan net.Conn)}, make(chan error, 1)
+		go func() { done <- d.Serve(ctx, ln) }()
+		dial := func() net.Conn {
+			far, near := net.Pipe()
+			ln.waiting <- near
+			return far
 		}
-		_, err := io.ReadFull(c, answer)
-		return err
+		speaks := func(c net.Conn) bool {
+			answer := make([]byte, len("[OK TMODE]\r\n"))
+			if _, err := c.Write([]byte("[SYS TMODE]")); err != nil {
+				return false
+			}
+			_, err := io.ReadFull(c, answer)
+			return err == nil
+		}
+		first := dial()
+		if !speaks(first) {
+			t.Fatal("no line")
+		}
+		begin := time.Now()
+		if speaks(dial()) || time.Since(begin) != plugWithin {
+			t.Errorf("a second line after %v", time.Since(begin))
+		}
+		if !speaks(first) {
+			t.Error("the first line has gone")
+		}
+		second := dial()
+		time.AfterFunc(plugWithin/2, func() { _ = first.Close() })
+		if !speaks(second) {
+			t.Error("a line that comes while the other goes is not served")
+		}
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if speaks(second) {
+			t.Error("a line goes on without its door")
+		}
+	})
+}
+
+// FuzzLine has a line bring anything. Nobody logs in by it, and every request
+// that reaches the controller has no privilege.
+func FuzzLine(f *testing.F) {
+	for _, c := range captured {
+		f.Add(uint8(0), []byte(c.terminal))
+		f.Add(uint8(1), unhex(f, c.basic))
+		f.Add(uint8(2), unhex(f, c.basic))
 	}
-	if err := speak(first); err != nil {
-		t.Fatal(err)
+	for _, s := range []string{
+		"[SYS PWD -U bob secret]", "[SYS PWD -N]", "[SYS PWD -X]", "[SYS TMODE]", "[SYS HEALTH QUERY -V]", "[SYS SET BOOT 0 1 2 3 4]",
+		"[18 00 39 04 62 6F 62 00 00 00 00 00 00 00 00 00 00 00 00 00]", "[18 00 3B 04]", "[18 00 3C 00 00 00 00]", "[1A 00 01]",
+	} {
+		f.Add(uint8(0), []byte(s))
 	}
-	if err := speak(dial()); err == nil {
-		t.Error("two lines at once")
-	}
-	if err := speak(first); err != nil {
-		t.Error(err)
-	}
-	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	if err := speak(first); err == nil {
-		t.Error("a line goes on without its door")
-	}
+	f.Add(uint8(3), []byte("8418642018017F\r"))
+	f.Fuzz(func(t *testing.T, mode uint8, in []byte) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			d, err := New(Config{
+				Mode: Modes[int(mode)%len(Modes)],
+				Handler: ipmb.HandlerFunc(func(_ context.Context, req *ipmb.Request) ipmb.Response {
+					if req.Origin.Privilege != ipmb.PrivilegeNone || req.Origin.Door != ipmb.DoorSerial {
+						t.Errorf("%+v", req)
+					}
+					return ipmb.Response{Code: ipmb.ErrPrivilege}
+				}),
+				Deliver: func(ipmb.Privilege, uint8, ipmb.Frame) bool { t.Error("to software"); return true },
+				Account: func(name string, _ ipmb.Privilege) (mc.Account, error) {
+					return mc.Account{ID: 2, Name: name, Password: bytes.Repeat([]byte{0xFE}, mc.PasswordLen), Limit: ipmb.PrivilegeAdmin}, nil
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			far, near := net.Pipe()
+			go func() { _, _ = io.Copy(io.Discard, far) }()
+			over := make(chan struct{})
+			go func() { d.Line(ctx, near); close(over) }()
+			_, _ = far.Write(in)
+			if d.Sessions() != 0 {
+				t.Errorf("%q opens a session", in)
+			}
+			_ = far.Close()
+			<-over
+		})
+	})
 }
