@@ -12,6 +12,7 @@ import (
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/ipmb/sel"
 	"github.com/midplane-project/midplane/node/serial"
 )
 
@@ -193,6 +194,7 @@ func (n *Node) serialConfig(p *serialPort) serial.Config {
 	number := p.channel.Number
 	c := serial.Config{
 		Mode: serial.Mode(p.Mode), Handler: n.controller.Handler(), Logger: n.log,
+		Sensors: n.controller.sensors.thresholds(),
 		Deliver: func(privilege ipmb.Privilege, handle uint8, f ipmb.Frame) bool {
 			return n.controller.mail.pushLine(number, privilege, handle, f)
 		},
@@ -233,4 +235,14 @@ func (n *Node) serveSerial(ctx context.Context) error {
 		})
 	}
 	return g.Wait()
+}
+
+// thresholds are the sensors that have some.
+func (s *sensors) thresholds() (out []serial.Sensor) {
+	for _, body := range s.readable() {
+		if r, _, count := sensorOf(body); r.EventType == sel.EventThreshold && count == 1 {
+			out = append(out, serial.Sensor{Kind: r.Kind, LUN: r.LUN, Number: r.Number})
+		}
+	}
+	return out
 }

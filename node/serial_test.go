@@ -131,7 +131,7 @@ func TestSerialTerminal(t *testing.T) {
 	makeUser(t, g, 2, "bob", "secret", 3)
 	l.expect("[SYS PWD -U bob secret]", "[OK]")
 	l.expect("[18 04 42 0E]", "[1C 04 42 00 02 05 09 41 F2 1B 00 00 00]")
-	l.expect("[SYS HEALTH QUERY]", "[OK PWR:ON H:ok T:?? V:?? PS:ok C:ok D:ok S:ok O:??]")
+	l.expect("[SYS HEALTH QUERY]", "[OK PWR:ON H:ok T:ok V:ok PS:ok C:ok D:ok S:ok O:ok]")
 	l.expect("[SYS SET BOOT 00 04 00 00 00]", "[OK]")
 	l.expect("[00 08 09 05 00 00]", "[04 08 09 00 01 05 80 04 00 00 00]")
 	l.expect("[SYS IDENTIFY -ON 20]", "[OK]")

@@ -37,6 +37,8 @@ type Config struct {
 	Account func(name string, atLeast ipmb.Privilege) (mc.Account, error)
 	// Users reports whether any user with a name, and the null user, may log in.
 	Users func() (named, null bool)
+	// Sensors are those that the health is told from.
+	Sensors []Sensor
 	// Deliver gives a message for LUN 2 to system management software, and
 	// reports whether there was room for it.
 	Deliver func(privilege ipmb.Privilege, handle uint8, f ipmb.Frame) bool

@@ -5,7 +5,15 @@ import (
 	"strings"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/sel"
 )
+
+// A Sensor is one with thresholds that the health is told from.
+type Sensor struct {
+	Kind   sel.SensorType
+	LUN    ipmb.LUN
+	Number uint8
+}
 
 // Faults in Get Chassis Status (IPMI 2.0 §28.2).
 const (
@@ -18,25 +26,65 @@ const (
 	miscCooling   = 0x08
 )
 
-// word is what a subsystem's state is called, briefly and in full.
-type word struct{ brief, full string }
+// Get Sensor Reading of a sensor with thresholds (IPMI 2.0 §35.14).
+const (
+	cmdSensorReading ipmb.Cmd = 0x2D
 
-// What the chassis status tells: whether there is a fault, not how bad it is.
-var (
-	wordOK      = word{"ok", "OK"}
-	wordFault   = word{"uf", "Unspecified fault"}
-	wordUnknown = word{"??", "Unknown"}
+	readingLen         = 3
+	readingScans       = 0x40
+	readingUnavailable = 0x20
+
+	beyondNonCritical    = 0x09 // below the lower or above the upper one
+	beyondCritical       = 0x12
+	beyondNonRecoverable = 0x24
 )
 
-func wordOf(fault bool) word {
-	if fault {
-		return wordFault
-	}
-	return wordOK
+// grade is how well something is, the worst last.
+type grade uint8
+
+const (
+	unknown grade = iota
+	well
+	faulty // how badly is not known
+	nonCritical
+	critical
+	nonRecoverable
+)
+
+// gradeWords are the grades briefly and in full.
+var gradeWords = [...]struct{ brief, full string }{
+	{"??", "Unknown"},
+	{"ok", "OK"},
+	{"uf", "Unspecified fault"},
+	{"nc", "Non-critical"},
+	{"cr", "Critical"},
+	{"nr", "Non-recoverable"},
 }
 
-// textHealth tells the state of the power and of what the chassis status knows
-// of; sensors are for Get Sensor Reading. -V says it in full, line by line.
+// subsystems are what SYS HEALTH QUERY tells of, in its order.
+const (
+	temperature = iota
+	voltage
+	supply
+	cooling
+	drives
+	security
+	other
+	subsystems
+)
+
+var subsystemWords = [subsystems]struct{ brief, full string }{
+	{"T", "Temperature"},
+	{"V", "Voltage"},
+	{"PS", "PowerSystem"},
+	{"C", "Cooling"},
+	{"D", "Drives"},
+	{"S", "Security"},
+	{"O", "Other"},
+}
+
+// textHealth tells the state of the power, and how the subsystems are by the
+// chassis status and the sensors with thresholds; -V in full, line by line.
 func (l *line) textHealth(ctx context.Context, args []string) (string, error) {
 	verbose := len(args) == 1 && args[0] == "-V"
 	if len(args) > 0 && !verbose {
@@ -49,21 +97,85 @@ func (l *line) textHealth(ctx context.Context, args []string) (string, error) {
 	if len(d) < statusLen {
 		return "", ipmb.ErrUnspecified
 	}
+	grades := chassisGrades(d)
+	for _, s := range l.door.cfg.Sensors {
+		at := subsystemOf(s.Kind)
+		grades[at] = max(grades[at], l.reading(ctx, s))
+	}
 	power := "OFF"
 	if d[0]&powerOn != 0 {
 		power = "ON"
 	}
-	supply, cooling := wordOf(d[0]&powerFaults != 0), wordOf(d[2]&miscCooling != 0)
-	drives, security := wordOf(d[2]&miscDrive != 0), wordOf(d[2]&miscIntrusion != 0)
-	all := wordOf(supply == wordFault || cooling == wordFault || drives == wordFault || security == wordFault)
-	unknown := wordUnknown
 	if verbose {
-		return strings.Join([]string{
-			"SYS Health:" + all.full, "Power:" + power, "Temperature:" + unknown.full, "Voltage:" + unknown.full,
-			"PowerSystem:" + supply.full, "Cooling:" + cooling.full, "Drives:" + drives.full,
-			"Security:" + security.full, "Other:" + unknown.full,
-		}, newline), nil
+		return healthInFull(power, grades), nil
 	}
-	return "PWR:" + power + " H:" + all.brief + " T:" + unknown.brief + " V:" + unknown.brief + " PS:" + supply.brief +
-		" C:" + cooling.brief + " D:" + drives.brief + " S:" + security.brief + " O:" + unknown.brief, nil
+	return healthInBrief(power, grades), nil
+}
+
+// chassisGrades is what the chassis status tells.
+func chassisGrades(d []byte) (g [subsystems]grade) {
+	for at, fault := range map[int]bool{
+		supply: d[0]&powerFaults != 0, cooling: d[2]&miscCooling != 0,
+		drives: d[2]&miscDrive != 0, security: d[2]&miscIntrusion != 0,
+	} {
+		g[at] = well
+		if fault {
+			g[at] = faulty
+		}
+	}
+	return g
+}
+
+func subsystemOf(k sel.SensorType) int {
+	switch k {
+	case sel.SensorTemperature:
+		return temperature
+	case sel.SensorVoltage:
+		return voltage
+	case sel.SensorFan:
+		return cooling
+	}
+	return other
+}
+
+// reading grades a sensor, unknown when it has nothing to tell.
+func (l *line) reading(ctx context.Context, s Sensor) grade {
+	r := l.door.cfg.Handler.ServeIPMI(ctx, &ipmb.Request{
+		NetFn: ipmb.NetFnSensor, LUN: s.LUN, Cmd: cmdSensorReading, Data: []byte{s.Number}, Origin: l.origin(),
+	})
+	d := r.Data
+	switch {
+	case r.Code != ipmb.OK || len(d) < readingLen || d[1]&(readingScans|readingUnavailable) != readingScans:
+		return unknown
+	case d[2]&beyondNonRecoverable != 0:
+		return nonRecoverable
+	case d[2]&beyondCritical != 0:
+		return critical
+	case d[2]&beyondNonCritical != 0:
+		return nonCritical
+	}
+	return well
+}
+
+func healthInBrief(power string, grades [subsystems]grade) string {
+	out := "PWR:" + power + " H:" + gradeWords[worst(grades)].brief
+	for i, g := range grades {
+		out += " " + subsystemWords[i].brief + ":" + gradeWords[g].brief
+	}
+	return out
+}
+
+func healthInFull(power string, grades [subsystems]grade) string {
+	out := []string{"SYS Health:" + gradeWords[worst(grades)].full, "Power:" + power}
+	for i, g := range grades {
+		out = append(out, subsystemWords[i].full+":"+gradeWords[g].full)
+	}
+	return strings.Join(out, newline)
+}
+
+func worst(grades [subsystems]grade) (w grade) {
+	for _, g := range grades {
+		w = max(w, g)
+	}
+	return w
 }

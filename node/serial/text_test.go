@@ -2,10 +2,12 @@ package serial
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/sel"
 )
 
 // Text commands, the IPMI command that each asks last, and the answer.
@@ -79,4 +81,46 @@ func TestTextsRefused(t *testing.T) {
 			t.Errorf("health without a status: %q", got)
 		}
 	})
+}
+
+// The health is the worst of what the sensors with thresholds and the chassis
+// status tell.
+func TestHealth(t *testing.T) {
+	sensors := []Sensor{
+		{Kind: sel.SensorTemperature, Number: 1},
+		{Kind: sel.SensorTemperature, LUN: 3, Number: 2},
+		{Kind: sel.SensorVoltage, Number: 3},
+		{Kind: sel.SensorFan, Number: 4},
+		{Kind: sel.SensorCurrent, Number: 5},
+	}
+	for _, tt := range []struct {
+		status   string // of the chassis
+		readings string // of the sensors: a flag and a threshold byte each
+		want     string
+	}{
+		{"014000", "40c0 40c0 40c0 40c0 40c0", "PWR:ON H:ok T:ok V:ok PS:ok C:ok D:ok S:ok O:ok"},
+		{"004000", "60c0 60c0 60c0 60c0 00c0", "PWR:OFF H:ok T:?? V:?? PS:ok C:ok D:ok S:ok O:??"},
+		{"014000", "40c0 40c8 60ff 40c0 40c0", "PWR:ON H:nc T:nc V:?? PS:ok C:ok D:ok S:ok O:ok"},
+		{"014000", "40d8 40c0 40c3 40c0 40c1", "PWR:ON H:cr T:cr V:cr PS:ok C:ok D:ok S:ok O:nc"},
+		{"014000", "40c0 40c0 40c0 40c7 40c0", "PWR:ON H:nr T:ok V:ok PS:ok C:nr D:ok S:ok O:ok"},
+		{"090008", "40c0 40c0 40c0 40c0 40c0", "PWR:ON H:uf T:ok V:ok PS:uf C:uf D:ok S:ok O:ok"},
+		{"030005", "40c0 40c0 40c0 40f8 40c0", "PWR:ON H:nr T:ok V:ok PS:uf C:nr D:uf S:uf O:ok"},
+	} {
+		onLine(t, Config{Mode: Terminal, Sensors: sensors, Origin: ipmb.Origin{Privilege: ipmb.PrivilegeUser}}, func(r *rig) {
+			readings := unhex(t, strings.ReplaceAll(tt.readings, " ", ""))
+			r.answer = func(q *ipmb.Request) ipmb.Response {
+				if q.NetFn == ipmb.NetFnChassis {
+					return ipmb.Response{Data: unhex(t, tt.status)}
+				}
+				i := int(q.Data[0]) - 1
+				if q.Cmd != cmdSensorReading || q.LUN != sensors[i].LUN {
+					t.Errorf("asked %+v", q)
+				}
+				return ipmb.Response{Data: append([]byte{0x55}, readings[2*i:2*i+2]...)}
+			}
+			if got := r.hear("[SYS HEALTH QUERY]", time.Hour); got != "[OK "+tt.want+"]\r\n" {
+				t.Errorf("%s %s: %s, want %s", tt.status, tt.readings, got, tt.want)
+			}
+		})
+	}
 }
