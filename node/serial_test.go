@@ -2,6 +2,7 @@ package node
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -96,6 +97,7 @@ func (l *talk) say(s string) {
 
 func (l *talk) hear() string {
 	l.t.Helper()
+	_ = l.conn.SetReadDeadline(time.Now().Add(10 * time.Second)) // a line without an answer fails, not hangs
 	s, err := l.in.ReadString('\r')
 	if err != nil {
 		l.t.Fatal(err)
@@ -311,6 +313,32 @@ func TestSerialPortCheck(t *testing.T) {
 	cfg := lone(t)
 	cfg.Serial = []SerialPort{{Mode: "terminal", Listen: "guest"}}
 	if err := cfg.Check(); err == nil || !strings.Contains(err.Error(), "serial[0]: listen: guest") {
+		t.Error(err)
+	}
+}
+
+// A port stays where it is when another process takes its node over.
+func TestSerialTakeOver(t *testing.T) {
+	cfg := lone(t)
+	cfg.Serial = []SerialPort{{Mode: "terminal", Listen: "unix:" + filepath.Join(cfg.Dir, "s")}}
+	n := run(t, cfg, nil)
+	for range 3 {
+		l := talkTo(t, cfg.Serial[0])
+		l.expect("[SYS TMODE]", "[OK TMODE]")
+		h, err := TakeOver(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := <-n.done; !errors.Is(err, ErrHandedOver) {
+			t.Fatal(err)
+		}
+		if _, err := l.in.ReadString('\r'); err == nil {
+			t.Error("the line outlives its node")
+		}
+		n = run(t, cfg, h)
+	}
+	talkTo(t, cfg.Serial[0]).expect("[SYS TMODE]", "[OK TMODE]")
+	if err := n.end(); err != nil {
 		t.Error(err)
 	}
 }
