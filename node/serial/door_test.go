@@ -388,8 +388,8 @@ func TestActivate(t *testing.T) {
 				limit          byte
 				want           ipmb.CompletionCode
 			}{
-				{"eve", "secret", 2, ErrUserName},
-				{"", "secret", 2, ErrNullUser},
+				{"eve", "secret", 2, ipmb.ErrPrivilege},
+				{"", "secret", 2, ipmb.ErrPrivilege},
 				{"bob", "wrong", 2, ipmb.ErrPrivilege},
 				{"long", "secret", 2, ipmb.ErrPrivilege},
 				{"bob", "secret", 4, ErrMaxPrivilege},
