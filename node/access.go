@@ -25,7 +25,7 @@ type access struct {
 // openAccess reads it from the store. mux is the one that its rows will be in.
 func openAccess(id Identity, instance uuid.UUID, db *kv.DB, mux func() *ipmb.Mux) (*access, error) {
 	var a access
-	channels := mc.Channels{mc.IPMBChannel, mc.LANChannel, mc.SystemChannel(id.Interface)}
+	channels := append(mc.Channels{mc.IPMBChannel, mc.LANChannel, mc.SystemChannel(id.Interface)}, id.Serial...)
 	lan, r, sealer := mc.LANChannel.Number, records{db}, mc.NewSealer(sealKey(db.Path()).read)
 	var errs [6]error
 	if a.channels, errs[0] = mc.OpenChannelAccess(channels, r); errs[0] != nil {

@@ -252,7 +252,7 @@ func (a *asks) resumeOne(r record, waiting map[askKey]bool, now time.Time) bool 
 // answerKey is the request that a message in the receive queue answers, if it
 // is an answer.
 func (a *asks) answerKey(letter []byte) (askKey, bool) {
-	if len(letter) == 0 {
+	if len(letter) == 0 || letter[0]&channelMask != ipmb.ChannelIPMB {
 		return askKey{}, false
 	}
 	f, err := ipmb.ParseFrame(append([]byte{byte(a.self)}, letter[1:]...))

@@ -35,6 +35,7 @@ type bridge struct {
 	policy    *ipmb.GuestPolicy
 	asks      *asks
 	software  *software
+	lines     lines // nil: there are no serial ports
 	log       *slog.Logger
 }
 
@@ -47,7 +48,7 @@ func (b *bridge) commands() []ipmb.Command {
 
 func (b *bridge) sendMessage(ctx context.Context, req *ipmb.Request) ([]byte, error) {
 	if req.Data[0]&channelMask != ipmb.ChannelIPMB {
-		return nil, ipmb.ErrInvalidField
+		return nil, b.toLine(req)
 	}
 	s, err := ipmb.ParseSendMessage(req.Data)
 	if err != nil {
@@ -57,7 +58,8 @@ func (b *bridge) sendMessage(ctx context.Context, req *ipmb.Request) ([]byte, er
 	if err != nil {
 		return nil, ipmb.ErrInvalidField
 	}
-	if req.Origin.Speaker == ipmb.SpeakerGuest {
+	// A user of a node's own line may have been made by its guest.
+	if req.Origin.Speaker == ipmb.SpeakerGuest || req.Origin.Door == ipmb.DoorSerial {
 		if err := b.policy.Permit(f); err != nil {
 			b.log.Warn("guest message refused", "frame", redact.Text(f), "code", err)
 			return nil, err

@@ -40,6 +40,8 @@ type Config struct {
 	// Power is how the node acts on a VM that somebody else starts, beside the
 	// VM protocol; nil: by that alone.
 	Power *power.External `json:"power,omitempty"`
+	// Serial are the node's serial ports.
+	Serial []SerialPort `json:"serial,omitempty"`
 	// OnGuestPoweroff is stay (the default) or, for boards of a shelf, deactivate.
 	OnGuestPoweroff string `json:"on_guest_poweroff,omitempty"`
 	// Template is the file that says which sensors and FRU devices there are;
@@ -118,12 +120,15 @@ func (c *Config) Check() error {
 	need(c.OnGuestPoweroff != GuestPoweroffDeactivate || !c.Standalone() && c.Profile == ProfileATCA,
 		"on_guest_poweroff: deactivate is for boards of a shelf with profile atca; nobody can deactivate a server")
 	if c.Profile == ProfileFanTray {
-		need(!c.Standalone() && c.VM == nil && c.Power == nil && len(c.Listen) == 0 && c.Interface == "",
-			"profile: a fan tray belongs to a shelf and has no VM: leave out vm, power, listen and interface")
+		need(!c.Standalone() && c.VM == nil && c.Power == nil && len(c.Listen) == 0 && len(c.Serial) == 0 && c.Interface == "",
+			"profile: a fan tray belongs to a shelf and has no VM: leave out vm, power, listen, serial and interface")
 		return errors.Join(append(all, c.checkShelf()...)...)
 	}
 	need(slices.Contains([]string{"kcs", "bt", "pci-kcs", "pci-bt", "ssif"}, c.Interface), "interface: %q is none of kcs, bt, pci-kcs, pci-bt, ssif", c.Interface)
 	need(slices.Contains([]string{"", ClockVM, ClockWall}, c.WatchdogClock), "watchdog_clock: %q is neither vm nor wall", c.WatchdogClock)
+	if err := c.checkSerial(); err != nil {
+		all = append(all, err)
+	}
 	if c.Standalone() {
 		need(len(c.Listen) > 0 || c.VM != nil, "a standalone node needs --vm unix:PATH or tcp:HOST:PORT")
 		return errors.Join(all...)

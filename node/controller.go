@@ -44,6 +44,7 @@ type Identity struct {
 	Product      uint16
 	SystemGUID   mc.GUID // the VM's UUID
 	VM           bool    // there is one
+	Serial       mc.Channels
 }
 
 // deviceIdentity is what Get Device ID and the GUID commands say.

@@ -139,12 +139,15 @@ func (m *messages) push(f ipmb.Frame, taken func(time.Time)) bool {
 	if err != nil {
 		return false
 	}
+	return m.enqueue(append(raw[:1], raw[2:]...), taken)
+}
+
+func (m *messages) enqueue(data []byte, taken func(time.Time)) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.queue) >= queueLimit {
 		return false
 	}
-	data := append(raw[:1], raw[2:]...)
 	m.queue = append(m.queue, letter{data, m.ledger.add(recordLetter, data), taken})
 	m.signal()
 	if m.line != nil && len(m.queue) > 1 {

@@ -72,6 +72,7 @@ type Node struct {
 	uplink     *uplink.Uplink // nil on a standalone node
 	outbox     *uplink.Outbox // likewise
 	ways       chan struct{}  // one slot: a stream of the uplink came or went
+	serials    []*serialPort
 	out        wire
 	hub        tap.Hub
 	faultIDs   atomic.Uint32 // of the door's faults and the sensors'
@@ -182,7 +183,11 @@ func (n *Node) connect() (err error) {
 	if err := n.equip(&p); err != nil {
 		return err
 	}
+	n.serials = n.cfg.serialPorts()
 	if n.controller, err = newController(n.identity(), p); err != nil {
+		return err
+	}
+	if err := n.openSerial(); err != nil {
 		return err
 	}
 	var kind vm.Interface
@@ -255,6 +260,7 @@ func (n *Node) identity() Identity {
 		Shelf: n.cfg.Shelf, Addr: n.cfg.Addr(), Name: n.cfg.Name, Profile: n.cfg.Profile, Interface: n.cfg.Interface,
 		Manufacturer: n.cfg.Manufacturer, Product: n.cfg.Product,
 		SystemGUID: mc.GUID(n.settings.instance), VM: n.cfg.VM != nil || len(n.cfg.Listen) > 0 || n.opt.VM != nil,
+		Serial: serialChannels(n.serials),
 	}
 	if n.cfg.VM != nil {
 		if u, err := uuid.Parse(n.cfg.VM.UUID); err == nil {
@@ -277,6 +283,7 @@ func (n *Node) Run(ctx context.Context) error {
 		g.Go(func() error { return n.door.Serve(ctx, ln) })
 	}
 	g.Go(func() error { return n.reachVM(ctx) })
+	g.Go(func() error { return n.serveSerial(ctx) })
 	g.Go(func() error { return n.host.run(ctx) })
 	g.Go(func() error { return n.controller.sensors.measure(ctx) })
 	if n.machine != nil {

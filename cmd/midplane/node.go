@@ -69,6 +69,11 @@ With --standalone it is a plain server's BMC without a shelf or certificates.`,
 	fl.StringVar(&c.Interface, "interface", "kcs", "system interface: kcs, bt, pci-kcs, pci-bt or ssif")
 	fl.StringVar(&c.Dir, "dir", "", "where the node keeps its state (default with --standalone: ./midplane-node)")
 	fl.StringArrayVar(&vms, "vm", nil, "listen for the VM at `unix:PATH|tcp:HOST:PORT` (may be repeated)")
+	fl.Func("serial", "a serial port, `MODE[,PRIVILEGE]=unix:PATH|tcp:IP:PORT`: terminal, basic, direct or radisys, and what may be done without a session (may be repeated)", func(s string) error {
+		p, err := node.ParseSerialPort(s)
+		c.Serial = append(c.Serial, p)
+		return err
+	})
 	fl.StringArrayVar(&replicas, "replica", nil, "a shelf manager, `NAME=HOST:PORT` (may be repeated)")
 	fl.StringVar(&c.PKI, "pki", "", "directory with the node's certificate")
 	fl.StringVar(&c.Template, "template", "", "a `FILE` that says which sensors and FRU devices there are")
@@ -125,6 +130,7 @@ func overlay(cmd *cobra.Command, file, flags node.Config) node.Config {
 		"pki": func() { file.PKI = flags.PKI }, "api": func() { file.API = flags.API },
 		"template":     func() { file.Template = flags.Template },
 		"sel-capacity": func() { file.SEL.Capacity = flags.SEL.Capacity }, "sel-overflow": func() { file.SEL.Overflow = flags.SEL.Overflow },
+		"serial": func() { file.Serial = append(file.Serial, flags.Serial...) },
 	} {
 		if cmd.Flags().Changed(name) {
 			take()

@@ -46,6 +46,7 @@ func (l *Lab) nodeConfig(n topology.Node) (node.Config, error) {
 		WatchdogClock: n.WatchdogClock, SEL: node.SELConfig(n.SEL),
 		Dir: l.NodeDir(n.Name), PKI: l.PKIDir(), Cluster: l.Cluster, API: "unix:" + l.socket(n.Name, "api"),
 		Power: n.Power, OnGuestPoweroff: n.OnGuestPoweroff, Template: n.Template,
+		Serial: n.SerialPorts(),
 	}
 	for i := range l.Topology.Replicas {
 		c.Replicas = append(c.Replicas, node.Replica{Name: topology.ReplicaName(i), Address: l.address(i)})
@@ -88,6 +89,11 @@ func (l *Lab) vmSpec(n topology.Node) (power.Spec, error) {
 		SystemInterface: power.SystemInterface(n.Interface), SlaveAddr: uint8(n.Addr()),
 		VMSocket:  power.VMSocket{Path: l.VMSocket(n), Server: true},
 		QMPSocket: l.socket(n.Name, "qmp"), AgentSocket: l.socket(n.Name, "agent"), ConsoleSocket: l.socket(n.Name, "console"),
+	}
+	for _, p := range n.Serial {
+		if p.Listen == node.SerialGuest {
+			s.SerialSocket = l.socket(n.Name, "serial")
+		}
 	}
 	if q.Accel == power.Auto {
 		s.Accel = l.Accels[binary(q)]

@@ -361,3 +361,63 @@ type failingRecords struct {
 }
 
 func (f *failingRecords) Put(string, []byte) error { return f.err }
+
+// A serial port is open once it is configured, and has one session.
+func TestSerialChannel(t *testing.T) {
+	sessions := 0
+	table := mc.Channels{
+		{Number: 2, Medium: mc.MediumSerial, Protocol: mc.ProtocolTMode, Sessions: true, Single: true, Active: func() int { return sessions }},
+		{Number: 3, Medium: mc.MediumSerial, Protocol: mc.ProtocolIPMB},
+	}
+	var records mc.MemoryRecords
+	open := func() *ipmb.Mux {
+		channels, err := mc.OpenChannelAccess(table, &records)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ipmb.NewMux(channels.Commands())
+	}
+	m := open()
+	run(t, m, admin, []exchange{
+		{"terminal mode", "06 42 02", "00 02 05 09 40 F21B00 0000"},
+		{"without sessions", "06 42 03", "00 03 05 01 00 F21B00 0000"},
+		{"open", "06 41 02 80", "00 22 04"},
+		{"session-less", "06 41 03 80", "82"},
+	})
+	sessions = 1
+	run(t, m, admin, []exchange{
+		{"in use", "06 42 02", "00 02 05 09 41 F21B00 0000"},
+		{"closed", "06 40 02 60 00", "00"},
+	})
+	run(t, open(), admin, []exchange{{"stays closed", "06 41 02 40", "00 20 04"}})
+}
+
+func TestLoginKinds(t *testing.T) {
+	s := newSite(t)
+	kinds := func(wantNamed, wantNull bool) {
+		t.Helper()
+		if named, null := s.users.LoginKinds(1); named != wantNamed || null != wantNull {
+			t.Errorf("named %v, null %v", named, null)
+		}
+	}
+	run(t, s, admin, []exchange{{"open", "06 40 01 82 84", "00"}})
+	kinds(false, false)
+	run(t, s, admin, []exchange{
+		{"name", "06 45 02" + text("bob", 16), "00"},
+		{"password", "06 47 02 02" + text("secret", 16), "00"},
+		{"access", "06 43 91 02 04", "00"},
+	})
+	kinds(false, false)
+	run(t, s, admin, []exchange{{"enable", "06 47 02 01", "00"}})
+	kinds(true, false)
+	run(t, s, admin, []exchange{
+		{"null user's password", "06 47 01 02" + text("secret", 16), "00"},
+		{"access", "06 43 91 01 02", "00"},
+		{"enable", "06 47 01 01", "00"},
+	})
+	kinds(true, true)
+	run(t, s, admin, []exchange{{"disable", "06 47 02 00", "00"}})
+	kinds(false, true)
+	run(t, s, admin, []exchange{{"close", "06 40 01 80 00", "00"}})
+	kinds(false, false)
+}

@@ -50,8 +50,19 @@ func (s ChannelSetting) Mode() AccessMode { return AccessMode(s.Flags & accessMo
 // the one that holds.
 type channelSettings struct{ stored, active ChannelSetting }
 
-// defaultChannel is a channel that nobody has opened yet.
-var defaultChannel = ChannelSetting{Flags: alertingDisabled | byte(AccessDisabled), Limit: ipmb.PrivilegeAdmin}
+// defaultChannel is a channel that nobody has opened yet, defaultSerial one
+// that whoever configured its port has.
+var (
+	defaultChannel = ChannelSetting{Flags: alertingDisabled | byte(AccessDisabled), Limit: ipmb.PrivilegeAdmin}
+	defaultSerial  = ChannelSetting{Flags: alertingDisabled | byte(AccessAlways), Limit: ipmb.PrivilegeAdmin}
+)
+
+func (c Channel) defaultSetting() ChannelSetting {
+	if c.Medium == MediumSerial {
+		return defaultSerial
+	}
+	return defaultChannel
+}
 
 // ChannelAccess keeps the settings of the channels that have sessions.
 type ChannelAccess struct {
@@ -76,7 +87,7 @@ func OpenChannelAccess(channels Channels, r Records) (*ChannelAccess, error) {
 		if err != nil {
 			return nil, err
 		}
-		s := channelSettings{stored: defaultChannel, active: defaultChannel}
+		s := channelSettings{stored: c.defaultSetting(), active: c.defaultSetting()}
 		if v != nil {
 			if s, err = parseChannelSettings(v); err != nil {
 				return nil, fmt.Errorf("channel %d: %w", c.Number, err)

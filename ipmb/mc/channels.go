@@ -11,19 +11,24 @@ type Channel struct {
 	Number   uint8
 	Medium   uint8 // IPMI 2.0 table 6-3
 	Protocol uint8 // IPMI 2.0 table 6-2
-	Sessions bool  // many at a time; false: session-less
+	Sessions bool  // many at a time, unless Single; false: session-less
+	Single   bool  // one session at a time
+
+	Active func() int // sessions open now; nil: there is no door for them
 }
 
 // Channel media and protocols (IPMI 2.0 tables 6-2 and 6-3).
 const (
 	MediumIPMB   = 0x01
 	MediumLAN    = 0x04 // 802.3
+	MediumSerial = 0x05 // asynchronous serial
 	MediumSystem = 0x0C
 
 	ProtocolIPMB  = 0x01
 	ProtocolKCS   = 0x05
 	ProtocolSMBus = 0x04
 	ProtocolBT15  = 0x08
+	ProtocolTMode = 0x09
 )
 
 // IPMBChannel is channel 0. Linux needs it, with this medium, before it lets
@@ -52,8 +57,12 @@ type Channels []Channel
 // ipmiForum is the vendor of the standard protocols, 7154, low byte first.
 var ipmiForum = [3]byte{0xF2, 0x1B, 0x00}
 
-// multiSession is the session support of Get Channel Info (IPMI 2.0 §22.24).
-const multiSession = 0x80
+// Session support in Get Channel Info (IPMI 2.0 §22.24).
+const (
+	singleSession   = 0x40
+	multiSession    = 0x80
+	activeCountMask = 0x3F
+)
 
 // find resolves a channel number of a request; Eh is the one that it came by.
 func (t Channels) find(req *ipmb.Request, n uint8) (Channel, error) {
@@ -97,20 +106,32 @@ func (t Channels) infoCommand() ipmb.Command {
 	}
 }
 
-// info describes a channel. No session is active: there is no door for them yet.
+// info describes a channel.
 func (t Channels) info(_ context.Context, req *ipmb.Request) ([]byte, error) {
 	c, err := t.find(req, req.Data[0])
 	if err != nil {
 		return nil, err
 	}
-	var sessions byte
-	if c.Sessions {
-		sessions = multiSession
-	}
-	out := []byte{c.Number, c.Medium, c.Protocol, sessions}
+	out := []byte{c.Number, c.Medium, c.Protocol, c.sessions()}
 	out = append(out, ipmiForum[:]...)
 	if c.Number != ipmb.ChannelSystem {
 		return append(out, 0, 0), nil
 	}
 	return append(out, 0xFF, 0xFF), nil // interrupts: unspecified for SMS and event buffer
+}
+
+// sessions is a channel's session support, and how many are active.
+func (c Channel) sessions() (b byte) {
+	switch {
+	case !c.Sessions:
+		return 0
+	case c.Single:
+		b = singleSession
+	default:
+		b = multiSession
+	}
+	if c.Active != nil {
+		b |= byte(min(c.Active(), activeCountMask))
+	}
+	return b
 }

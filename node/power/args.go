@@ -17,7 +17,7 @@ func Args(s Spec) ([]string, error) {
 		return nil, err
 	}
 	pairs := baseArgs(s)
-	for _, part := range [][]pair{monitorArgs(s), consoleArgs(s), bmc, agentArgs(s), diskArgs(s), nicArgs(s), bootArgs(s)} {
+	for _, part := range [][]pair{monitorArgs(s), consoleArgs(s), serialArgs(s), bmc, agentArgs(s), diskArgs(s), nicArgs(s), bootArgs(s)} {
 		pairs = append(pairs, part...)
 	}
 	return append(flatten(s.Binary, pairs), s.Extra...), nil

@@ -58,6 +58,7 @@ func TestArgsWithEverything(t *testing.T) {
 	s.Disk = Disk{Base: "/images/debian.raw", Format: "raw", Overlay: "/state/a,b/blade1.qcow2"}
 	s.NICs = []NIC{{Backend: "user,hostfwd=tcp:127.0.0.1:2201-:22"}, {Backend: "tap,ifname=t0", Model: "e1000e", MAC: "52:54:00:00:00:01"}}
 	s.Extra = []string{"-device", "virtio-rng-pci"}
+	s.SerialSocket = "/run/m/serial.sock"
 	argv, err := Args(s)
 	if err != nil {
 		t.Fatal(err)

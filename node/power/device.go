@@ -11,6 +11,7 @@ import (
 const (
 	idQMP     = "qmp0"
 	idConsole = "console0"
+	idSerial  = "serial1"
 	idIPMI    = "ipmi0"
 	idBMC     = "bmc0"
 	idAgent   = "agent0"
@@ -85,6 +86,18 @@ func consoleArgs(s Spec) []pair {
 	return []pair{
 		{"-chardev", listening(idConsole, s.ConsoleSocket)},
 		{"-device", "isa-serial,chardev=" + idConsole},
+	}
+}
+
+// serialArgs is the second serial port, at which QEMU listens: the guest's port
+// stays as it is while its node restarts.
+func serialArgs(s Spec) []pair {
+	if s.SerialSocket == "" {
+		return nil
+	}
+	return []pair{
+		{"-chardev", listening(idSerial, s.SerialSocket)},
+		{"-device", "isa-serial,chardev=" + idSerial + ",index=1"},
 	}
 }
 

@@ -53,6 +53,7 @@ type Spec struct {
 	QMPSocket     string
 	AgentSocket   string // "" leaves the agent's port out
 	ConsoleSocket string // "" leaves the serial port out
+	SerialSocket  string `json:",omitempty"` // of the second serial port, ttyS1 to Linux; "" leaves it out
 }
 
 // A Disk is the guest's first disk. With Overlay the base is only read and all writes go to the overlay;
@@ -107,7 +108,7 @@ func or[T comparable](v, otherwise T) T {
 // sockets lists the Unix sockets on which this VM's QEMU listens.
 func (s Spec) sockets() []string {
 	var list []string
-	for _, path := range []string{s.QMPSocket, s.ConsoleSocket, s.AgentSocket} {
+	for _, path := range []string{s.QMPSocket, s.ConsoleSocket, s.SerialSocket, s.AgentSocket} {
 		if path != "" {
 			list = append(list, path)
 		}

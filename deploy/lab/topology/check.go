@@ -86,6 +86,7 @@ func (s *Shelf) checkPorts(c *checker) {
 
 func (s *Shelf) checkNodes(c *checker) {
 	slots, names := map[int]string{}, map[string]bool{}
+	s.checkSerialSockets(c)
 	for i, n := range s.Nodes {
 		at := func(field string) string { return fmt.Sprintf("$.nodes[%d].%s", i, field) }
 		if n.Slot < 1 || n.Slot > ipmb.MaxSlot {
@@ -121,6 +122,7 @@ func (s *Shelf) checkNodes(c *checker) {
 func (n Node) checkFanTray(c *checker, at func(string) string) {
 	for field, said := range map[string]bool{
 		"interface": n.Interface != "", "qemu": !n.QEMU.None, "vm_socket.path": n.VMSocket.Path != "", "power": n.Power != nil,
+		"serial": len(n.Serial) > 0,
 	} {
 		if said {
 			c.add(at(field), "a fan tray has no VM: leave it out")
@@ -138,6 +140,9 @@ func (n Node) checkRest(c *checker, at func(string) string) {
 		c.add(at("manufacturer"), "%d does not fit in 20 bits", *n.Manufacturer)
 	}
 	n.checkAlerts(c, at)
+	if i, err := node.CheckSerial(n.SerialPorts(), !n.QEMU.None); err != nil {
+		c.add(at(fmt.Sprintf("serial[%d]", i)), "%v", err)
+	}
 	if _, err := n.VMSocket.FileMode(); err != nil {
 		c.add(at("vm_socket.mode"), "%v", err)
 	}
@@ -209,4 +214,18 @@ func (v VMSocket) FileMode() (uint32, error) {
 		return 0, fmt.Errorf("%q is no file mode; want octal digits such as \"0660\"", v.Mode)
 	}
 	return uint32(n), nil
+}
+
+// checkSerialSockets finds sockets that two nodes would listen on.
+func (s *Shelf) checkSerialSockets(c *checker) {
+	whose := map[string]int{}
+	for i, n := range s.Nodes {
+		for j, p := range n.Serial {
+			other, ok := whose[p.Listen]
+			if ok && other != i && p.Listen != node.SerialGuest {
+				c.add(fmt.Sprintf("$.nodes[%d].serial[%d]", i, j), "listen: %s is %s's", p.Listen, s.Nodes[other].Name)
+			}
+			whose[p.Listen] = i
+		}
+	}
 }

@@ -108,6 +108,11 @@ func (s *Shelf) resolve(dir string) {
 				*p = filepath.Join(dir, *p)
 			}
 		}
+		for j, p := range n.Serial {
+			if path, ok := strings.CutPrefix(p.Listen, "unix:"); ok && !filepath.IsAbs(path) {
+				n.Serial[j].Listen = "unix:" + filepath.Join(dir, path)
+			}
+		}
 		if n.Power != nil {
 			n.Power = resolvePower(*n.Power, dir)
 		}

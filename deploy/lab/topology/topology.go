@@ -46,6 +46,8 @@ type Node struct {
 	// VM protocol.
 	Power           *power.External `yaml:"power"`
 	OnGuestPoweroff string          `yaml:"on_guest_poweroff"` // stay or deactivate
+	// Serial are the node's serial ports.
+	Serial []Serial `yaml:"serial"`
 	// WatchdogClock is vm, by which the watchdog timer stands still while the VM
 	// is paused, or wall.
 	WatchdogClock string `yaml:"watchdog_clock"`
@@ -68,6 +70,21 @@ type VMSocket struct {
 	Path  string `yaml:"path"`
 	Mode  string `yaml:"mode"` // octal, such as "0660"; default 0600
 	Group string `yaml:"group"`
+}
+
+// Serial is one serial port of a node.
+type Serial struct {
+	Mode      string `yaml:"mode"`      // terminal, basic, direct, radisys
+	Listen    string `yaml:"listen"`    // guest, unix:PATH or tcp:IP:PORT
+	Privilege string `yaml:"privilege"` // without a session: none, callback, user, operator, admin
+}
+
+// SerialPorts are the node's serial ports as its own file has them.
+func (n Node) SerialPorts() (out []node.SerialPort) {
+	for _, p := range n.Serial {
+		out = append(out, node.SerialPort(p))
+	}
+	return out
 }
 
 // QEMU is the virtual machine that a node starts. None means that somebody
@@ -201,6 +218,9 @@ func (n *Node) fill(d Node) {
 	if n.Alerts == nil {
 		n.Alerts = d.Alerts
 	}
+	if n.Serial == nil {
+		n.Serial = slices.Clone(d.Serial)
+	}
 	n.QEMU.None = n.QEMU.None || d.QEMU.None && n.QEMU.empty()
 	if n.QEMU.None && n.Power == nil {
 		n.Power = d.Power
@@ -215,7 +235,7 @@ func (n Node) FanTray() bool { return n.Profile == node.ProfileFanTray }
 
 // forFanTray are the defaults without what is of boards and their VMs.
 func (n Node) forFanTray() Node {
-	n.Template, n.VMSocket, n.Power, n.OnGuestPoweroff, n.QEMU = "", VMSocket{}, nil, "", QEMU{}
+	n.Template, n.VMSocket, n.Power, n.OnGuestPoweroff, n.QEMU, n.Serial = "", VMSocket{}, nil, "", QEMU{}, nil
 	return n
 }
 

@@ -76,6 +76,14 @@ func TestMistakesHaveTheirPlace(t *testing.T) {
 		{"deactivated server", small + "    on_guest_poweroff: deactivate\n    profile: server\n", "nodes[1].on_guest_poweroff: a node with profile server has no FRU state"},
 		{"alerts", "name: d\nnodes:\n- slot: 1\n  name: a\n  alerts: [localhost:162]\n", "shelf.yaml:5:12: nodes[0].alerts[0]: \"localhost:162\" is no IP:PORT"},
 		{"alerts twice", "name: d\nnodes:\n- slot: 1\n  name: a\n  alerts: [\"127.0.0.1:162\", \"127.0.0.1:163\"]\n", "127.0.0.1 stands twice"},
+		{"serial mode", small + "    serial: [{mode: smoke, listen: 'unix:/s'}]\n", "shelf.yaml:9:14: nodes[1].serial[0]: mode: \"smoke\" is none of"},
+		{"serial port of a VM of one's own", small + "    serial: [{mode: basic, listen: guest}]\n", "nodes[1].serial[0]: listen: guest is the port of a VM that the node starts"},
+		{"serial listen", small + "    serial: [{mode: basic, listen: 'tcp:10.0.0.1:4'}]\n", "want a loopback IP:PORT"},
+		{"serial listen missing", small + "    serial: [{mode: basic}]\n", "want unix:PATH or tcp:HOST:PORT, or guest"},
+		{"serial privilege", small + "    serial: [{mode: basic, listen: 'unix:/s', privilege: king}]\n", "\"king\" is none of"},
+		{"serial without sessions", small + "    serial: [{mode: direct, listen: 'unix:/s'}]\n", "nobody can log in by mode direct"},
+		{"serial twice", small + "    serial: [{mode: basic, listen: 'unix:/s'}, {mode: terminal, listen: 'unix:/s'}]\n", "serial[1]: listen: unix:/s stands twice"},
+		{"serial of two nodes", "name: d\ndefaults: {serial: [{mode: basic, listen: 'unix:/s'}]}\nnodes:\n- {slot: 1, name: a}\n- {slot: 2, name: b}\n", "nodes[1].serial[0]: listen: unix:/s is a's"},
 		{"replicas", small + "replicas: 2\n", "want 1, 3 or 5"},
 		{"ports", small + "ports: [1, 2]\n", "2 ports for 3 replicas"},
 		{"type", small + "id: many\n", "shelf.yaml:9:5"},
@@ -119,6 +127,34 @@ func TestWhatIsWrittenCanBeRead(t *testing.T) {
 		}
 		if diff := cmp.Diff(s, again, cmpopts.EquateEmpty()); diff != "" {
 			t.Error(diff)
+		}
+	}
+}
+
+func TestSerialOfDefaults(t *testing.T) {
+	const text = `name: demo
+defaults: {serial: [{mode: terminal, listen: guest}]}
+nodes:
+  - {slot: 1, name: a}
+  - {slot: 2, name: b, serial: [{mode: basic, listen: "unix:b.tty", privilege: user}, {mode: direct, listen: guest}]}
+  - {slot: 3, name: c, serial: []}
+`
+	path := filepath.Join(t.TempDir(), FileName)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := [][]Serial{
+		{{Mode: "terminal", Listen: "guest"}},
+		{{Mode: "basic", Listen: "unix:" + filepath.Dir(path) + "/b.tty", Privilege: "user"}, {Mode: "direct", Listen: "guest"}},
+		{},
+	}
+	for i, n := range s.Nodes {
+		if diff := cmp.Diff(want[i], n.Serial); diff != "" {
+			t.Errorf("%s: %s", n.Name, diff)
 		}
 	}
 }

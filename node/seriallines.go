@@ -1,0 +1,51 @@
+package node
+
+import "github.com/midplane-project/midplane/ipmb"
+
+// A serial channel as system management software sees it: a message from the line comes by Get Message, and one to it goes by Send
+// Message, each with a session handle before the whole frame, as Linux has it
+// for channels of the media LAN and serial (ipmi_msghandler.c).
+const (
+	lineHeader     = 2 // channel and privilege, session handle
+	privilegeShift = 4
+)
+
+// lines are the serial ports by their channels.
+type lines interface {
+	Send(channel, handle uint8, f ipmb.Frame) error
+}
+
+// serialLines are a node's ports.
+type serialLines []*serialPort
+
+// Send sends a message to who is on a port's line; CCh for no such channel.
+func (s serialLines) Send(channel, handle uint8, f ipmb.Frame) error {
+	for _, p := range s {
+		if p.channel.Number == channel {
+			return p.door.Send(handle, f)
+		}
+	}
+	return ipmb.ErrInvalidField
+}
+
+// pushLine puts a message from a serial line into the receive message queue.
+func (m *messages) pushLine(channel uint8, p ipmb.Privilege, handle uint8, f ipmb.Frame) bool {
+	data, err := f.AppendBinary([]byte{byte(p)<<privilegeShift | channel, handle})
+	return err == nil && m.enqueue(data, nil)
+}
+
+// toLine sends a message of the own guest's software to a serial line.
+func (b *bridge) toLine(req *ipmb.Request) error {
+	d := req.Data
+	switch {
+	case b.lines == nil || req.Origin.Door != ipmb.DoorSystem || d[0]&^channelMask != 0:
+		return ipmb.ErrInvalidField
+	case len(d) < lineHeader+ipmb.MinFrameLen:
+		return ipmb.ErrLength
+	}
+	f, err := ipmb.ParseFrame(d[lineHeader:])
+	if err != nil {
+		return ipmb.ErrInvalidField
+	}
+	return b.lines.Send(d[0]&channelMask, d[1], f)
+}
