@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -99,12 +100,11 @@ func (id Identity) situated(e sdr.Entity) sdr.Entity {
 	return e
 }
 
-// meteredVM is the load of a node's VM: how much of its processors' time its
-// process takes, where the node knows the process.
+// meteredVM is the load of a node's VM: how much of its processors' time it
+// takes, where the node can know that.
 type meteredVM struct {
-	on      func() bool
-	process func() (pid, cpus int) // 0: not known
-	meter   thermal.Meter
+	on    func() bool
+	share func(now time.Time) (share float64, ok bool)
 }
 
 func (m *meteredVM) load(now time.Time) thermal.Load {
@@ -112,25 +112,51 @@ func (m *meteredVM) load(now time.Time) thermal.Load {
 		return thermal.Load{}
 	}
 	l := thermal.Load{On: true}
-	if pid, cpus := m.process(); pid != 0 {
-		// A process that has just ended has no load: what is read next says so.
-		if share, ok, err := m.meter.Read(pid, cpus, now); ok && err == nil {
-			l.CPU = share
-		}
+	if share, ok := m.share(now); ok {
+		l.CPU = share
 	}
 	return l
+}
+
+// ofProcess meters a process, 0 for none. One that has just ended has no load:
+// what is read next says so.
+func ofProcess(process func() (pid, cpus int)) func(time.Time) (float64, bool) {
+	var meter thermal.Meter
+	return func(now time.Time) (float64, bool) {
+		pid, cpus := process()
+		if pid == 0 {
+			return 0, false
+		}
+		share, ok, err := meter.Read(pid, cpus, now)
+		return share, ok && err == nil
+	}
+}
+
+// ofDriver meters a VM whose driver knows what it has used.
+func ofDriver(d power.Metered) func(time.Time) (float64, bool) {
+	var meter thermal.Meter
+	return func(now time.Time) (float64, bool) {
+		used, cpus, err := d.CPUTime(context.Background())
+		if err != nil {
+			return 0, false
+		}
+		return meter.Note(0, used, cpus, now)
+	}
 }
 
 // meteredVM gives the load of the node's VM. A thread of a process that
 // somebody else started does for its process: Linux tells of all threads there
 // (proc(5), /proc/TID/stat).
 func (n *Node) meteredVM() *meteredVM {
-	m := &meteredVM{on: n.host.On, process: func() (pid, cpus int) { return 0, 0 }}
-	if t, ok := n.driver.(power.Threaded); ok {
-		m.process = t.Thread
+	m := &meteredVM{on: n.host.On, share: func(time.Time) (float64, bool) { return 0, false }}
+	switch d := n.driver.(type) {
+	case power.Threaded:
+		m.share = ofProcess(d.Thread)
+	case power.Metered:
+		m.share = ofDriver(d)
 	}
 	if n.machine != nil {
-		m.process = func() (pid, cpus int) { return n.machine.PID(), n.cfg.VM.SMP }
+		m.share = ofProcess(func() (pid, cpus int) { return n.machine.PID(), n.cfg.VM.SMP })
 	}
 	return m
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/sdr"
 	"github.com/midplane-project/midplane/ipmb/sel"
+	"github.com/midplane-project/midplane/node/power"
 	"github.com/midplane-project/midplane/node/template"
 	"github.com/midplane-project/midplane/node/thermal"
 )
@@ -269,7 +270,7 @@ func TestImportedSensors(t *testing.T) {
 // The load of a VM is that of its process, as far as there is one.
 func TestMeteredVM(t *testing.T) {
 	on, pid := false, os.Getpid()
-	m := &meteredVM{on: func() bool { return on }, process: func() (int, int) { return pid, 1 }}
+	m := &meteredVM{on: func() bool { return on }, share: ofProcess(func() (int, int) { return pid, 1 })}
 	began := time.Now()
 	if l := m.load(began); l != (thermal.Load{}) {
 		t.Errorf("off: %+v", l)
@@ -289,6 +290,38 @@ func TestMeteredVM(t *testing.T) {
 		if l := m.load(began.Add(time.Second)); l != (thermal.Load{On: true}) {
 			t.Errorf("process %d: %+v", pid, l)
 		}
+	}
+}
+
+// metered is a driver that knows what its VM has used of two processors.
+type metered struct {
+	used time.Duration
+	err  error
+}
+
+func (m *metered) CPUTime(context.Context) (time.Duration, int, error) { return m.used, 2, m.err }
+
+func TestMeteredByItsDriver(t *testing.T) {
+	d := new(metered)
+	share, now := ofDriver(d), time.Now()
+	for i, c := range []struct {
+		used time.Duration
+		err  error
+		want float64
+		ok   bool
+	}{
+		{used: time.Second},
+		{used: 2 * time.Second, want: 0.5, ok: true},
+		{err: power.ErrNotRunning},
+		{used: 4 * time.Second, want: 0.5, ok: true}, // since two seconds
+		{used: time.Second},                          // a new process
+		{used: time.Second, want: 0, ok: true},
+	} {
+		d.used, d.err = c.used, c.err
+		if got, ok := share(now); got != c.want || ok != c.ok {
+			t.Errorf("%d: %v %v, want %v %v", i, got, ok, c.want, c.ok)
+		}
+		now = now.Add(time.Second)
 	}
 }
 

@@ -246,13 +246,20 @@ func TestE2ELibvirt(t *testing.T) {
 	if out := s.must("ipmitool mc info && ipmitool chassis power status"); !strings.Contains(out, "Chassis Power is on") {
 		t.Errorf("ipmitool says\n%s", out)
 	}
+	d := power.NewDomain(*s.cfg.Power.Libvirt, nil)
+	defer d.Close()
+	s.eventually("libvirt tells what the VM has used", 20*time.Second, func() error {
+		used, cpus, err := d.CPUTime(t.Context())
+		if err == nil && (used == 0 || cpus == 0) {
+			err = fmt.Errorf("%v of %d processors", used, cpus)
+		}
+		return err
+	})
 	if err := s.power(v1.PowerAction_POWER_ACTION_SOFT_OFF); err != nil {
 		t.Fatal(err)
 	}
 	state("off")
 
-	d := power.NewDomain(*s.cfg.Power.Libvirt, nil)
-	defer d.Close()
 	t.Run("driver", func(t *testing.T) {
 		powertest.Bench{
 			Driver: d, Boot: s.booted, Poweroff: s.later("poweroff"), Reboot: s.later("reboot"),

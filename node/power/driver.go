@@ -3,6 +3,7 @@ package power
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/midplane-project/midplane/node/power/internal/feed"
 )
@@ -62,4 +63,10 @@ type Cycler interface {
 // A Threaded is a Driver that knows where its VM's process is: see [Attached].
 type Threaded interface {
 	Thread() (thread, cpus int)
+}
+
+// A Metered is a Driver that says how much processor time its VM has used, and
+// of how many processors.
+type Metered interface {
+	CPUTime(context.Context) (used time.Duration, cpus int, err error)
 }

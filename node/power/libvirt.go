@@ -48,7 +48,10 @@ type Domain struct {
 	reset  bool // the next reboot event is our own doing
 }
 
-var _ Driver = (*Domain)(nil)
+var (
+	_ Driver  = (*Domain)(nil)
+	_ Metered = (*Domain)(nil)
+)
 
 // NewDomain follows a domain, which need not be defined yet. A nil log is quiet.
 func NewDomain(cfg LibvirtConfig, log *slog.Logger) *Domain {
@@ -210,6 +213,16 @@ func (d *Domain) PowerDown(ctx context.Context) error {
 // NMI implements [Driver].
 func (d *Domain) NMI(ctx context.Context) error {
 	return d.living(ctx, "interrupt", func(c *libvirtConn) error { return c.DomainInjectNmi(c.domain, 0) })
+}
+
+// CPUTime implements [Metered].
+func (d *Domain) CPUTime(ctx context.Context) (used time.Duration, cpus int, err error) {
+	err = d.living(ctx, "meter", func(c *libvirtConn) error {
+		_, _, _, n, ns, err := c.DomainGetInfo(c.domain)
+		used, cpus = time.Duration(ns), int(n)
+		return err
+	})
+	return used, cpus, err
 }
 
 // Close implements [Driver].

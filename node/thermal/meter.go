@@ -28,13 +28,20 @@ func (m *Meter) Read(pid, cpus int, now time.Time) (share float64, ok bool, err 
 		m.pid = 0
 		return 0, false, err
 	}
+	share, ok = m.Note(pid, used, cpus, now)
+	return share, ok, nil
+}
+
+// Note is Read for one who knows what the process has used; pid is any number
+// that a new process changes, or less use does.
+func (m *Meter) Note(pid int, used time.Duration, cpus int, now time.Time) (share float64, ok bool) {
 	passed, took := now.Sub(m.at), used-m.used
-	ok = m.pid == pid && passed > 0 && took >= 0
+	ok = m.pid == pid && !m.at.IsZero() && passed > 0 && took >= 0
 	m.pid, m.used, m.at = pid, used, now
 	if !ok {
-		return 0, false, nil
+		return 0, false
 	}
-	return clamp(took.Seconds() / passed.Seconds() / float64(max(cpus, 1))), true, nil
+	return clamp(took.Seconds() / passed.Seconds() / float64(max(cpus, 1))), true
 }
 
 // cpuTime is the processor time of all threads of a process.
