@@ -30,6 +30,11 @@ func (h *History) Do(client int, input any, reads bool, do func() (output any, k
 	if !known {
 		op.Output, op.Return = nil, math.MaxInt64
 	}
+	h.Add(op)
+}
+
+// Add adds an operation as it is.
+func (h *History) Add(op porcupine.Operation) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ops = append(h.ops, op)
@@ -37,9 +42,13 @@ func (h *History) Do(client int, input any, reads bool, do func() (output any, k
 
 // Happened records an operation that the shelf did by itself, at some time.
 func (h *History) Happened(client int, input, output any) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.ops = append(h.ops, porcupine.Operation{ClientId: client, Input: input, Output: output, Return: math.MaxInt64})
+	h.Add(porcupine.Operation{ClientId: client, Input: input, Output: output, Return: math.MaxInt64})
+}
+
+// Perhaps adds that an operation may besides have taken effect earlier than its
+// outcome says: at some time since its call, or never.
+func (h *History) Perhaps(client int, op porcupine.Operation) {
+	h.Add(porcupine.Operation{ClientId: client, Input: op.Input, Call: op.Call, Return: math.MaxInt64})
 }
 
 // Operations are all operations so far. Those whose outcome is unknown have no output.

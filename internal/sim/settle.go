@@ -27,14 +27,17 @@ func votersOf(r *shelf.Replica) (n int) {
 	return n
 }
 
-// Settle waits until a shelf that nothing disturbs any more is whole: a leader,
-// three voters, every node attached and in contact, every outbox empty, and all
-// replicas with equal states.
+// Settle waits until a shelf that nothing disturbs any more is whole: a leader
+// that has declared it, three voters, every node attached and in contact, every
+// outbox empty, and all replicas with equal states.
 func (w *World) Settle(nodes []string) bool {
-	return w.eventually("three voters", settleTime, func() error {
+	return w.eventually("three voters and a shelf", settleTime, func() error {
 		l := w.Leader()
 		if l == nil {
 			return fmt.Errorf("no leader")
+		}
+		if _, ok := l.State().Shelf(Shelf); !ok { // its first leader leads before it declares it
+			return fmt.Errorf("the shelf is not declared")
 		}
 		if n := votersOf(l); n != len(replicaNames) {
 			return fmt.Errorf("%d voters", n)

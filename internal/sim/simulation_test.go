@@ -19,8 +19,9 @@ const (
 	chaosTime = 40 * time.Second
 )
 
-// seeds are those to run: MIDPLANE_SEED=N that one, MIDPLANE_SEEDS=N so many.
-func seeds(t *testing.T) (from, to uint64) {
+// seeds are those to run: MIDPLANE_SEED=N that one, MIDPLANE_SEEDS=N so many,
+// or else as many as the test does by default.
+func seeds(t *testing.T, byDefault uint64) (from, to uint64) {
 	number := func(name string) (uint64, bool) {
 		s := os.Getenv(name)
 		if s == "" {
@@ -38,12 +39,12 @@ func seeds(t *testing.T) (from, to uint64) {
 	if n, ok := number("MIDPLANE_SEEDS"); ok {
 		return 1, n + 1
 	}
-	return 1, defaultSeeds + 1
+	return 1, byDefault + 1
 }
 
 // TestSimulation runs whole shelves in virtual time under seeded faults.
 func TestSimulation(t *testing.T) {
-	from, to := seeds(t)
+	from, to := seeds(t, defaultSeeds)
 	for seed := from; seed < to; seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()

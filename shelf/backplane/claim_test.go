@@ -106,6 +106,45 @@ func TestLaterStartSupersedes(t *testing.T) {
 	})
 }
 
+// lateBrain gives its answers to a claim late: something comes between.
+type lateBrain struct {
+	Brain
+	between func(*v1.NodeHello)
+}
+
+func (b lateBrain) Claim(ctx context.Context, h *v1.NodeHello) *v1.RelayClaimAnswer {
+	a := b.Brain.Claim(ctx, h)
+	b.between(h)
+	return a
+}
+
+// A claim that was given, and superseded before its stream is connected, has
+// had its epoch; its claimant is told that it is over, and the later start's
+// stream goes on.
+func TestClaimSupersededBeforeItsStreamIsConnected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r *rig
+		var later *wired
+		r = newRig(t, func(c *Config) {
+			c.Brain = lateBrain{c.Brain, func(h *v1.NodeHello) {
+				if h.GetBoot() == 1 {
+					later, _ = r.attach(hello(hw1, instanceA, 2))
+				}
+			}}
+		})
+		_, answer := r.attach(hello(hw1, instanceA, 1))
+		if answer.GetRefusal().GetCode() != v1.RefusalCode_REFUSAL_CODE_SUPERSEDED {
+			t.Errorf("the earlier start is told %v", answer)
+		}
+		if got := later.refused(); got != nil || later.epoch != 2 {
+			t.Errorf("the later start has epoch %d, and is told %v", later.epoch, got)
+		}
+		if got := r.sw.port(slotKey{"lab", hw1}); got == nil || got.epoch != 2 {
+			t.Errorf("connected: %+v", got)
+		}
+	})
+}
+
 // The same start greets anew, as after a broken stream that the replica has
 // not noticed yet: nothing is superseded.
 func TestSameStartReplacesItsStream(t *testing.T) {
