@@ -244,10 +244,17 @@ func (n *Node) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	lan, err := n.listenLAN()
+	if err != nil {
+		return errors.Join(err, closeAll(listeners))
+	}
 	n.controller.Resume()
 	g, ctx := errgroup.WithContext(ctx)
 	for _, ln := range listeners {
 		g.Go(func() error { return n.door.Serve(ctx, ln) })
+	}
+	if lan != nil {
+		g.Go(func() error { return n.lanDoor().Serve(ctx, lan) })
 	}
 	g.Go(func() error { return n.reachVM(ctx) })
 	g.Go(func() error { return n.host.run(ctx) })
