@@ -29,8 +29,10 @@ func TestReadConfig(t *testing.T) {
 		`{"interface":"kcs","dir":"d","vm":{},"power":{"qmp":"unix:/q"}}`:                                                     "power: is for",
 		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"on_guest_poweroff":"go"}`:                             "on_guest_poweroff",
 		`{"power":{"hook":{"onn":[]}}}`:                                                                                       "onn",
-		`{"speed":1}`:                                                                                                         "speed",
-		`{`:                                                                                                                   "EOF",
+		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"lan":"127.77.0.1:623"}`:                               "",
+		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"lan":"localhost:623"}`:                                "lan: ",
+		`{"speed":1}`: "speed",
+		`{`:           "EOF",
 	} {
 		path := filepath.Join(t.TempDir(), "node.json")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

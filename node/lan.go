@@ -48,7 +48,7 @@ func (n *Node) listenLAN() (net.PacketConn, error) {
 	if err := n.firstAdmin(); err != nil {
 		return nil, fmt.Errorf("administrator of the LAN door: %w", err)
 	}
-	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(a))
+	conn, err := net.ListenPacket("udp", a.String())
 	if err != nil {
 		return nil, err
 	}
@@ -67,13 +67,12 @@ func (n *Node) lanDoor() *rmcp.Door {
 	})
 }
 
-// closeAll closes what was opened in vain.
-func closeAll(all []net.Listener) error {
-	var errs []error
-	for _, l := range all {
-		errs = append(errs, l.Close())
+// closeLAN closes a socket that was opened in vain; nil is none.
+func closeLAN(conn net.PacketConn) error {
+	if conn == nil {
+		return nil
 	}
-	return errors.Join(errs...)
+	return conn.Close()
 }
 
 // firstAdmin makes the administrator with a password of his own, and opens the

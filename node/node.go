@@ -240,13 +240,13 @@ func (n *Node) identity() Identity {
 // Run serves until ctx ends, a door fails, or another process takes over, which
 // is ErrHandedOver. The VM goes on after it.
 func (n *Node) Run(ctx context.Context) error {
-	listeners, err := n.listen()
+	lan, err := n.listenLAN()
 	if err != nil {
 		return err
 	}
-	lan, err := n.listenLAN()
+	listeners, err := n.listen()
 	if err != nil {
-		return errors.Join(err, closeAll(listeners))
+		return errors.Join(err, closeLAN(lan))
 	}
 	n.controller.Resume()
 	g, ctx := errgroup.WithContext(ctx)

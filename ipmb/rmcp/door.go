@@ -15,9 +15,10 @@ import (
 
 // Limits of a door.
 const (
-	maxBusy  = 8 // requests of one session that are worked on at once
-	maxLate  = 256
-	bareRate = 1000 // answers a second to those who have no session
+	maxBusy   = 8 // requests of one session that are worked on at once
+	maxLate   = 256
+	bareRate  = 1000  // answers a second to those who have no session
+	loginRate = 10000 // steps of logins
 )
 
 // Asked before there is a session (IPMI 2.0 appendix G): what a client needs to
@@ -42,7 +43,8 @@ type Door struct {
 	conn  net.PacketConn
 	group sync.WaitGroup
 	late  chan struct{} // bounds answers that wait
-	bare  bucket
+	bare  bucket        // each has its own, so that pings keep nobody out
+	login bucket
 }
 
 // NewDoor makes a door; Serve opens it.
@@ -89,7 +91,7 @@ func (d *Door) take(ctx context.Context, b []byte, from netip.AddrPort) {
 	}
 	switch class {
 	case classASF:
-		if tag, err := parsePing(rest); err == nil && d.bare.take(time.Now()) {
+		if tag, err := parsePing(rest); err == nil && d.bare.take(time.Now(), bareRate) {
 			d.send(appendPong(nil, tag), from)
 		}
 	case classIPMI:
@@ -106,11 +108,14 @@ func (d *Door) packet(ctx context.Context, p packet, from netip.AddrPort) {
 		d.inSession(ctx, p, from)
 		return
 	}
-	if p.Seq != 0 || p.Encrypted || p.Authenticated || !d.bare.take(time.Now()) {
+	if p.Seq != 0 || p.Encrypted || p.Authenticated {
 		return
 	}
 	if p.Type == PayloadIPMI {
 		d.outside(ctx, p, from)
+		return
+	}
+	if !d.login.take(time.Now(), loginRate) {
 		return
 	}
 	r, ok := d.Sessions.step(p.Type, p.Payload, from, time.Now())
@@ -149,7 +154,7 @@ func (d *Door) outside(ctx context.Context, p packet, from netip.AddrPort) {
 		return
 	}
 	setting, ok := d.Sessions.cfg.Active(d.Sessions.cfg.Channel)
-	if !ok || setting.Mode() == mc.AccessDisabled {
+	if !ok || setting.Mode() == mc.AccessDisabled || !d.bare.take(time.Now(), bareRate) {
 		return
 	}
 	o := d.Origin
@@ -175,9 +180,9 @@ type bucket struct {
 	from time.Time
 }
 
-func (b *bucket) take(now time.Time) bool {
+func (b *bucket) take(now time.Time, rate int) bool {
 	if now.Sub(b.from) >= time.Second {
-		b.left, b.from = bareRate, now
+		b.left, b.from = rate, now
 	}
 	b.left--
 	return b.left >= 0

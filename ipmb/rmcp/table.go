@@ -13,7 +13,7 @@ import (
 
 // Limits of a table of sessions.
 const (
-	MaxSessions = 64
+	MaxSessions = 63               // Get Session Info has six bits for it
 	maxHalfOpen = 256              // logins under way
 	loginTime   = 60 * time.Second // for one of them
 	IdleTime    = 60 * time.Second // IPMI 2.0 §6.12.15
