@@ -145,6 +145,7 @@ func (t *Sessions) rakp3(r rakp3, raw []byte, from netip.AddrPort, now time.Time
 	k := failureKey{s.source, l.request.Name}
 	if right := hmac.Equal(want, r.Code); !right || !l.genuine {
 		l.failed = true
+		clear(l.account.Password)
 		return refuse(StatusIntegrity), t.failures.add(k, now)
 	}
 	delete(t.failures, k)

@@ -82,15 +82,15 @@ func (t *Sessions) evict() {
 			oldest = s
 		}
 	}
-	delete(t.all, oldest.id)
+	t.remove(oldest)
 }
 
 // expire ends the logins that take too long, and the sessions that say nothing.
 func (t *Sessions) expire(now time.Time) {
-	for id, s := range t.all {
+	for _, s := range t.all {
 		switch {
 		case s.handle == 0 && now.Sub(s.begun) > loginTime:
-			delete(t.all, id)
+			t.remove(s)
 		case s.handle != 0 && s.busy == 0 && now.Sub(s.last) > IdleTime:
 			t.remove(s)
 			s.wipe()
@@ -119,8 +119,10 @@ func (t *Sessions) activate(s *session, now time.Time) bool {
 	return true
 }
 
+// remove takes a session out; of a login the password is forgotten.
 func (t *Sessions) remove(s *session) {
 	delete(t.all, s.id)
+	clear(s.login.account.Password)
 	if s.handle != 0 {
 		t.handles[s.handle] = nil
 	}
