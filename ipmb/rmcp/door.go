@@ -127,6 +127,7 @@ func (d *Door) packet(ctx context.Context, p packet, from netip.AddrPort) {
 		d.send(answer, from)
 		return
 	}
+	d.Log.Warn("wrong password again", "from", from.String(), "answer_after", r.after)
 	d.sendLate(ctx, answer, from, r.after)
 }
 
