@@ -8,6 +8,7 @@ import (
 	"github.com/midplane-project/midplane/internal/kv"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/ipmb/rmcp"
 )
 
 // access is who may use the controller by a channel with sessions, what its
@@ -20,12 +21,15 @@ type access struct {
 	sol      *mc.SOL
 	info     *mc.SystemInfo
 	firewall *mc.Firewall
+	sessions *rmcp.Sessions
 }
 
 // openAccess reads it from the store. mux is the one that its rows will be in.
 func openAccess(id Identity, instance uuid.UUID, db *kv.DB, mux func() *ipmb.Mux) (*access, error) {
 	var a access
-	channels := append(mc.Channels{mc.IPMBChannel, mc.LANChannel, mc.SystemChannel(id.Interface)}, id.Serial...)
+	lanChannel := mc.LANChannel
+	lanChannel.Active = func() int { return a.sessions.Open() } // nobody asks before they are there
+	channels := append(mc.Channels{mc.IPMBChannel, lanChannel, mc.SystemChannel(id.Interface)}, id.Serial...)
 	lan, r, sealer := mc.LANChannel.Number, records{db}, mc.NewSealer(sealKey(db.Path()).read)
 	var errs [6]error
 	if a.channels, errs[0] = mc.OpenChannelAccess(channels, r); errs[0] != nil {
@@ -37,6 +41,10 @@ func openAccess(id Identity, instance uuid.UUID, db *kv.DB, mux func() *ipmb.Mux
 	a.sol, errs[3] = mc.OpenSOL(channels, lan, r)
 	a.info, errs[4] = mc.OpenSystemInfo(r, id.Name)
 	a.firewall, errs[5] = mc.OpenFirewall(mux, channels, r)
+	a.sessions = rmcp.NewSessions(rmcp.Config{
+		Channel: lan, GUID: id.SystemGUID, Suites: mc.CipherSuites,
+		Active: a.channels.Active, Account: a.users.Account, Key: a.keys.Key,
+	})
 	return &a, errors.Join(errs[:]...)
 }
 
@@ -50,7 +58,7 @@ func hardwareAddress(instance uuid.UUID) (mac [6]byte) {
 func (a *access) tables() [][]ipmb.Command {
 	return [][]ipmb.Command{
 		a.channels.Commands(), a.keys.Commands(), mc.CipherCommands(a.channels), a.users.Commands(),
-		a.lan.Commands(), a.sol.Commands(), a.info.Commands(), a.firewall.Commands(),
+		a.lan.Commands(), a.sol.Commands(), a.info.Commands(), a.firewall.Commands(), a.sessions.Commands(),
 	}
 }
 

@@ -58,6 +58,15 @@ var accessRows = []row{
 	{byGuest, "0c 04 01 01", "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00"},
 	{byGuest, "0c 21 01 01 01", "00"},
 	{byGuest, "0c 22 01 01 00 00", "00 11 01"},
+	{byGuest, "06 38 81 04", "00 01 80 04 02 00 00 00 00"},
+	{byGuest, "06 38 01 04", "00 01 00 04 00 00 00 00 00"},
+	{byGuest, "06 38 8e 04", "cc"}, // no sessions there
+	{byGuest, "06 38 81 00", "cc"},
+	{byGuest, "06 3b 04", "d5"},
+	{byGuest, "06 3c 01 00 00 00", "87"},
+	{byGuest, "06 3c 00 00 00 00 01", "88"},
+	{byGuest, "06 3d 01", "00 00 3f 00"},
+	{byGuest, "06 3d fe", "c7"},
 }
 
 func TestAccessIsKept(t *testing.T) {

@@ -58,8 +58,7 @@ func (b *bridge) sendMessage(ctx context.Context, req *ipmb.Request) ([]byte, er
 	if err != nil {
 		return nil, ipmb.ErrInvalidField
 	}
-	// A user of a node's own line may have been made by its guest.
-	if req.Origin.Speaker == ipmb.SpeakerGuest || req.Origin.Door == ipmb.DoorSerial {
+	if b.guestly(req.Origin, f.To) {
 		if err := b.policy.Permit(f); err != nil {
 			b.log.Warn("guest message refused", "frame", redact.Text(f), "code", err)
 			return nil, err
@@ -73,6 +72,14 @@ func (b *bridge) sendMessage(ctx context.Context, req *ipmb.Request) ([]byte, er
 		return nil, nil
 	}
 	return nil, b.asks.send(f, req.Origin)
+}
+
+// guestly reports whether a message is held to the guest's policy. A user of a
+// node's own line or LAN door may have been made by its guest: what he may do
+// there, he may not do elsewhere.
+func (b *bridge) guestly(o ipmb.Origin, to ipmb.Addr) bool {
+	own := o.Door == ipmb.DoorSerial || o.Door == ipmb.DoorLAN
+	return o.Speaker == ipmb.SpeakerGuest || own && to != b.self
 }
 
 // nested sends a message on behalf of another controller, and gives back the

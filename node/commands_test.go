@@ -236,7 +236,7 @@ var commandRows = []row{
 func allRows() []row { return slices.Concat(commandRows, sensorRows, accessRows) }
 
 // beforeSessions are the commands that need no session.
-var beforeSessions = []string{"Get System GUID", "Get Channel Cipher Suites", "PET Acknowledge"}
+var beforeSessions = []string{"Get System GUID", "Get Channel Cipher Suites", "Get Channel Authentication Capabilities", "PET Acknowledge"}
 
 func TestCommands(t *testing.T) {
 	for _, profile := range []string{ProfileATCA, ProfileServer} {

@@ -273,14 +273,21 @@ func (n *Node) identity() Identity {
 // Run serves until ctx ends, a door fails, or another process takes over, which
 // is ErrHandedOver. The VM goes on after it.
 func (n *Node) Run(ctx context.Context) error {
-	listeners, err := n.listen()
+	lan, err := n.listenLAN()
 	if err != nil {
 		return err
+	}
+	listeners, err := n.listen()
+	if err != nil {
+		return errors.Join(err, closeLAN(lan))
 	}
 	n.controller.Resume()
 	g, ctx := errgroup.WithContext(ctx)
 	for _, ln := range listeners {
 		g.Go(func() error { return n.door.Serve(ctx, ln) })
+	}
+	if lan != nil {
+		g.Go(func() error { return n.lanDoor().Serve(ctx, lan) })
 	}
 	g.Go(func() error { return n.reachVM(ctx) })
 	g.Go(func() error { return n.serveSerial(ctx) })

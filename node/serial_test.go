@@ -179,17 +179,21 @@ func TestSerialRadisys(t *testing.T) {
 // What leaves a node by a line is held to its guest's policy, whoever has
 // logged in there: the guest may have made him.
 func TestSerialPolicy(t *testing.T) {
-	for _, speaker := range []ipmb.Speaker{ipmb.SpeakerGuest, ipmb.SpeakerSession} {
+	for _, o := range []ipmb.Origin{
+		{Speaker: ipmb.SpeakerGuest, Door: ipmb.DoorSerial, Channel: 2},
+		{Speaker: ipmb.SpeakerSession, Door: ipmb.DoorSerial, Channel: 2},
+		{Speaker: ipmb.SpeakerSession, Door: ipmb.DoorLAN, Channel: 1},
+	} {
 		inTime(t, func(t *testing.T, b *board) {
 			b.bus.on(func(ipmb.Message) (ipmb.Response, bool) { return ipmb.Response{Data: []byte{0x42}}, true })
-			o := ipmb.Origin{Speaker: speaker, Door: ipmb.DoorSerial, Channel: 2, Privilege: ipmb.PrivilegeAdmin, Source: self}
+			o.Privilege, o.Source = ipmb.PrivilegeAdmin, self
 			send := func(f ipmb.Frame) string {
 				return b.ask(o, fmt.Sprintf("06 34 %x", sendMessage(t, f)))
 			}
 			clearSEL := request(other, 3, ipmb.NetFnStorage, 0x47, 1, 0, 'C', 'L', 'R', 0xAA)
 			for _, f := range []ipmb.Frame{clearSEL, wrap(t, third, clearSEL), request(other, 3, ipmb.NetFnChassis, 2, 0)} {
 				if got := send(f); got != "d4" {
-					t.Errorf("%v: %s: %s", speaker, f, got)
+					t.Errorf("%+v: %s: %s", o, f, got)
 				}
 			}
 			synctest.Wait()
@@ -198,9 +202,9 @@ func TestSerialPolicy(t *testing.T) {
 			}
 			reply, _ := getDeviceID(other, 3).Reply(ipmb.Response{Data: []byte{0x42}}).AppendBinary(nil)
 			if got := send(getDeviceID(other, 3)); got != fmt.Sprintf("00 % x", reply) {
-				t.Errorf("%v reads: %s", speaker, got)
+				t.Errorf("%+v reads: %s", o, got)
 			}
-			if sent := b.bus.messages(); len(sent) != 1 || sent[0].Origin.Speaker != speaker {
+			if sent := b.bus.messages(); len(sent) != 1 || sent[0].Origin.Speaker != o.Speaker {
 				t.Errorf("sent %v", sent)
 			}
 		})

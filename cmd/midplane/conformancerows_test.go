@@ -24,7 +24,6 @@ const (
 
 // Why a command is answered with C1h.
 const (
-	laterLAN   = "part of the LAN door, which is a later part"
 	laterSOL   = "part of serial over LAN, which is a later part"
 	noOEM      = "optional; there are no OEM payloads"
 	noSerial   = "a serial/modem channel does not exist"
@@ -105,12 +104,12 @@ var conformances = []conformance{
 	{"06/35", "Read Event Message Buffer", user, "node.TestEventBuffer", "", ""},
 	{"06/36", "Get BT Interface Capabilities", user, "", "", byQEMU},
 	{"06/37", "Get System GUID", none, "node.TestIdentityFollows", "shelf/manager.TestBytes", ""},
-	{"06/38", "Get Channel Authentication Capabilities", none, "", "", laterLAN},
-	{"06/39", "Get Session Challenge", none, "", "", laterLAN},
-	{"06/3A", "Activate Session", none, "", "", laterLAN},
-	{"06/3B", "Set Session Privilege Level", user, "", "", laterLAN},
-	{"06/3C", "Close Session", callback, "", "", laterLAN},
-	{"06/3D", "Get Session Info", user, "", "", laterLAN},
+	{"06/38", "Get Channel Authentication Capabilities", none, "ipmb/rmcp.TestCapabilities", "", ""},
+	{"06/39", "Get Session Challenge", none, "", "", noLANCode},
+	{"06/3A", "Activate Session", none, "", "", noLANCode},
+	{"06/3B", "Set Session Privilege Level", user, "ipmb/rmcp.TestPrivilegeLevels", "", ""},
+	{"06/3C", "Close Session", callback, "ipmb/rmcp.TestCloseSession", "", ""},
+	{"06/3D", "Get Session Info", user, "ipmb/rmcp.TestSessionInfo", "", ""},
 	{"06/3F", "Get AuthCode", operator, "", "", noLANCode},
 	{"06/40", "Set Channel Access", admin, "ipmb/mc.TestChannelAccess node.TestAccessIsKept", "", ""},
 	{"06/41", "Get Channel Access", user, "ipmb/mc.TestChannelAccess", "shelf/manager.TestBytes", ""},

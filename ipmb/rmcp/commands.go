@@ -1,0 +1,190 @@
+package rmcp
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
+)
+
+// Completion codes of the session commands (IPMI 2.0 §22.18, §22.19).
+const (
+	ErrLevelUser    ipmb.CompletionCode = 0x80 // not available for this user
+	ErrLevelLimit   ipmb.CompletionCode = 0x81 // above the user's or the channel's limit
+	ErrNoSession    ipmb.CompletionCode = 0x87
+	ErrNoSuchHandle ipmb.CompletionCode = 0x88
+)
+
+// Fields of the session commands (IPMI 2.0 §22.13, §22.18 to §22.20).
+const (
+	askExtended  = 0x80
+	channelMask  = 0x0F
+	levelMask    = 0x0F
+	capExtended  = 0x80
+	statusKG     = 0x20
+	statusNames  = 0x04 // there are users with names
+	capRMCPPlus  = 0x02
+	byHandle     = 0xFE
+	byID         = 0xFF
+	typeRMCPPlus = 0x10
+	sessionIDLen = 4
+	macLen       = 6
+)
+
+// Commands gives the rows of sessions.
+func (t *Sessions) Commands() []ipmb.Command {
+	return []ipmb.Command{
+		{
+			Name: "Get Channel Authentication Capabilities", NetFn: ipmb.NetFnApp, Cmd: 0x38, Privilege: ipmb.PrivilegeNone,
+			Data: ipmb.Exactly(2), Ref: "IPMI 2.0 §22.13", Do: t.capabilities,
+		},
+		{
+			Name: "Set Session Privilege Level", NetFn: ipmb.NetFnApp, Cmd: 0x3B, Privilege: ipmb.PrivilegeUser,
+			Data: ipmb.Exactly(1), Effect: true, Ref: "IPMI 2.0 §22.18", Do: t.setPrivilege,
+		},
+		{
+			Name: "Close Session", NetFn: ipmb.NetFnApp, Cmd: 0x3C, Privilege: ipmb.PrivilegeCallback,
+			Data: ipmb.Between(sessionIDLen, sessionIDLen+1), Effect: true, Ref: "IPMI 2.0 §22.19", Do: t.closeSession,
+		},
+		{
+			Name: "Get Session Info", NetFn: ipmb.NetFnApp, Cmd: 0x3D, Privilege: ipmb.PrivilegeUser,
+			Data: ipmb.Between(1, 1+sessionIDLen), Ref: "IPMI 2.0 §22.20", Do: t.info,
+		},
+	}
+}
+
+// capabilities tells a client how it may log in: by RMCP+ alone, with a name.
+func (t *Sessions) capabilities(_ context.Context, req *ipmb.Request) ([]byte, error) {
+	n := req.Data[0] & channelMask
+	if n == ipmb.ChannelPresent {
+		n = req.Origin.Channel
+	}
+	if level := ipmb.Privilege(req.Data[1] & levelMask); n != t.cfg.Channel || level == ipmb.PrivilegeNone || level > ipmb.PrivilegeOEM {
+		return nil, ipmb.ErrInvalidField
+	}
+	key, err := t.cfg.Key(t.cfg.Channel, mc.KeyG)
+	if err != nil {
+		return nil, err
+	}
+	status := byte(statusNames)
+	if len(bytes.Trim(key, "\x00")) > 0 {
+		status |= statusKG
+	}
+	out := []byte{n, 0, status, 0, 0, 0, 0, 0}
+	if req.Data[0]&askExtended != 0 {
+		out[1], out[3] = capExtended, capRMCPPlus
+	}
+	return out, nil
+}
+
+// own gives the session that a request came by.
+func (t *Sessions) own(req *ipmb.Request) *session {
+	if req.Origin.Door != ipmb.DoorLAN || req.Origin.Channel != t.cfg.Channel {
+		return nil
+	}
+	return t.find(req.Origin.Session)
+}
+
+func (t *Sessions) setPrivilege(_ context.Context, req *ipmb.Request) ([]byte, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	level := ipmb.Privilege(req.Data[0])
+	s := t.own(req)
+	switch {
+	case s == nil:
+		return nil, ipmb.ErrState
+	case level == ipmb.PrivilegeCallback || level > ipmb.PrivilegeOEM:
+		return nil, ipmb.ErrInvalidField
+	case level > s.limit:
+		return nil, ErrLevelLimit
+	case level != ipmb.PrivilegeNone:
+		s.privilege = level
+	}
+	return []byte{byte(s.privilege)}, nil
+}
+
+// closeSession ends the own session, or for an administrator any. The keys of
+// the own one live until the answer is out.
+func (t *Sessions) closeSession(_ context.Context, req *ipmb.Request) ([]byte, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	id, refused := binary.LittleEndian.Uint32(req.Data), ErrNoSession
+	s := t.find(id)
+	if id == 0 && len(req.Data) > sessionIDLen {
+		s, refused = t.byHandle(req.Data[sessionIDLen]), ErrNoSuchHandle
+	}
+	own := t.own(req)
+	switch {
+	case s != own && req.Origin.Privilege < ipmb.PrivilegeAdmin:
+		return nil, ipmb.ErrPrivilege
+	case s == nil:
+		return nil, refused
+	}
+	t.remove(s)
+	if s != own {
+		s.wipe()
+	}
+	return nil, nil
+}
+
+func (t *Sessions) byHandle(h byte) *session {
+	if h == 0 || int(h) >= len(t.handles) {
+		return nil
+	}
+	return t.handles[h]
+}
+
+// info describes a session: the own one, the n-th, or one by handle or id. Of
+// one that is not there only the numbers of sessions are told.
+func (t *Sessions) info(_ context.Context, req *ipmb.Request) ([]byte, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	which, rest := req.Data[0], req.Data[1:]
+	want := map[byte]int{byHandle: 1, byID: sessionIDLen}[which]
+	if len(rest) != want {
+		return nil, ipmb.ErrLength
+	}
+	var s *session
+	switch which {
+	case 0:
+		s = t.own(req)
+	case byHandle:
+		s = t.byHandle(rest[0])
+	case byID:
+		s = t.find(binary.LittleEndian.Uint32(rest))
+	default:
+		s = t.nth(int(which))
+	}
+	out := []byte{0, MaxSessions, byte(t.active())}
+	if s == nil {
+		return out, nil
+	}
+	return s.appendInfo(append(out, s.user, byte(s.privilege), typeRMCPPlus|t.cfg.Channel)), nil
+}
+
+// nth gives the n-th session that is logged in, from 1.
+func (t *Sessions) nth(n int) *session {
+	for _, s := range t.handles {
+		if s == nil {
+			continue
+		}
+		if n--; n == 0 {
+			return s
+		}
+	}
+	return nil
+}
+
+// appendInfo completes a description: the handle in front, the console's
+// address at the end. Its hardware address is unknown; routers hide it anyway.
+func (s *session) appendInfo(b []byte) []byte {
+	b[0] = s.handle
+	var ip [4]byte
+	if a := s.peer.Addr().Unmap(); a.Is4() {
+		ip = a.As4()
+	}
+	b = append(append(b, ip[:]...), make([]byte, macLen)...)
+	return binary.LittleEndian.AppendUint16(b, s.peer.Port())
+}

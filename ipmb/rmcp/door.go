@@ -1,0 +1,190 @@
+package rmcp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
+)
+
+// Limits of a door.
+const (
+	maxBusy   = 8 // requests of one session that are worked on at once
+	maxLate   = 256
+	bareRate  = 1000  // answers a second to those who have no session
+	loginRate = 10000 // steps of logins
+)
+
+// Asked before there is a session (IPMI 2.0 appendix G): what a client needs to
+// log in, and nothing else.
+var sessionless = map[ipmb.Cmd]bool{0x37: true, 0x38: true, 0x54: true}
+
+// DoorConfig is what a door is built on.
+type DoorConfig struct {
+	Sessions *Sessions
+	Handler  ipmb.Handler
+	// Origin is of the requests, but for what the session says.
+	Origin ipmb.Origin
+	// Effect reports whether a request must not be done twice.
+	Effect func(*ipmb.Request) bool
+	Count  *mc.LANCounters
+	Log    *slog.Logger
+}
+
+// Door serves a controller on a UDP socket.
+type Door struct {
+	DoorConfig
+	conn  net.PacketConn
+	group sync.WaitGroup
+	late  chan struct{} // bounds answers that wait
+	bare  bucket        // each has its own, so that pings keep nobody out
+	login bucket
+}
+
+// NewDoor makes a door; Serve opens it.
+func NewDoor(c DoorConfig) *Door {
+	return &Door{DoorConfig: c, late: make(chan struct{}, maxLate)}
+}
+
+// Serve answers what comes by conn until ctx ends, and closes it. Its sessions
+// end with it.
+func (d *Door) Serve(ctx context.Context, conn net.PacketConn) error {
+	d.conn = conn
+	ctx, cancel := context.WithCancel(ctx)
+	defer d.Sessions.Close()
+	defer d.group.Wait()
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	buf := make([]byte, maxDatagram+1)
+	for {
+		n, from, err := conn.ReadFrom(buf)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		if err != nil { // such as an ICMP message of an earlier answer's
+			continue
+		}
+		if a, ok := from.(*net.UDPAddr); ok {
+			d.take(ctx, buf[:n], a.AddrPort())
+		}
+	}
+}
+
+// take deals with one datagram. It must not keep b.
+func (d *Door) take(ctx context.Context, b []byte, from netip.AddrPort) {
+	d.Count.Received.Add(1)
+	d.Count.UDP.Add(1)
+	class, rest, err := splitRMCP(b)
+	if err != nil || len(b) > maxDatagram {
+		d.Count.HeaderErrors.Add(1)
+		return
+	}
+	switch class {
+	case classASF:
+		if tag, err := parsePing(rest); err == nil && d.bare.take(time.Now(), bareRate) {
+			d.send(appendPong(nil, tag), from)
+		}
+	case classIPMI:
+		d.Count.RMCP.Add(1)
+		if p, err := parsePacket(rest); err == nil {
+			d.packet(ctx, p, from)
+		}
+	}
+}
+
+// packet deals with a session-wrapped payload.
+func (d *Door) packet(ctx context.Context, p packet, from netip.AddrPort) {
+	if p.ID != 0 {
+		d.inSession(ctx, p, from)
+		return
+	}
+	if p.Seq != 0 || p.Encrypted || p.Authenticated {
+		return
+	}
+	if p.Type == PayloadIPMI {
+		d.outside(ctx, p, from)
+		return
+	}
+	if !d.login.take(time.Now(), loginRate) {
+		return
+	}
+	r, ok := d.Sessions.step(p.Type, p.Payload, from, time.Now())
+	if !ok {
+		return
+	}
+	answer := appendBare(nil, true, r.kind, r.body)
+	if r.after == 0 {
+		d.send(answer, from)
+		return
+	}
+	d.Log.Warn("wrong password again", "from", from.String(), "answer_after", r.after)
+	d.sendLate(ctx, answer, from, r.after)
+}
+
+// sendLate sends an answer after a while, or not at all if too many wait.
+func (d *Door) sendLate(ctx context.Context, answer []byte, to netip.AddrPort, after time.Duration) {
+	select {
+	case d.late <- struct{}{}:
+	default:
+		return
+	}
+	d.group.Go(func() {
+		defer func() { <-d.late }()
+		select {
+		case <-time.After(after):
+			d.send(answer, to)
+		case <-ctx.Done():
+		}
+	})
+}
+
+// outside answers what may be asked without a session.
+func (d *Door) outside(ctx context.Context, p packet, from netip.AddrPort) {
+	f, err := ipmb.ParseFrame(p.Payload)
+	if err != nil || f.IsResponse() || f.NetFn != ipmb.NetFnApp || !sessionless[f.Cmd] {
+		return
+	}
+	setting, ok := d.Sessions.cfg.Active(d.Sessions.cfg.Channel)
+	if !ok || setting.Mode() == mc.AccessDisabled || !d.bare.take(time.Now(), bareRate) {
+		return
+	}
+	o := d.Origin
+	o.Privilege = ipmb.PrivilegeNone
+	out, err := f.Reply(d.Handler.ServeIPMI(ctx, f.Request(o))).AppendBinary(nil)
+	if err == nil {
+		d.send(appendBare(nil, p.plus, PayloadIPMI, out), from)
+	}
+}
+
+func (d *Door) send(b []byte, to netip.AddrPort) {
+	if b == nil {
+		return
+	}
+	if _, err := d.conn.WriteTo(b, net.UDPAddrFromAddrPort(to)); err == nil {
+		d.Count.Sent.Add(1)
+	}
+}
+
+// bucket lets through so many a second. One goroutine has it.
+type bucket struct {
+	left int
+	from time.Time
+}
+
+func (b *bucket) take(now time.Time, rate int) bool {
+	if now.Sub(b.from) >= time.Second {
+		b.left, b.from = rate, now
+	}
+	b.left--
+	return b.left >= 0
+}

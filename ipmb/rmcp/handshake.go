@@ -1,0 +1,193 @@
+package rmcp
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
+)
+
+// reply is what a step of a login says, and when.
+type reply struct {
+	kind  PayloadType
+	body  []byte
+	after time.Duration
+}
+
+// step takes a message of a login. No reply is for what is not answered.
+func (t *Sessions) step(kind PayloadType, b []byte, from netip.AddrPort, now time.Time) (reply, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch kind {
+	case PayloadOpenRequest:
+		if r, err := parseOpen(b); err == nil {
+			return reply{kind: PayloadOpenResponse, body: t.open(r, from, now)}, true
+		}
+	case PayloadRAKP1:
+		if r, status, err := parseRAKP1(b); err == nil {
+			return reply{kind: PayloadRAKP2, body: t.rakp1(r, status, b)}, true
+		}
+	case PayloadRAKP3:
+		if r, err := parseRAKP3(b); err == nil {
+			body, after := t.rakp3(r, b, from, now)
+			return reply{PayloadRAKP4, body, after}, body != nil
+		}
+	}
+	return reply{}, false
+}
+
+// open begins a login (IPMI 2.0 §13.17).
+func (t *Sessions) open(r openRequest, from netip.AddrPort, now time.Time) []byte {
+	setting, ok := t.cfg.Active(t.cfg.Channel)
+	a, known := t.suite(r)
+	switch {
+	case !ok || setting.Mode() == mc.AccessDisabled:
+		return r.appendOpen(nil, StatusNoResources, 0, 0)
+	case !known:
+		return r.appendOpen(nil, StatusNoCipherMatch, 0, 0)
+	case r.Privilege > ipmb.PrivilegeOEM:
+		return r.appendOpen(nil, StatusInvalidRole, 0, 0)
+	case r.Console == 0:
+		return r.appendOpen(nil, StatusIllegal, 0, 0)
+	}
+	granted := setting.Limit
+	if r.Privilege != 0 {
+		granted = min(granted, r.Privilege)
+	}
+	s := &session{source: from.Addr(), begun: now, login: login{open: r, algorithm: a, granted: granted}}
+	_, _ = rand.Read(s.login.random[:]) // does not fail
+	t.add(s)
+	return r.appendOpen(nil, StatusOK, granted, s.id)
+}
+
+func (t *Sessions) suite(r openRequest) (algorithm, bool) {
+	for _, s := range t.cfg.Suites {
+		if s.Auth == r.Auth && s.Integrity == r.Integrity && s.Confidentiality == r.Confidentiality {
+			return algorithmOf(s)
+		}
+	}
+	return algorithm{}, false
+}
+
+// rakp1 answers with RAKP Message 2 (IPMI 2.0 §13.21). A user that is not there
+// gets one as well, of a password that nobody has; that he lacks the privilege
+// he is told only after his proof. So the answer says nothing of who is there.
+func (t *Sessions) rakp1(r rakp1, status Status, raw []byte) []byte {
+	s := t.all[r.ID]
+	if s == nil || s.handle != 0 {
+		return appendRAKP(nil, r.Tag, StatusBadSession, 0)
+	}
+	l := &s.login
+	switch {
+	case bytes.Equal(l.first, raw):
+		return l.answer
+	case l.first != nil || l.failed:
+		return appendRAKP(nil, r.Tag, StatusBadSession, l.open.Console)
+	case status != StatusOK:
+		return appendRAKP(nil, r.Tag, status, l.open.Console)
+	case r.privilege() == ipmb.PrivilegeNone || r.privilege() > ipmb.PrivilegeOEM:
+		return appendRAKP(nil, r.Tag, StatusInvalidRole, l.open.Console)
+	}
+	l.request, l.first = r, bytes.Clone(raw)
+	l.account, l.genuine = t.account(r)
+	b := appendRAKP(nil, r.Tag, StatusOK, l.open.Console)
+	guid := t.cfg.GUID.Wire()
+	b = append(append(b, l.random[:]...), guid...)
+	l.answer = append(b, l.algorithm.mac(l.account.Password,
+		word(l.open.Console), word(s.id), r.Random[:], l.random[:], guid, r.identity())...)
+	return l.answer
+}
+
+// account finds the user of a login. Without one it is somebody whose password
+// is made of his name, so that he answers alike each time.
+func (t *Sessions) account(r rakp1) (mc.Account, bool) {
+	nobody := hmac.New(sha256.New, t.secret[:])
+	nobody.Write([]byte(r.Name))
+	password := nobody.Sum(nil)[:mc.LongPasswordLen]
+	atLeast := r.privilege()
+	if r.nameOnly() {
+		atLeast = ipmb.PrivilegeNone
+	}
+	a, err := t.cfg.Account(t.cfg.Channel, r.Name, atLeast)
+	if err != nil {
+		a, err = t.cfg.Account(t.cfg.Channel, r.Name, ipmb.PrivilegeNone)
+	}
+	if err != nil || r.Name == "" {
+		return mc.Account{Name: r.Name, Password: password}, false
+	}
+	return a, true
+}
+
+// rakp3 checks the proof and answers with RAKP Message 4 (IPMI 2.0 §13.23).
+func (t *Sessions) rakp3(r rakp3, raw []byte, from netip.AddrPort, now time.Time) ([]byte, time.Duration) {
+	s := t.all[r.ID]
+	if s == nil {
+		return appendRAKP(nil, r.Tag, StatusBadSession, 0), 0
+	}
+	l := &s.login
+	refuse := func(status Status) []byte { return appendRAKP(nil, r.Tag, status, l.open.Console) }
+	switch {
+	case s.handle != 0 && bytes.Equal(s.third, raw):
+		return s.fourth, 0
+	case s.handle != 0 || l.first == nil || l.failed:
+		return refuse(StatusBadSession), 0
+	case r.Status != StatusOK: // the console gives up
+		t.remove(s)
+		return nil, 0
+	}
+	want := l.algorithm.mac(l.account.Password, l.random[:], word(l.open.Console), l.request.identity())
+	k := failureKey{s.source, l.request.Name}
+	if right := hmac.Equal(want, r.Code); !right || !l.genuine {
+		l.failed = true
+		clear(l.account.Password)
+		return refuse(StatusIntegrity), t.failures.add(k, now)
+	}
+	delete(t.failures, k)
+	return t.enter(s, r.Tag, raw, from, now), 0
+}
+
+// enter makes a proven login a session.
+func (t *Sessions) enter(s *session, tag byte, raw []byte, from netip.AddrPort, now time.Time) []byte {
+	l := s.login
+	refuse := func(status Status) []byte {
+		t.remove(s)
+		return appendRAKP(nil, tag, status, l.open.Console)
+	}
+	if role := l.request.privilege(); role > l.account.Limit || role > l.granted {
+		return refuse(StatusUnauthorized)
+	}
+	sik, err := t.integrityKey(l)
+	if err != nil || !t.activate(s, now) {
+		return refuse(StatusNoResources)
+	}
+	k := newKeys(l.algorithm, sik)
+	code := l.algorithm.mac(sik, l.request.Random[:], word(s.id), t.cfg.GUID.Wire())[:l.algorithm.codeLen]
+	s.console, s.user, s.peer, s.last, s.keys = l.open.Console, l.account.ID, from, now, &k
+	s.limit = l.request.privilege()
+	s.privilege = min(s.limit, ipmb.PrivilegeUser) // IPMI 2.0 §6.12.1: each begins as a user
+	s.third, s.fourth = bytes.Clone(raw), append(appendRAKP(nil, tag, StatusOK, s.console), code...)
+	clear(l.account.Password)
+	s.login = login{open: l.open}
+	return s.fourth
+}
+
+// integrityKey is the SIK: of K_G, or where nobody set one of the password
+// (IPMI 2.0 §13.31).
+func (t *Sessions) integrityKey(l login) ([]byte, error) {
+	key, err := t.cfg.Key(t.cfg.Channel, mc.KeyG)
+	if err != nil {
+		return nil, err
+	}
+	if len(bytes.Trim(key, "\x00")) == 0 {
+		key = l.account.Password
+	}
+	return l.algorithm.mac(key, l.request.Random[:], l.random[:], l.request.identity()), nil
+}
+
+func word(v uint32) []byte { return binary.LittleEndian.AppendUint32(nil, v) }

@@ -1,0 +1,122 @@
+package rmcp
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
+)
+
+// inSession deals with a packet that names a session: one that its keys do not
+// open is as if it had never come.
+func (d *Door) inSession(ctx context.Context, p packet, from netip.AddrPort) {
+	s := d.Sessions.lookup(p.ID)
+	if s == nil || p.Type != PayloadIPMI {
+		return
+	}
+	message, err := s.unseal(p)
+	if err != nil {
+		return
+	}
+	f, err := ipmb.ParseFrame(message)
+	if err != nil || f.IsResponse() {
+		return
+	}
+	o, one, again := d.Sessions.admit(s, p.Seq, message, from, time.Now())
+	switch {
+	case one == nil:
+	case again:
+		for _, a := range one.answers {
+			d.send(s.seal(PayloadIPMI, a), from)
+		}
+	default:
+		d.group.Go(func() { d.serve(ctx, s, f, o, one, from) })
+	}
+}
+
+// lookup finds a session for a packet that came.
+func (t *Sessions) lookup(id uint32) *session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.find(id)
+}
+
+// admit takes a message that a session's keys opened: not one that came before,
+// nor one of a session that has too many under way. again says that the client
+// repeats what it asked: answers are those that there are.
+func (t *Sessions) admit(s *session, seq uint32, message []byte, from netip.AddrPort, now time.Time) (o ipmb.Origin, one *repeat, again bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	setting, ok := t.cfg.Active(t.cfg.Channel)
+	in, fresh := s.in.accept(seq)
+	if !ok || !fresh || setting.Mode() == mc.AccessDisabled || t.find(s.id) != s {
+		return o, nil, false
+	}
+	if s.busy == 0 && now.Sub(s.last) > IdleTime {
+		t.remove(s)
+		s.wipe()
+		return o, nil, false
+	}
+	s.in, s.last, s.peer = in, now, from
+	if one, again = s.repeats.find(message, now); again {
+		return o, &repeat{answers: one.answers}, true
+	}
+	if s.busy >= maxBusy {
+		s.repeats = s.repeats[:len(s.repeats)-1]
+		return o, nil, false
+	}
+	s.busy++
+	return ipmb.Origin{Session: s.id, Privilege: min(s.privilege, setting.Limit)}, one, false
+}
+
+// done notes the answers to a message; nil lets a repeat be done again.
+func (t *Sessions) done(s *session, one *repeat, answers [][]byte) (ended bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.busy--
+	one.done, one.answers = true, answers
+	return t.find(s.id) != s
+}
+
+// serve does one request of a session's and sends its answer.
+func (d *Door) serve(ctx context.Context, s *session, f ipmb.Frame, o ipmb.Origin, one *repeat, to netip.AddrPort) {
+	origin := d.Origin
+	origin.Session, origin.Privilege = o.Session, o.Privilege
+	req := f.Request(origin)
+	answers := split(f, d.Handler.ServeIPMI(ctx, req))
+	keep := answers
+	if !bridges(f) && !d.Effect(req) {
+		keep = nil
+	}
+	ended := d.Sessions.done(s, one, keep)
+	for _, a := range answers {
+		d.send(s.seal(PayloadIPMI, a), to)
+	}
+	if ended {
+		s.wipe()
+	}
+}
+
+func bridges(f ipmb.Frame) bool { return f.NetFn == ipmb.NetFnApp && f.Cmd == ipmb.CmdSendMessage }
+
+// split gives the messages that answer f: one, but for a tracked Send Message,
+// whose answer is followed by that of the controller it was for, as a message
+// of its own. FreeIPMI waits for it.
+func split(f ipmb.Frame, r ipmb.Response) (out [][]byte) {
+	inner := r.Data
+	track := bridges(f) && r.Code == ipmb.OK && len(f.Data) > 0 && ipmb.Tracking(f.Data[0]>>6) == ipmb.TrackRequest
+	if track {
+		r.Data = nil
+	}
+	b, err := f.Reply(r).AppendBinary(nil)
+	if err != nil {
+		b, _ = f.Reply(ipmb.Response{Code: ipmb.ErrCannotReturn}).AppendBinary(nil)
+	}
+	out = append(out, b)
+	if track && len(inner) > 0 {
+		out = append(out, inner)
+	}
+	return out
+}

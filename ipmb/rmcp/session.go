@@ -1,0 +1,122 @@
+package rmcp
+
+import (
+	"bytes"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
+)
+
+// login is a session before its RAKP Message 4.
+type login struct {
+	open      openRequest
+	algorithm algorithm
+	granted   ipmb.Privilege
+	random    [randomLen]byte // the controller's
+	first     []byte          // RAKP Message 1 as it came; nil: it did not yet
+	answer    []byte          // to it
+	request   rakp1
+	account   mc.Account
+	genuine   bool // there is such an account
+	failed    bool // one wrong proof ends it
+}
+
+// session is one console's, from its Open Session on. The table's lock guards
+// what is not under mu.
+type session struct {
+	id     uint32 // the controller's
+	handle uint8  // 0: not logged in yet
+	source netip.Addr
+	begun  time.Time
+	login  login
+
+	// From here on only once it is logged in.
+	console   uint32
+	user      uint8
+	limit     ipmb.Privilege // what it may raise itself to
+	last      time.Time
+	third     []byte // RAKP Message 3 as it came
+	fourth    []byte // its answer
+	repeats   repeats
+	busy      int // requests under way
+	privilege ipmb.Privilege
+	peer      netip.AddrPort
+	in        window
+
+	mu   sync.Mutex
+	keys *keys // nil once it ended
+	out  uint32
+}
+
+// seal wraps a payload for the console; nil once the session ended.
+func (s *session) seal(t PayloadType, payload []byte) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keys == nil {
+		return nil
+	}
+	if s.out++; s.out == 0 {
+		s.out = 1
+	}
+	return s.keys.appendSealed(nil, t, s.console, s.out, payload)
+}
+
+// unseal reads a packet of the session's.
+func (s *session) unseal(p packet) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keys == nil {
+		return nil, errFrame
+	}
+	return s.keys.open(p)
+}
+
+// wipe forgets the keys: nothing more is read or sent.
+func (s *session) wipe() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keys != nil {
+		clear(s.keys.k1)
+		s.keys = nil
+	}
+}
+
+// Clients repeat a message as it is, with the same sequence number of its own,
+// within a few seconds.
+const (
+	repeatTime  = 5 * time.Second
+	repeatCount = 8
+)
+
+// repeat is a message that may come again, and its answers.
+type repeat struct {
+	message []byte
+	at      time.Time
+	done    bool
+	answers [][]byte // nil: it may be done again
+}
+
+// repeats are a session's last messages.
+type repeats []*repeat
+
+// find gives the earlier one of a message, or enters it.
+func (r *repeats) find(message []byte, now time.Time) (_ *repeat, again bool) {
+	for i, one := range *r {
+		if bytes.Equal(one.message, message) && now.Sub(one.at) < repeatTime {
+			if !one.done || one.answers != nil {
+				return one, true
+			}
+			*r = append((*r)[:i], (*r)[i+1:]...)
+			break
+		}
+	}
+	one := &repeat{message: bytes.Clone(message), at: now}
+	*r = append(*r, one)
+	if len(*r) > repeatCount {
+		*r = (*r)[1:]
+	}
+	return one, false
+}

@@ -1,0 +1,164 @@
+package rmcp
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
+)
+
+// Limits of a table of sessions.
+const (
+	MaxSessions = 63               // Get Session Info has six bits for it
+	maxHalfOpen = 256              // logins under way
+	loginTime   = 60 * time.Second // for one of them
+	IdleTime    = 60 * time.Second // IPMI 2.0 §6.12.15
+)
+
+// Config is what sessions are built on.
+type Config struct {
+	Channel uint8
+	GUID    mc.GUID // the system's
+	Suites  []mc.CipherSuite
+	// Active gives the channel's setting that holds.
+	Active func(channel uint8) (mc.ChannelSetting, bool)
+	// Account finds who may log in; see [mc.Users.Account].
+	Account func(channel uint8, name string, atLeast ipmb.Privilege) (mc.Account, error)
+	// Key gives one of the channel's keys; see [mc.ChannelKeys.Key].
+	Key func(channel uint8, id mc.KeyID) ([]byte, error)
+}
+
+// Sessions are those of one channel. They are lost with the process.
+type Sessions struct {
+	cfg    Config
+	secret [32]byte // of the passwords that nobody has
+
+	mu       sync.Mutex
+	all      map[uint32]*session
+	handles  [MaxSessions + 1]*session // those that are logged in; 0 is nobody
+	failures failures
+}
+
+// NewSessions makes an empty table.
+func NewSessions(c Config) *Sessions {
+	t := &Sessions{cfg: c, all: make(map[uint32]*session), failures: make(failures)}
+	_, _ = rand.Read(t.secret[:]) // does not fail
+	return t
+}
+
+// add enters a login from source, in the place of another if there are too many.
+func (t *Sessions) add(s *session) {
+	t.expire(s.begun)
+	if len(t.all)-t.active() >= maxHalfOpen {
+		t.evict()
+	}
+	var id [4]byte
+	for s.id == 0 || t.all[s.id] != nil {
+		_, _ = rand.Read(id[:])
+		s.id = binary.LittleEndian.Uint32(id[:])
+	}
+	t.all[s.id] = s
+}
+
+// evict ends the oldest login of the source that has most of them, so that a
+// source that fills the table crowds out itself.
+func (t *Sessions) evict() {
+	count := make(map[netip.Addr]int)
+	for _, s := range t.all {
+		if s.handle == 0 {
+			count[s.source]++
+		}
+	}
+	var oldest *session
+	for _, s := range t.all {
+		switch {
+		case s.handle != 0:
+		case oldest == nil, count[s.source] > count[oldest.source],
+			count[s.source] == count[oldest.source] && s.begun.Before(oldest.begun):
+			oldest = s
+		}
+	}
+	t.remove(oldest)
+}
+
+// expire ends the logins that take too long, and the sessions that say nothing.
+func (t *Sessions) expire(now time.Time) {
+	for _, s := range t.all {
+		switch {
+		case s.handle == 0 && now.Sub(s.begun) > loginTime:
+			t.remove(s)
+		case s.handle != 0 && s.busy == 0 && now.Sub(s.last) > IdleTime:
+			t.remove(s)
+			s.wipe()
+		}
+	}
+}
+
+// activate gives a login that was proven its handle: one that was not in use
+// for the longest time is best, the lowest will do. Who has too many gets none.
+func (t *Sessions) activate(s *session, now time.Time) bool {
+	t.expire(now)
+	free, mine := 0, uint8(0)
+	for h := MaxSessions; h > 0; h-- {
+		switch other := t.handles[h]; {
+		case other == nil:
+			free = h
+		case other.user == s.login.account.ID:
+			mine++
+		}
+	}
+	if limit := s.login.account.Sessions; free == 0 || limit != 0 && mine >= limit {
+		return false
+	}
+	s.handle = uint8(free)
+	t.handles[free] = s
+	return true
+}
+
+// remove takes a session out; of a login the password is forgotten.
+func (t *Sessions) remove(s *session) {
+	delete(t.all, s.id)
+	clear(s.login.account.Password)
+	if s.handle != 0 {
+		t.handles[s.handle] = nil
+	}
+}
+
+// Open counts the sessions that are logged in.
+func (t *Sessions) Open() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.active()
+}
+
+// active is Open. The caller has mu.
+func (t *Sessions) active() (n int) {
+	for _, s := range t.handles {
+		if s != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// find gives a session that is logged in, nil if there is none.
+func (t *Sessions) find(id uint32) *session {
+	if s := t.all[id]; s != nil && s.handle != 0 {
+		return s
+	}
+	return nil
+}
+
+// Close ends all sessions.
+func (t *Sessions) Close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.all {
+		t.remove(s)
+		s.wipe()
+	}
+}

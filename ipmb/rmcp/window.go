@@ -1,0 +1,32 @@
+package rmcp
+
+// windowSize is how far a sequence number may be behind or ahead of the
+// highest one (IPMI 2.0 §6.12.13: 16 each way in RMCP+).
+const windowSize = 16
+
+// window is which sequence numbers of a session came. The zero window is that
+// of a new session, whose first number is 1.
+type window struct {
+	highest uint32
+	seen    uint32 // bit i: highest−i came
+}
+
+// accept gives the window after a packet; ok is false for one that came before
+// or is too far away. Numbers go round and leave 0 out.
+func (w window) accept(seq uint32) (_ window, ok bool) {
+	if seq == 0 {
+		return w, false
+	}
+	switch ahead := int32(seq - w.highest); {
+	case ahead > windowSize, ahead < -windowSize:
+		return w, false
+	case ahead > 0:
+		return window{seq, w.seen<<uint(ahead) | 1}, true
+	default:
+		bit := uint32(1) << uint(-ahead)
+		if w.seen&bit != 0 || w.highest == 0 {
+			return w, false
+		}
+		return window{w.highest, w.seen | bit}, true
+	}
+}
