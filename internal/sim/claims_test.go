@@ -26,7 +26,7 @@ func TestLinearizableClaims(t *testing.T) {
 // TestLinearizableHandover lets the leases of nodes end that are away, so that
 // the slot goes from one to another.
 func TestLinearizableHandover(t *testing.T) {
-	const enough = 20 // seeds of which one at least must have a handover
+	const enough = 30 // seeds of which one at least must have a handover
 	var handovers atomic.Int64
 	if from, to := seeds(t, linearSeeds); to-from >= enough {
 		t.Cleanup(func() {
