@@ -36,7 +36,7 @@ type step func(w *sim.World, h *sim.History, r *rand.Rand, client int)
 // replicas are parted from each other. They share the reservation that one of
 // them got last, and so are in each other's way.
 func TestLinearizableSEL(t *testing.T) {
-	linearizable(t, selModel, ownEvents, func() step {
+	linearizable(t, trial{model: selModel, clients: clients, span: linearTime, patience: checkPatience, own: ownEvents, program: func() step {
 		var reserved atomic.Uint32
 		return func(w *sim.World, h *sim.History, r *rand.Rand, client int) {
 			defer time.Sleep(rand.N(60 * time.Millisecond))
@@ -47,7 +47,7 @@ func TestLinearizableSEL(t *testing.T) {
 			o := drawSEL(r, uint16(reserved.Load()))
 			h.Do(client, o, o.reads(), func() (any, bool) { return o.ask(replica, &reserved) })
 		}
-	})
+	}})
 }
 
 // ownEvents adds the events of 0x20's own sensors to the history. Every replica
@@ -99,62 +99,54 @@ func drawSEL(r *rand.Rand, reserved uint16) selOp {
 	return selOp{kind: "clear", reservation: reserved}
 }
 
-// TestLinearizableClaims lets three nodes claim one slot at any replica.
-func TestLinearizableClaims(t *testing.T) {
-	linearizable(t, claimModel, func(_ *sim.World, h *sim.History) { addLostClaims(h) }, func() step {
-		return func(w *sim.World, h *sim.History, r *rand.Rand, client int) {
-			o := claimOp{instance: client % 3, boot: 1 + r.IntN(3)}
-			to := fmt.Sprintf("shm%d", 1+r.IntN(3))
-			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-			defer cancel()
-			h.Do(client, o, false, func() (any, bool) { return o.ask(ctx, w, to) })
-			time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond) // attached until cancel
-		}
-	})
-}
-
-// addLostClaims adds what a claimant that is told of a later start does not
-// learn: it may have had the slot, and lost it before its stream was connected.
-func addLostClaims(h *sim.History) {
-	for _, op := range h.Operations() {
-		if op.Output == (claimResult{refusal: v1.RefusalCode_REFUSAL_CODE_SUPERSEDED}) {
-			h.Perhaps(clients, op)
-		}
-	}
+// trial is what clients do to a shelf, and how it must look.
+type trial struct {
+	model    porcupine.Model
+	clients  int // of which each does one thing at a time
+	span     time.Duration
+	patience time.Duration                  // of the check, which may end without a verdict
+	begin    func(*testing.T, *sim.World)   // before the clients; nil: nothing
+	own      func(*sim.World, *sim.History) // adds what the clients did not see
+	program  func() step
 }
 
 // linearizable lets clients take steps under partitions, and checks what they
-// saw, and what own adds to it.
-func linearizable(t *testing.T, m porcupine.Model, own func(*sim.World, *sim.History), program func() step) {
+// saw.
+func linearizable(t *testing.T, tr trial) {
 	from, to := seeds(t, linearSeeds)
 	for seed := from; seed < to; seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()
 			var h sim.History
-			synctest.Test(t, func(t *testing.T) { work(t, seed, &h, program(), own) })
-			result, info := porcupine.CheckOperationsVerbose(m, h.Operations(), checkPatience)
+			synctest.Test(t, func(t *testing.T) { work(t, seed, &h, tr) })
+			result, info := porcupine.CheckOperationsVerbose(tr.model, h.Operations(), tr.patience)
 			t.Logf("%d operations: %s", len(h.Operations()), result)
 			if result == porcupine.Illegal {
 				path := filepath.Join(os.TempDir(), fmt.Sprintf("midplane-%s-%d.html", strings.ReplaceAll(filepath.Dir(t.Name()), "/", "-"), seed))
 				for _, o := range h.Operations() { // no seed brings the same again: goroutines race
-					t.Logf("%d to %d: %s", o.Call, o.Return, m.DescribeOperation(o.Input, o.Output))
+					t.Logf("%d to %d: %s", o.Call, o.Return, tr.model.DescribeOperation(o.Input, o.Output))
 				}
-				t.Errorf("not linearizable, see %s (%v)", path, porcupine.VisualizePath(m, info, path))
+				t.Errorf("not linearizable, see %s (%v)", path, porcupine.VisualizePath(tr.model, info, path))
 			}
 		})
 	}
 }
 
-func work(t *testing.T, seed uint64, h *sim.History, do step, own func(*sim.World, *sim.History)) {
+func work(t *testing.T, seed uint64, h *sim.History, tr trial) {
 	w := sim.NewWorld(t, seed, 0)
 	defer w.Stop()
 	if !w.Settle(nil) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), linearTime)
+	chaos := sim.NewChaos(w, nil)
+	if tr.begin != nil {
+		tr.begin(t, w)
+	}
+	do := tr.program()
+	ctx, cancel := context.WithTimeout(t.Context(), tr.span)
 	defer cancel()
 	var wg sync.WaitGroup
-	for client := range clients {
+	for client := range tr.clients {
 		r := rand.New(rand.NewPCG(seed, uint64(client)))
 		wg.Go(func() {
 			for ctx.Err() == nil {
@@ -162,7 +154,7 @@ func work(t *testing.T, seed uint64, h *sim.History, do step, own func(*sim.Worl
 			}
 		})
 	}
-	sim.NewChaos(w, nil).Part(ctx)
+	chaos.Part(ctx)
 	wg.Wait()
-	own(w, h)
+	tr.own(w, h)
 }
