@@ -17,6 +17,7 @@ var explained = []explanation{
 		"*", "c1",
 		"ipmi_sim does not serve it, though IPMI 2.0 appendix G has it",
 	},
+	{"06 38|06 3d", "*", "c1", "ipmi_sim serves what belongs to sessions to its LAN only"},
 	{
 		"00 00 00|00 01 00|04 01 00|04 10 00|04 20 01 00|04 27 20 00|04 21 00 00 00 00 00 ff 00|04 29 10 00|04 2d 10 00|04 2f 10 00|06 01 00|06 25 00|06 2f 00|06 31 00|" +
 			"06 41 0f 40 00|06 42 0f 00|06 44 0e 01 00|0a 10 00 00|0a 11 00 00 00 08 00|0a 20 00|0a 22 00|0a 23 00 00 00 00 00 ff 00|" +
