@@ -72,7 +72,7 @@ e2e: build ## real QEMU guests, real ipmitool, processes killed for real
 	MIDPLANE_BIN=$(CURDIR)/$(BUILD)/midplane $(GO) test -tags e2e -count=1 -p 1 -timeout 20m $$(deploy/e2e-packages.sh)
 
 soak: build ## the long runs: 10,000 simulation seeds, nodes killed under load again and again
-	MIDPLANE_SEEDS=10000 $(GO) test -count=1 -timeout 4h -run 'Simulation' -v ./internal/sim/...
+	MIDPLANE_SEEDS=10000 $(GO) test -count=1 -timeout 8h -run 'Simulation|Linearizable' -v ./internal/sim/...
 	MIDPLANE_BIN=$(CURDIR)/$(BUILD)/midplane $(GO) test -tags e2e -count=20 -timeout 1h -run 'SIGKILL' -v ./node
 
 bench: build setup-test ## speed, side by side with ipmi_sim and a raw echo; writes build/bench.json

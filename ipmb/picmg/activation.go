@@ -19,11 +19,7 @@ const activationLen = 2
 
 // AppendBinary appends the body to b. It never fails.
 func (a Activation) AppendBinary(b []byte) ([]byte, error) {
-	var active byte
-	if a.Active {
-		active = 1
-	}
-	return append(b, a.FRU, active), nil
+	return append(b, a.FRU, flag(a.Active)), nil
 }
 
 // ParseActivation reads the body: C7h for a wrong length, CCh for what is

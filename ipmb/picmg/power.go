@@ -24,11 +24,7 @@ const powerLevelLen = 3
 
 // AppendBinary appends the body to b. It never fails.
 func (p PowerLevel) AppendBinary(b []byte) ([]byte, error) {
-	var set byte
-	if p.Copy {
-		set = 1
-	}
-	return append(b, p.FRU, p.Level, set), nil
+	return append(b, p.FRU, p.Level, flag(p.Copy)), nil
 }
 
 // ParsePowerLevel reads the body: C7h for a wrong length, CCh for a level or
