@@ -1,0 +1,169 @@
+package serial
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
+)
+
+// rig is a door with a line to it and a controller that notes who asks what.
+type rig struct {
+	t     *testing.T
+	cfg   Config
+	door  *Door
+	ctx   context.Context
+	conn  net.Conn // the far end of the line
+	codec Codec
+
+	mu     sync.Mutex
+	asked  []ipmb.Request
+	answer func(*ipmb.Request) ipmb.Response
+	users  map[string]mc.Account
+	limit  ipmb.Privilege
+	open   bool
+}
+
+// onLine runs f in virtual time with a line of a mode.
+func onLine(t *testing.T, cfg Config, f func(*rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		r := &rig{t: t, ctx: ctx, codec: codec(t, cfg.Mode), limit: ipmb.PrivilegeAdmin, open: true, users: map[string]mc.Account{}}
+		r.answer = func(*ipmb.Request) ipmb.Response { return ipmb.Response{Data: []byte{0x20}} }
+		cfg.Handler = ipmb.HandlerFunc(r.serve)
+		cfg.Origin.Channel, cfg.Origin.Source = 2, 0x82
+		cfg.Account = r.account
+		cfg.Users = func() (named, null bool) { return true, false }
+		cfg.Limit = func() (ipmb.Privilege, bool) { return r.limit, r.open }
+		r.cfg = cfg
+		var err error
+		if r.door, err = New(cfg); err != nil {
+			t.Fatal(err)
+		}
+		r.plug()
+		f(r)
+		cancel()
+		synctest.Wait()
+	})
+}
+
+// plug puts another line in.
+func (r *rig) plug() {
+	far, near := net.Pipe()
+	r.conn = far
+	go r.door.Line(r.ctx, near)
+}
+
+func (r *rig) serve(_ context.Context, req *ipmb.Request) ipmb.Response {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := *req
+	c.Data = bytes.Clone(req.Data)
+	r.asked = append(r.asked, c)
+	return r.answer(req)
+}
+
+func (r *rig) account(name string, atLeast ipmb.Privilege) (mc.Account, error) {
+	a, ok := r.users[name]
+	if !ok || a.Limit < atLeast {
+		return mc.Account{}, mc.ErrNoAccount
+	}
+	return a, nil
+}
+
+func (r *rig) user(id uint8, name, password string, limit ipmb.Privilege) {
+	p := make([]byte, mc.PasswordLen)
+	copy(p, password)
+	r.users[name] = mc.Account{ID: id, Name: name, Password: p, Limit: limit}
+}
+
+// last is what the controller was asked last.
+func (r *rig) last() ipmb.Request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.asked) == 0 {
+		r.t.Fatal("nothing was asked")
+	}
+	return r.asked[len(r.asked)-1]
+}
+
+func (r *rig) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.asked)
+}
+
+// say writes, and gives all that comes back at once.
+func (r *rig) say(b []byte) string {
+	r.t.Helper()
+	if _, err := r.conn.Write(b); err != nil {
+		r.t.Fatal(err)
+	}
+	var out []byte
+	buf := make([]byte, 1024)
+	for {
+		_ = r.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+		n, err := r.conn.Read(buf)
+		out = append(out, buf[:n]...)
+		if err != nil {
+			return string(out)
+		}
+	}
+}
+
+// hear is say with time for slow answers.
+func (r *rig) hear(text string, within time.Duration) string {
+	r.t.Helper()
+	if _, err := r.conn.Write([]byte(text)); err != nil {
+		r.t.Fatal(err)
+	}
+	_ = r.conn.SetReadDeadline(time.Now().Add(within))
+	buf := make([]byte, 1024)
+	n, err := r.conn.Read(buf)
+	if err != nil {
+		r.t.Fatalf("%s: %v", text, err)
+	}
+	return string(buf[:n])
+}
+
+// ask sends a request in basic mode and gives the answer's code and data.
+func (r *rig) ask(cmd ipmb.Cmd, data ...byte) (ipmb.CompletionCode, []byte) {
+	r.t.Helper()
+	b, err := r.codec.AppendFrame(nil, request(ipmb.NetFnApp, 1, cmd, data...))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := r.conn.Write(b); err != nil {
+		r.t.Fatal(err)
+	}
+	buf := make([]byte, 1024)
+	for {
+		n, err := r.conn.Read(buf)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		for _, e := range all(r.codec, buf[:n], n) {
+			a, ok := e.Frame.Response()
+			if !ok || e.Frame.Cmd != cmd {
+				r.t.Fatalf("answer %+v", e)
+			}
+			return a.Code, a.Data
+		}
+	}
+}
+
+func basicBytes(t *testing.T, f ipmb.Frame) []byte {
+	t.Helper()
+	b, err := new(basic).AppendFrame(nil, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
