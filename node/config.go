@@ -58,11 +58,16 @@ type Config struct {
 	// where its guest wants them sent is a wish.
 	Alerts []string `json:"alerts,omitempty"`
 
-	// LAN is where the node's RMCP+ door listens, IP:PORT; empty: nowhere.
-	LAN string `json:"lan,omitempty"`
+	// LAN is the node's RMCP+ door.
+	LAN LANDoor `json:"lan,omitzero"`
 
 	// API is where the node's gRPC API listens: unix:PATH (own user only).
 	API string `json:"api"`
+}
+
+// LANDoor is how a node is reached by RMCP+.
+type LANDoor struct {
+	Listen string `json:"listen,omitempty"` // IP:PORT; empty: nowhere
 }
 
 // Listen is a socket for VMs.
@@ -108,8 +113,8 @@ func (c *Config) Check() error {
 	}
 	_, err := alertAddresses(c.Alerts)
 	need(err == nil, "%w", err)
-	_, err = lanAddress(c.LAN)
-	need(err == nil, "lan: %w", err)
+	_, err = lanAddress(c.LAN.Listen)
+	need(err == nil, "lan: listen: %w", err)
 	need(c.Dir != "", "dir: where shall the node keep its state?")
 	need(c.VM == nil || c.Power == nil, "power: is for a VM that somebody else starts; the node starts its own in another way")
 	if err := c.SEL.Check(); err != nil {

@@ -41,7 +41,7 @@ func lanAddress(s string) (netip.AddrPort, error) {
 // listenLAN opens the LAN door's socket, nil without one. Before anybody can
 // ask there is somebody who may log in.
 func (n *Node) listenLAN() (net.PacketConn, error) {
-	a, err := lanAddress(n.cfg.LAN)
+	a, err := lanAddress(n.cfg.LAN.Listen)
 	if err != nil || !a.IsValid() {
 		return nil, err
 	}

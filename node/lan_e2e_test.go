@@ -19,7 +19,7 @@ func TestE2ELANClients(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := lone(t)
-	cfg.LAN = free.LocalAddr().String()
+	cfg.LAN.Listen = free.LocalAddr().String()
 	if err := free.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -34,12 +34,12 @@ func TestE2ELANClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	host, port, err := net.SplitHostPort(cfg.LAN)
+	host, port, err := net.SplitHostPort(cfg.LAN.Listen)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ipmitool := []string{"ipmitool", "-I", "lanplus", "-H", host, "-p", port, "-U", LANUser, "-P", password}
-	freeipmi := []string{"-h", cfg.LAN, "-u", LANUser, "-p", password, "-D", "LAN_2_0"}
+	freeipmi := []string{"-h", cfg.LAN.Listen, "-u", LANUser, "-p", password, "-D", "LAN_2_0"}
 	device := "20 81 00 10 02"
 	for _, c := range []struct {
 		command []string

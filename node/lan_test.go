@@ -58,7 +58,7 @@ func TestBridgedPrivilege(t *testing.T) {
 // The administrator is made once, with a password of his own.
 func TestFirstAdmin(t *testing.T) {
 	cfg := lone(t)
-	cfg.LAN = "127.0.0.1:0"
+	cfg.LAN.Listen = "127.0.0.1:0"
 	path := filepath.Join(cfg.Dir, LANPasswordFile)
 	start := func() (string, error) {
 		t.Helper()

@@ -79,7 +79,7 @@ With --standalone it is a plain server's BMC without a shelf or certificates.`,
 	fl.StringVar(&c.Template, "template", "", "a `FILE` that says which sensors and FRU devices there are")
 	fl.IntVar(&c.SEL.Capacity, "sel-capacity", node.DefaultSELCapacity, "`RECORDS` that the event log holds")
 	fl.StringVar(&c.SEL.Overflow, "sel-overflow", node.SELOldest, "when the event log is full: oldest (goes) or refuse (one more)")
-	fl.StringVar(&c.LAN, "lan", "", "serve RMCP+ (ipmitool -I lanplus) at `IP:PORT`; the administrator's password is in lan-password in --dir")
+	fl.StringVar(&c.LAN.Listen, "lan", "", "serve RMCP+ (ipmitool -I lanplus) at `IP:PORT`; the administrator's password is in lan-password in --dir")
 	fl.StringVar(&c.API, "api", "", "serve the node's gRPC API at `unix:PATH`")
 	return cmd
 }
@@ -128,7 +128,7 @@ func overlay(cmd *cobra.Command, file, flags node.Config) node.Config {
 		"shelf": func() { file.Shelf = flags.Shelf }, "slot": func() { file.Slot = flags.Slot },
 		"name": func() { file.Name = flags.Name }, "profile": func() { file.Profile = flags.Profile },
 		"interface": func() { file.Interface = flags.Interface }, "dir": func() { file.Dir = flags.Dir },
-		"pki": func() { file.PKI = flags.PKI }, "api": func() { file.API = flags.API }, "lan": func() { file.LAN = flags.LAN },
+		"pki": func() { file.PKI = flags.PKI }, "api": func() { file.API = flags.API }, "lan": func() { file.LAN.Listen = flags.LAN.Listen },
 		"template":     func() { file.Template = flags.Template },
 		"sel-capacity": func() { file.SEL.Capacity = flags.SEL.Capacity }, "sel-overflow": func() { file.SEL.Overflow = flags.SEL.Overflow },
 		"serial": func() { file.Serial = append(file.Serial, flags.Serial...) },
