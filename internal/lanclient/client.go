@@ -46,10 +46,10 @@ func Dial(ctx context.Context, addr string, c Credentials) (*Client, error) {
 	return Over(ctx, conn, c)
 }
 
-// Over is Dial over a socket that is connected. The client closes it.
+// Over is Dial over a socket that is connected, which the client closes.
 func Over(ctx context.Context, conn Conn, c Credentials) (*Client, error) {
 	cl := &Client{conn: conn}
-	if err := cl.login(ctx, c); err != nil {
+	if err := cl.login(ctx, c, consoleID); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
@@ -58,8 +58,8 @@ func Over(ctx context.Context, conn Conn, c Credentials) (*Client, error) {
 
 const consoleID = 0x6D696470
 
-func (c *Client) login(ctx context.Context, who Credentials) error {
-	l, err := NewLogin(who, consoleID)
+func (c *Client) login(ctx context.Context, who Credentials, console uint32) error {
+	l, err := NewLogin(who, console)
 	if err != nil {
 		return err
 	}
@@ -205,7 +205,9 @@ func (c *Client) bridged(f, inner ipmb.Frame) (r ipmb.Response, ok bool) {
 }
 
 // Close logs out and closes the socket.
-func (c *Client) Close(ctx context.Context) error {
+func (c *Client) Close(ctx context.Context) error { return errors.Join(c.logout(ctx), c.conn.Close()) }
+
+func (c *Client) logout(ctx context.Context) error {
 	_, err := c.Do(ctx, ipmb.NetFnApp, cmdCloseSession, word(c.id)...)
-	return errors.Join(err, c.conn.Close())
+	return err
 }

@@ -59,7 +59,10 @@ func newDoor(t *testing.T, key string) *door {
 	serving := rmcp.NewDoor(rmcp.DoorConfig{
 		Sessions: sessions, Handler: mux, Count: new(mc.LANCounters), Log: slog.New(slog.DiscardHandler),
 		Origin: ipmb.Origin{Speaker: ipmb.SpeakerSession, Door: ipmb.DoorLAN, Channel: 1},
-		Effect: func(r *ipmb.Request) bool { return mux.Lookup(r.NetFn, r.Cmd, r.Data).Effect },
+		Effect: func(r *ipmb.Request) bool {
+			c := mux.Lookup(r.NetFn, r.Cmd, r.Data)
+			return c != nil && c.Effect
+		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -205,5 +208,38 @@ func TestRetries(t *testing.T) {
 	c.conn = through
 	if err := c.Close(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestCrowd(t *testing.T) {
+	d := newDoor(t, "")
+	conn, err := net.Dial("udp", d.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewCrowd(t.Context(), conn, admin, rmcp.MaxSessions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const times = 70
+	took, err := c.Ask(t.Context(), times, ipmb.NetFnApp, 1)
+	if n := int(d.done.Load()); err != nil || len(took) != rmcp.MaxSessions*times || n < len(took) {
+		t.Errorf("%d answers to %d, %v", len(took), n, err)
+	}
+	if _, err := c.Ask(t.Context(), 1, ipmb.NetFnApp, 2); !errors.Is(err, ipmb.ErrInvalidCommand) {
+		t.Errorf("no such command: %v", err)
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCrowdOutside(t *testing.T) {
+	conn, err := net.Dial("udp", newDoor(t, "").addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewCrowd(t.Context(), conn, admin, rmcp.MaxSessions+1); !errors.As(err, new(Refused)) {
+		t.Errorf("more than there may be: %v", err)
 	}
 }
