@@ -82,10 +82,13 @@ func TestReportIsWritten(t *testing.T) {
 }
 
 func TestSimConfiguration(t *testing.T) {
-	if got := string(simLAN("127.0.0.1:9")); !strings.Contains(got, "serial 15 127.0.0.1 9 codec VM") {
-		t.Errorf("lan.conf:\n%s", got)
+	got := string(simLAN("127.0.0.1:9", "127.0.0.1:10"))
+	for _, want := range []string{"serial 15 127.0.0.1 9 codec VM\n", "addr 127.0.0.1 10\n", "user 2 true \"admin\" \"secret\" admin 63 md5\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
 	}
-	got := string(simControllers(2))
+	got = string(simControllers(2))
 	for _, want := range []string{"mc_setbmc 0x20\n", "mc_enable 0x20\n", "mc_enable 0x82\n", "mc_enable 0x84\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)

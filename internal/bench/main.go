@@ -84,6 +84,7 @@ type part struct {
 var parts = []part{
 	{"local", (*bench).local},
 	{"bridge", (*bench).bridge},
+	{"lan", (*bench).lan},
 	{"crowd", (*bench).crowd},
 	{"events", (*bench).events},
 	{"failover", (*bench).failover},

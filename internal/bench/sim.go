@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/node"
 )
 
 // startPatience is how long a daemon may take before it answers.
@@ -21,7 +22,8 @@ const startPatience = 20 * time.Second
 // them.
 type sim struct {
 	*process
-	addr string
+	addr string // of the BMC's guest
+	lan  string // of its LAN
 }
 
 // startSim writes ipmi_sim's two files and starts it with so many controllers
@@ -31,12 +33,16 @@ func (b *bench) startSim(p place, others int) (*sim, error) {
 	if err != nil {
 		return nil, err
 	}
+	outside, err := freeUDPPort()
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp(b.dir, "sim-")
 	if err != nil {
 		return nil, err
 	}
 	lan, emu := filepath.Join(dir, "lan.conf"), filepath.Join(dir, "sim.emu")
-	if err := os.WriteFile(lan, simLAN(addr), 0o600); err != nil {
+	if err := os.WriteFile(lan, simLAN(addr, outside), 0o600); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(emu, simControllers(others), 0o600); err != nil {
@@ -46,12 +52,18 @@ func (b *bench) startSim(p place, others int) (*sim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: it is in Debian's package openipmi", err)
 	}
-	return &sim{pr, "tcp:" + addr}, nil
+	return &sim{pr, "tcp:" + addr, outside}, nil
 }
 
-func simLAN(addr string) []byte {
-	host, port, _ := net.SplitHostPort(addr)
-	return fmt.Appendf(nil, "name \"bench\"\nset_working_mc 0x20\n  serial 15 %s %s codec VM\n", host, port)
+// simLAN is lan.conf: where the BMC's guest connects, and its LAN with an
+// administrator. Without a GUID nobody can log in.
+func simLAN(guest, lan string) []byte {
+	host, port, _ := net.SplitHostPort(guest)
+	s := fmt.Appendf(nil, "name \"bench\"\nset_working_mc 0x20\n  serial 15 %s %s codec VM\n", host, port)
+	host, port, _ = net.SplitHostPort(lan)
+	s = fmt.Appendf(s, "  startlan 1\n    addr %s %s\n    priv_limit admin\n    allowed_auths_admin md5\n", host, port)
+	s = append(s, "    guid a123456789abcdefa123456789abcdef\n  endlan\n"...)
+	return fmt.Appendf(s, "  user 2 true %q %q admin %d md5\n", node.LANUser, simPassword, manySessions)
 }
 
 func simControllers(others int) []byte {

@@ -26,6 +26,7 @@ type order struct {
 	replicas int
 	nodes    int
 	compact  bool // all of it in one process
+	lan      bool // each node has a LAN door
 	env      []string
 	spare    int                                  // certificates for slots after the nodes'
 	vm       func(s *stand, slot int) *power.Spec // nil, or gives nil: the slot's guest is fake
@@ -51,6 +52,7 @@ type daemon struct {
 	api    string // unix:PATH
 	vm     string // where a node's guest connects
 	addr   string // where a replica listens
+	lan    string // where a node's LAN door does
 }
 
 // stand writes certificates and configurations and starts everything.
@@ -164,6 +166,13 @@ func (s *stand) node(slot int) (node.Config, error) {
 		c.Interface = string(c.VM.SystemInterface)
 	} else {
 		c.Listen = []node.Listen{{Address: d.vm}}
+	}
+	if s.order.lan {
+		var err error
+		if d.lan, err = freeUDPPort(); err != nil {
+			return c, err
+		}
+		c.LAN.Listen = d.lan
 	}
 	for i, r := range s.replicas {
 		c.Replicas = append(c.Replicas, node.Replica{Name: replicaName(i), Address: r.addr})
