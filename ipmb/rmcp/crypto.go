@@ -68,21 +68,42 @@ func (a algorithm) mac(key []byte, parts ...[]byte) []byte {
 	return h.Sum(nil)
 }
 
-// keys are what a session's messages are signed and encrypted with.
+// keys are what a session's messages are signed and encrypted with. What that
+// takes is made once and used again, so they serve one goroutine at a time.
 type keys struct {
 	algorithm
-	k1    []byte
-	block cipher.Block // of K2
+	k1      []byte
+	signer  hash.Hash // of K1
+	sum     []byte    // room for what it gives
+	encrypt chain     // of K2
+	decrypt chain
+}
+
+// chain is AES-CBC as package cipher makes it: it can begin anew.
+type chain interface {
+	cipher.BlockMode
+	SetIV([]byte)
 }
 
 // newKeys derives K1 and K2 from a session integrity key (IPMI 2.0 §13.32).
 func newKeys(a algorithm, sik []byte) keys {
-	k2 := a.mac(sik, bytes.Repeat([]byte{2}, constantLen))
+	k1, k2 := a.mac(sik, bytes.Repeat([]byte{1}, constantLen)), a.mac(sik, bytes.Repeat([]byte{2}, constantLen))
 	block, err := aes.NewCipher(k2[:aesKeyLen])
 	if err != nil {
 		panic(err) // the key's length is right
 	}
-	return keys{algorithm: a, k1: a.mac(sik, bytes.Repeat([]byte{1}, constantLen)), block: block}
+	iv := make([]byte, aes.BlockSize)
+	return keys{
+		algorithm: a, k1: k1, signer: hmac.New(a.hash, k1), sum: make([]byte, 0, len(k1)),
+		encrypt: cipher.NewCBCEncrypter(block, iv).(chain), decrypt: cipher.NewCBCDecrypter(block, iv).(chain),
+	}
+}
+
+// code is the auth code of b. It holds until the next.
+func (k keys) code(b []byte) []byte {
+	k.signer.Reset()
+	k.signer.Write(b)
+	return k.signer.Sum(k.sum)[:k.codeLen]
 }
 
 // open checks a packet's auth code, and decrypts it. A packet of a session that
@@ -92,24 +113,25 @@ func (k keys) open(p packet) ([]byte, error) {
 		return nil, errFrame
 	}
 	covered, code := p.raw[:len(p.raw)-k.codeLen], p.raw[len(p.raw)-k.codeLen:]
-	if !hmac.Equal(code, k.mac(k.k1, covered)[:k.codeLen]) {
+	if !hmac.Equal(code, k.code(covered)) {
 		return nil, errFrame
 	}
 	pad := int(covered[len(covered)-trailerLen])
 	if covered[len(covered)-1] != nextHeader || header20Len+len(p.Payload)+pad+trailerLen != len(covered) {
 		return nil, errFrame
 	}
-	return k.decrypt(p.Payload)
+	return k.decrypted(p.Payload)
 }
 
-// decrypt reads AES-CBC-128: IV, then data, pad 01 02 03 … and its length (IPMI
+// decrypted reads AES-CBC-128: IV, then data, pad 01 02 03 … and its length (IPMI
 // 2.0 §13.29). The auth code has been checked, so errors tell nobody anything.
-func (k keys) decrypt(b []byte) ([]byte, error) {
+func (k keys) decrypted(b []byte) ([]byte, error) {
 	if len(b) < 2*aes.BlockSize || len(b)%aes.BlockSize != 0 {
 		return nil, errFrame
 	}
 	out := make([]byte, len(b)-aes.BlockSize)
-	cipher.NewCBCDecrypter(k.block, b[:aes.BlockSize]).CryptBlocks(out, b[aes.BlockSize:])
+	k.decrypt.SetIV(b[:aes.BlockSize])
+	k.decrypt.CryptBlocks(out, b[aes.BlockSize:])
 	pad := int(out[len(out)-1])
 	if pad >= aes.BlockSize {
 		return nil, errFrame
@@ -136,20 +158,21 @@ func (k keys) appendSealed(b []byte, t PayloadType, id, seq uint32, payload []by
 		b = append(b, 0xFF)
 	}
 	b = append(b, byte(pad), nextHeader)
-	return append(b, k.mac(k.k1, b[start:])[:k.codeLen]...)
+	return append(b, k.code(b[start:])...)
 }
 
 func (k keys) appendEncrypted(b, payload []byte) []byte {
-	var iv [aes.BlockSize]byte
-	_, _ = rand.Read(iv[:]) // does not fail
-	b = append(b, iv[:]...)
+	b = append(b, make([]byte, aes.BlockSize)...)
 	start := len(b)
+	iv := b[start-aes.BlockSize:]
+	_, _ = rand.Read(iv) // does not fail
+	k.encrypt.SetIV(iv)
 	b = append(b, payload...)
 	pad := byte(0)
 	for ; (len(b)-start+1)%aes.BlockSize != 0; b = append(b, pad) {
 		pad++
 	}
 	b = append(b, pad)
-	cipher.NewCBCEncrypter(k.block, iv[:]).CryptBlocks(b[start:], b[start:])
+	k.encrypt.CryptBlocks(b[start:], b[start:])
 	return b
 }

@@ -160,7 +160,7 @@ func FuzzPacket(f *testing.F) {
 			return
 		}
 		_, _ = k.open(p)
-		_, _ = k.decrypt(p.Payload)
+		_, _ = k.decrypted(p.Payload)
 		if p.ID != 0 || p.Seq != 0 || p.Encrypted || p.Authenticated {
 			return
 		}
