@@ -2,7 +2,6 @@ package rmcp
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -41,6 +40,7 @@ type DoorConfig struct {
 type Door struct {
 	DoorConfig
 	conn  net.PacketConn
+	udp   *net.UDPConn // conn, if it is one
 	group sync.WaitGroup
 	late  chan struct{} // bounds answers that wait
 	bare  bucket        // each has its own, so that pings keep nobody out
@@ -56,28 +56,16 @@ func NewDoor(c DoorConfig) *Door {
 // end with it.
 func (d *Door) Serve(ctx context.Context, conn net.PacketConn) error {
 	d.conn = conn
-	ctx, cancel := context.WithCancel(ctx)
+	d.udp, _ = conn.(*net.UDPConn)
+	ctx, cancel := context.WithCancelCause(ctx)
 	defer d.Sessions.Close()
 	defer d.group.Wait()
-	defer cancel()
+	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	buf := make([]byte, maxDatagram+1)
-	for {
-		n, from, err := conn.ReadFrom(buf)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		if err != nil { // such as an ICMP message of an earlier answer's
-			continue
-		}
-		if a, ok := from.(*net.UDPAddr); ok {
-			d.take(ctx, buf[:n], a.AddrPort())
-		}
-	}
+	d.group.Go(func() { d.read(ctx, cancel) })
+	<-ctx.Done()
+	return context.Cause(ctx)
 }
 
 // take deals with one datagram. It must not keep b.
@@ -170,18 +158,21 @@ func (d *Door) send(b []byte, to netip.AddrPort) {
 	if b == nil {
 		return
 	}
-	if _, err := d.conn.WriteTo(b, net.UDPAddrFromAddrPort(to)); err == nil {
+	if d.write(b, to) == nil {
 		d.Count.Sent.Add(1)
 	}
 }
 
-// bucket lets through so many a second. One goroutine has it.
+// bucket lets through so many a second.
 type bucket struct {
+	mu   sync.Mutex
 	left int
 	from time.Time
 }
 
 func (b *bucket) take(now time.Time, rate int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if now.Sub(b.from) >= time.Second {
 		b.left, b.from = rate, now
 	}

@@ -31,10 +31,16 @@ func (d *Door) inSession(ctx context.Context, p packet, from netip.AddrPort) {
 		for _, a := range one.answers {
 			d.send(s.seal(PayloadIPMI, a), from)
 		}
-	default:
+	case d.waits(f):
 		d.group.Go(func() { d.serve(ctx, s, f, o, one, from) })
+	default:
+		d.serve(ctx, s, f, o, one, from)
 	}
 }
+
+// waits reports whether the answer to f takes a while for sure: it comes from
+// another controller, or when the disk has what was changed.
+func (d *Door) waits(f ipmb.Frame) bool { return bridges(f) || d.Effect(f.Request(d.Origin)) }
 
 // lookup finds a session for a packet that came.
 func (t *Sessions) lookup(id uint32) *session {
