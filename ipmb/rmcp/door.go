@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -63,7 +64,9 @@ func (d *Door) Serve(ctx context.Context, conn net.PacketConn) error {
 	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	d.group.Go(func() { d.read(ctx, cancel) })
+	for range min(runtime.GOMAXPROCS(0), maxReaders) {
+		d.group.Go(func() { d.read(ctx, cancel) })
+	}
 	<-ctx.Done()
 	return context.Cause(ctx)
 }

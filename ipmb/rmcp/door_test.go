@@ -2,6 +2,7 @@ package rmcp
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"math/rand/v2"
 	"testing"
@@ -246,4 +247,38 @@ func TestNoise(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Commands that take their time keep nobody from being answered, not even if
+// there are more of them than readers.
+func TestSlowCommands(t *testing.T) {
+	s := newSite(t)
+	hold := make(chan struct{})
+	s.mux = ipmb.NewMux(s.Commands(), []ipmb.Command{
+		{NetFn: ipmb.NetFnApp, Cmd: 1, Privilege: ipmb.PrivilegeUser, Do: s.count},
+		{NetFn: ipmb.NetFnApp, Cmd: 2, Privilege: ipmb.PrivilegeUser, Do: func(context.Context, *ipmb.Request) ([]byte, error) {
+			<-hold
+			return nil, nil
+		}},
+	})
+	s.open()
+	var slow []*client
+	for range 3 * maxReaders {
+		c := s.dial(s.cfg.Suites[1], "admin", "secret", 0x14)
+		if got := c.login(nil); got != StatusOK {
+			t.Fatal(got)
+		}
+		c.send(c.frame(6, 2))
+		slow = append(slow, c)
+	}
+	c := s.dial(s.cfg.Suites[1], "admin", "secret", 0x14)
+	if got := c.login(nil); got != StatusOK {
+		t.Fatal(got)
+	}
+	c.want("meanwhile", c.do(6, 1), 0, 1)
+	close(hold)
+	for _, c := range slow {
+		c.want("in the end", c.receive().Data, 0)
+	}
+	c.want("after all", c.do(6, 1), 0, 2)
 }

@@ -116,7 +116,7 @@ func split(f ipmb.Frame, r ipmb.Response) (out [][]byte) {
 	if track {
 		r.Data = nil
 	}
-	b, err := f.Reply(r).AppendBinary(nil)
+	b, err := f.Reply(r).AppendBinary(make([]byte, 0, ipmb.MinFrameLen+1+len(r.Data)))
 	if err != nil {
 		b, _ = f.Reply(ipmb.Response{Code: ipmb.ErrCannotReturn}).AppendBinary(nil)
 	}

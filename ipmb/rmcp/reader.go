@@ -8,9 +8,13 @@ import (
 	"time"
 )
 
-// reliefAfter is how long a datagram may keep its reader before another one
-// reads on. What comes from memory takes a tenth of it.
-const reliefAfter = 500 * time.Microsecond
+const (
+	// maxReaders are at one socket, each with a processor of its own at best.
+	maxReaders = 4
+	// reliefAfter is how long a datagram may keep its reader before another one
+	// reads on. What comes from memory takes a tenth of it.
+	reliefAfter = 500 * time.Microsecond
+)
 
 // read takes datagrams and answers them itself, for most answers are there
 // sooner than another goroutine would be. When one is not, somebody else reads

@@ -61,7 +61,7 @@ func (s *session) seal(t PayloadType, payload []byte) []byte {
 	if s.out++; s.out == 0 {
 		s.out = 1
 	}
-	return s.keys.appendSealed(nil, t, s.console, s.out, payload)
+	return s.keys.appendSealed(make([]byte, 0, sealedLen(len(payload))), t, s.console, s.out, payload)
 }
 
 // unseal reads a packet of the session's.
@@ -114,9 +114,9 @@ func (r *repeats) find(message []byte, now time.Time) (_ *repeat, again bool) {
 		}
 	}
 	one := &repeat{message: bytes.Clone(message), at: now}
-	*r = append(*r, one)
-	if len(*r) > repeatCount {
-		*r = (*r)[1:]
+	if len(*r) == repeatCount { // in place: this is done for each message
+		*r = (*r)[:copy(*r, (*r)[1:])]
 	}
+	*r = append(*r, one)
 	return one, false
 }
