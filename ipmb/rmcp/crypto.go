@@ -147,7 +147,9 @@ func (k keys) decrypted(b []byte) ([]byte, error) {
 
 // sealedLen is what a packet with n bytes of payload is not longer than: beside
 // headers and trailers it has an IV, and pads up to a block and a word.
-func sealedLen(n int) int { return rmcpLen + header20Len + n + 2*aes.BlockSize + 3 + trailerLen + longCodeLen }
+func sealedLen(n int) int {
+	return rmcpLen + header20Len + n + 2*aes.BlockSize + 3 + trailerLen + longCodeLen
+}
 
 // appendSealed appends a packet of a session, RMCP header included.
 func (k keys) appendSealed(b []byte, t PayloadType, id, seq uint32, payload []byte) []byte {
