@@ -102,15 +102,15 @@ func (s *session) kept() Kept {
 }
 
 // Restore takes up sessions that another process had. They have said something
-// just now, for nobody knows when they did. It gives those that it cannot have.
-func (t *Sessions) Restore(list []Kept, now time.Time) (refused []uint32) {
+// just now, for nobody knows when they did. Those that cannot be are forgotten.
+func (t *Sessions) Restore(list []Kept, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, k := range list {
 		a, ok := algorithmOf(mc.CipherSuite{Auth: k.Auth, Integrity: k.Integrity, Confidentiality: k.Cipher})
 		h := int(k.Handle)
 		if !ok || h == 0 || h > MaxSessions || t.handles[h] != nil || k.ID == 0 || t.all[k.ID] != nil {
-			refused = append(refused, k.ID)
+			t.gone = append(t.gone, k.ID)
 			continue
 		}
 		keys := newKeys(a, k.Secret)
@@ -122,7 +122,6 @@ func (t *Sessions) Restore(list []Kept, now time.Time) (refused []uint32) {
 		s.login.open = openRequest{Console: k.Console, Auth: k.Auth, Integrity: k.Integrity, Confidentiality: k.Cipher}
 		t.all[s.id], t.handles[h] = s, s
 	}
-	return refused
 }
 
 // keep stores the session whose login RAKP Message 3 completed. It reports
