@@ -114,10 +114,11 @@ func (b *brain) Attached(shelf string, hw uint8, epoch uint64, attached bool) {
 // start makes the manager of a shelf and lets it lead. The caller holds b.mu.
 func (b *brain) start(shelf string) *manager.Manager {
 	r := b.replica
+	door := r.doors[shelf]
 	m := manager.New(manager.Config{
 		Shelf: shelf, Cluster: r.cfg.Cluster, State: r.fsm, Raft: r, Presence: r.sw.Presence, Replicas: r.reachable, Logger: r.log,
 		Bus:      ipmb.BusFunc(func(ctx context.Context, msg ipmb.Message) error { return r.sw.Send(ctx, shelf, msg) }),
-		Identity: shelfIdentity,
+		Identity: shelfIdentity, LAN: door.secrets(),
 	})
 	b.managers[shelf] = m
 	ctx, term := b.ctx, b.term.Load()
@@ -126,6 +127,9 @@ func (b *brain) start(shelf string) *manager.Manager {
 			r.log.Error("shelf manager", "shelf", shelf, "err", err)
 		}
 	})
+	if door != nil {
+		b.group.Go(func() { door.serve(ctx, m, term) })
+	}
 	return m
 }
 

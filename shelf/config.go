@@ -37,6 +37,8 @@ type Declared struct {
 	Name string `json:"name"`
 	// Slots that may be claimed, with their nodes' names; empty: all.
 	Slots []DeclaredSlot `json:"slots,omitempty"`
+	// LAN is the door at 0x20 over RMCP+; nil: there is none.
+	LAN *LANDoor `json:"lan,omitempty"`
 }
 
 // DeclaredSlot is one slot that may be claimed.
@@ -68,6 +70,11 @@ func (c *Config) Check() error {
 	need(c.Expect >= 1, "expect: %d replicas", c.Expect)
 	need(c.Timing == "lab" || c.Timing == "lan", "timing: %q is neither lab nor lan", c.Timing)
 	need(c.PKI != "", "pki: a replica needs a certificate (midplane cert issue replica/%s)", c.Name)
+	for _, s := range c.Shelves {
+		if s.LAN != nil {
+			all = append(all, s.LAN.check(s.Name))
+		}
+	}
 	need(c.Expect == 1 || len(c.Seeds) > 0, "seeds: where are the other %d replicas?", c.Expect-1)
 	return errors.Join(all...)
 }

@@ -40,6 +40,7 @@ type Replica struct {
 	cluster *cluster.Cluster
 	sw      *backplane.Switch
 	brain   *brain
+	doors   map[string]*lanDoor // by shelf
 	hub     tap.Hub
 	stops   []func() // end what serves
 	group   sync.WaitGroup
@@ -68,6 +69,9 @@ func (r *Replica) open(opt Options) error {
 		return err
 	}
 	if err := r.openCluster(); err != nil {
+		return err
+	}
+	if err := r.openDoors(); err != nil {
 		return err
 	}
 	r.openSwitch()
@@ -126,6 +130,7 @@ func (r *Replica) Close() error {
 	if r.sw != nil {
 		r.sw.Close()
 	}
+	r.closeDoors()
 	for _, stop := range r.stops {
 		stop()
 	}

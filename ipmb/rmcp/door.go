@@ -114,6 +114,9 @@ func (d *Door) packet(ctx context.Context, p packet, from netip.AddrPort) {
 		return
 	}
 	answer := appendBare(nil, true, r.kind, r.body)
+	if d.Sessions.cfg.Store != nil && d.stored(ctx, p, r, answer, from) {
+		return
+	}
 	if r.after == 0 {
 		d.send(answer, from)
 		return
@@ -151,8 +154,9 @@ func (d *Door) outside(ctx context.Context, p packet, from netip.AddrPort) {
 	}
 	o := d.Origin
 	o.Privilege = ipmb.PrivilegeNone
-	out, err := f.Reply(d.Handler.ServeIPMI(ctx, f.Request(o))).AppendBinary(nil)
-	if err == nil {
+	r := d.Handler.ServeIPMI(ctx, f.Request(o))
+	out, err := f.Reply(r).AppendBinary(nil)
+	if err == nil && !d.Sessions.silent(r) {
 		d.send(appendBare(nil, p.plus, PayloadIPMI, out), from)
 	}
 }

@@ -170,6 +170,9 @@ func (t *Sessions) enter(s *session, tag byte, raw []byte, from netip.AddrPort, 
 	code := l.algorithm.mac(sik, l.request.Random[:], word(s.id), t.cfg.GUID.Wire())[:l.algorithm.codeLen]
 	s.console, s.user, s.peer, s.last, s.keys = l.open.Console, l.account.ID, from, now, &k
 	s.limit = l.request.privilege()
+	if t.cfg.Store != nil {
+		s.secret = bytes.Clone(sik)
+	}
 	s.privilege = min(s.limit, ipmb.PrivilegeUser) // IPMI 2.0 §6.12.1: each begins as a user
 	s.third, s.fourth = bytes.Clone(raw), append(appendRAKP(nil, tag, StatusOK, s.console), code...)
 	clear(l.account.Password)

@@ -28,8 +28,8 @@ func (d *Door) inSession(ctx context.Context, p packet, from netip.AddrPort) {
 	switch {
 	case one == nil:
 	case again:
-		for _, a := range one.answers {
-			d.send(s.seal(PayloadIPMI, a), from)
+		for i, a := range one.answers {
+			d.send(d.Sessions.sealAnswer(s, one.seq, i, a), from)
 		}
 	case d.waits(f):
 		d.group.Go(func() { d.serve(ctx, s, f, o, one, from) })
@@ -57,7 +57,7 @@ func (t *Sessions) admit(s *session, seq uint32, message []byte, from netip.Addr
 	defer t.mu.Unlock()
 	setting, ok := t.cfg.Active(t.cfg.Channel)
 	in, fresh := s.in.accept(seq)
-	if !ok || !fresh || setting.Mode() == mc.AccessDisabled || t.find(s.id) != s {
+	if !ok || !fresh || t.cfg.Store != nil && s.state != stateKept || setting.Mode() == mc.AccessDisabled || t.find(s.id) != s {
 		return o, nil, false
 	}
 	if s.busy == 0 && now.Sub(s.last) > IdleTime {
@@ -66,14 +66,18 @@ func (t *Sessions) admit(s *session, seq uint32, message []byte, from netip.Addr
 		return o, nil, false
 	}
 	s.in, s.last, s.peer = in, now, from
+	if s.first == 0 {
+		s.first = seq
+	}
 	if one, again = s.repeats.find(message, now); again {
-		return o, &repeat{answers: one.answers}, true
+		return o, &repeat{answers: one.answers, seq: seq}, true
 	}
 	if s.busy >= maxBusy {
 		s.repeats = s.repeats[:len(s.repeats)-1]
 		return o, nil, false
 	}
 	s.busy++
+	one.seq = seq
 	return ipmb.Origin{Session: s.id, Privilege: min(s.privilege, setting.Limit)}, one, false
 }
 
@@ -90,15 +94,25 @@ func (t *Sessions) done(s *session, one *repeat, answers [][]byte) (ended bool) 
 func (d *Door) serve(ctx context.Context, s *session, f ipmb.Frame, o ipmb.Origin, one *repeat, to netip.AddrPort) {
 	origin := d.Origin
 	origin.Session, origin.Privilege = o.Session, o.Privilege
+	if d.Sessions.cfg.Store != nil {
+		origin.Instance, origin.ID = d.Sessions.name(s, one)
+	}
 	req := f.Request(origin)
-	answers := split(f, d.Handler.ServeIPMI(ctx, req))
+	r := d.Handler.ServeIPMI(ctx, req)
+	if d.Sessions.silent(r) {
+		if d.Sessions.done(s, one, nil) {
+			s.wipe()
+		}
+		return
+	}
+	answers := split(f, r)
 	keep := answers
 	if !bridges(f) && !d.Effect(req) {
 		keep = nil
 	}
 	ended := d.Sessions.done(s, one, keep)
-	for _, a := range answers {
-		d.send(s.seal(PayloadIPMI, a), to)
+	for i, a := range answers {
+		d.send(d.Sessions.sealAnswer(s, one.seq, i, a), to)
 	}
 	if ended {
 		s.wipe()

@@ -45,6 +45,10 @@ type session struct {
 	privilege ipmb.Privilege
 	peer      netip.AddrPort
 	in        window
+	first     uint32 // the first packet of it that came to this process
+	state     keepState
+	name      [nameLen]byte // with a store
+	secret    []byte        // its integrity key, for the store
 
 	mu   sync.Mutex
 	keys *keys // nil once it ended
@@ -80,6 +84,7 @@ func (s *session) wipe() {
 	defer s.mu.Unlock()
 	if s.keys != nil {
 		clear(s.keys.k1)
+		clear(s.secret)
 		s.keys = nil
 	}
 }
@@ -94,6 +99,7 @@ const (
 // repeat is a message that may come again, and its answers.
 type repeat struct {
 	message []byte
+	seq     uint32 // of the packet that it came by
 	at      time.Time
 	done    bool
 	answers [][]byte // nil: it may be done again

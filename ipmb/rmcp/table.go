@@ -30,9 +30,11 @@ type Config struct {
 	Account func(channel uint8, name string, atLeast ipmb.Privilege) (mc.Account, error)
 	// Key gives one of the channel's keys; see [mc.ChannelKeys.Key].
 	Key func(channel uint8, id mc.KeyID) ([]byte, error)
+	// Store keeps the sessions beyond the process; nil: they are lost with it.
+	Store Store
 }
 
-// Sessions are those of one channel. They are lost with the process.
+// Sessions are those of one channel.
 type Sessions struct {
 	cfg    Config
 	secret [32]byte // of the passwords that nobody has
@@ -41,6 +43,10 @@ type Sessions struct {
 	all      map[uint32]*session
 	handles  [MaxSessions + 1]*session // those that are logged in; 0 is nobody
 	failures failures
+	gone     []uint32 // the store has them still
+	closed   bool
+
+	storeTurn sync.Mutex
 }
 
 // NewSessions makes an empty table.
@@ -122,6 +128,9 @@ func (t *Sessions) activate(s *session, now time.Time) bool {
 // remove takes a session out; of a login the password is forgotten.
 func (t *Sessions) remove(s *session) {
 	delete(t.all, s.id)
+	if s.state != stateLocal && !t.closed {
+		t.gone = append(t.gone, s.id)
+	}
 	clear(s.login.account.Password)
 	if s.handle != 0 {
 		t.handles[s.handle] = nil
@@ -153,10 +162,11 @@ func (t *Sessions) find(id uint32) *session {
 	return nil
 }
 
-// Close ends all sessions.
+// Close ends all sessions here; the store keeps its own.
 func (t *Sessions) Close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.closed = true
 	for _, s := range t.all {
 		t.remove(s)
 		s.wipe()

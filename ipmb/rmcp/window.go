@@ -9,7 +9,13 @@ const windowSize = 16
 type window struct {
 	highest uint32
 	seen    uint32 // bit i: highest−i came
+	// leaps: some that came are not known here, so a number may be far ahead.
+	leaps bool
 }
+
+// resumed is the window of a session of which all up to highest came elsewhere,
+// and perhaps more.
+func resumed(highest uint32) window { return window{highest: highest, seen: ^uint32(0), leaps: true} }
 
 // accept gives the window after a packet; ok is false for one that came before
 // or is too far away. Numbers go round and leave 0 out.
@@ -18,15 +24,15 @@ func (w window) accept(seq uint32) (_ window, ok bool) {
 		return w, false
 	}
 	switch ahead := int32(seq - w.highest); {
-	case ahead > windowSize, ahead < -windowSize:
+	case ahead > windowSize && !w.leaps, ahead < -windowSize:
 		return w, false
 	case ahead > 0:
-		return window{seq, w.seen<<uint(ahead) | 1}, true
+		return window{seq, w.seen<<uint(ahead) | 1, w.leaps}, true
 	default:
 		bit := uint32(1) << uint(-ahead)
 		if w.seen&bit != 0 || w.highest == 0 {
 			return w, false
 		}
-		return window{w.highest, w.seen | bit}, true
+		return window{w.highest, w.seen | bit, w.leaps}, true
 	}
 }

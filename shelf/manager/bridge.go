@@ -34,7 +34,7 @@ func (m *Manager) sendMessage(ctx context.Context, req *ipmb.Request) ([]byte, e
 	if err != nil || f.IsResponse() || s.Broadcast || !f.To.Valid() {
 		return nil, ipmb.ErrInvalidField
 	}
-	r, err := m.pass(ctx, f, req.Origin)
+	r, err := m.pass(ctx, f, req)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,8 @@ func (m *Manager) sendMessage(ctx context.Context, req *ipmb.Request) ([]byte, e
 
 // pass gets the answer to an inner request. Its origin stays what it was: a
 // guest remains a guest however often its message is wrapped.
-func (m *Manager) pass(ctx context.Context, f ipmb.Frame, o ipmb.Origin) (ipmb.Response, error) {
+func (m *Manager) pass(ctx context.Context, f ipmb.Frame, req *ipmb.Request) (ipmb.Response, error) {
+	o := req.Origin
 	if f.To == ipmb.AddrShelfManager {
 		return m.execute(ctx, f, o), nil
 	}
@@ -52,17 +53,23 @@ func (m *Manager) pass(ctx context.Context, f ipmb.Frame, o ipmb.Origin) (ipmb.R
 		return ipmb.Response{}, ipmb.ErrNoResponse
 	}
 	return c.tenure.forwards.do(ctx, o, func() (ipmb.Response, error) {
-		return c.tenure.send(ctx, f, o)
+		return m.forward(ctx, c.tenure, f, req)
 	})
 }
 
-// send sends an inner request to its addressee. Nobody there is 83h for the
-// requester, as it is on the wire.
+// send sends an inner request to its addressee. Nobody there is 83h for the requester, as it is on
+// the wire.
 func (t *tenure) send(ctx context.Context, f ipmb.Frame, o ipmb.Origin) (ipmb.Response, error) {
+	return sendBy(ctx, f, o, func(ctx context.Context, req *ipmb.Request) (ipmb.Response, error) {
+		return t.requester.Do(ctx, f.To, req, ipmb.ControllerRhythm)
+	})
+}
+
+func sendBy(ctx context.Context, f ipmb.Frame, o ipmb.Origin, do func(context.Context, *ipmb.Request) (ipmb.Response, error)) (ipmb.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, forwardPatience)
 	defer cancel()
 	o.SourceLUN = f.FromLUN
-	r, err := t.requester.Do(ctx, f.To, f.Request(o), ipmb.ControllerRhythm)
+	r, err := do(ctx, f.Request(o))
 	if errors.Is(err, ipmb.ErrDestination) {
 		return r, ipmb.ErrNAK
 	}

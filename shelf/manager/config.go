@@ -38,6 +38,7 @@ type Config struct {
 	// Identity of the controller at 0x20. Its GUIDs are the shelf's, whatever
 	// stands here.
 	Identity mc.Identity
+	LAN      *LAN              // nil: there is no LAN door
 	Policy   *ipmb.GuestPolicy // nil: ipmb.DefaultGuestPolicy
 	Logger   *slog.Logger      // nil: quiet
 }

@@ -19,6 +19,7 @@ type Manager struct {
 	fru    *shelfFRU
 	senses *senses
 	swaps  hotSwaps
+	access *access
 
 	mu     sync.Mutex
 	tenure *tenure       // nil: this replica does not lead
@@ -31,6 +32,7 @@ func New(cfg Config) *Manager {
 	m := &Manager{cfg: cfg.withDefaults(), kicked: make(chan struct{}, 1), begun: make(chan struct{}), swaps: hotSwaps{of: make(map[uint8]hotSwapCheck)}}
 	m.orders, m.fru, m.senses = newTurn(), newShelfFRU(m), newSenses(m)
 	m.sdrs = &repository{m: m, turn: newTurn()}
+	m.access = openAccess(m)
 	m.mux = ipmb.NewMux(m.tables()...)
 	return m
 }
@@ -42,9 +44,8 @@ func (m *Manager) Commands() []ipmb.Command { return m.mux.Commands() }
 // change that.
 func (m *Manager) tables() [][]ipmb.Command {
 	receiver := mc.NewEventReceiver(mc.Receiver{Addr: ipmb.AddrShelfManager}, func(mc.Receiver) error { return ipmb.ErrInvalidField })
-	return [][]ipmb.Command{
+	return append([][]ipmb.Command{
 		m.cfg.Identity.Commands(func() *ipmb.Mux { return m.mux }, m.selfTest),
-		mc.Channels{mc.IPMBChannel}.Commands(),
 		receiver.Commands(),
 		m.eventCommands(),
 		closedToGuests(mc.SELCommands(selStore{m})),
@@ -54,7 +55,7 @@ func (m *Manager) tables() [][]ipmb.Command {
 		closedToGuests(m.fru.commands()),
 		m.picmgCommands(),
 		m.bridgeCommands(),
-	}
+	}, m.access.tables()...)
 }
 
 // closedToGuests shuts the rows that erase or shift the shelf's SEL, or write

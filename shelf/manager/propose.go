@@ -35,6 +35,22 @@ func (m *Manager) propose(ctx context.Context, c *v1.Command) (*v1.Answer, error
 	return m.cfg.Raft.Propose(ctx, c)
 }
 
+// lasting is ctx for a command that must not be given up because somebody does
+// not wait for it any more: what the parts of 0x20 know would differ from what is
+// committed. It ends with the tenure.
+func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	c := callOf(ctx)
+	if c == nil {
+		return context.WithCancel(ctx)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(c.tenure.ctx, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
 // put replaces records of the manager's own accord.
 func (m *Manager) put(ctx context.Context, c *v1.PutRecords) error {
 	a, err := m.propose(ctx, &v1.Command{Kind: &v1.Command_PutRecords{PutRecords: c}})

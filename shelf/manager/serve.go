@@ -82,9 +82,10 @@ func (m *Manager) execute(ctx context.Context, f ipmb.Frame, o ipmb.Origin) ipmb
 
 // permit applies the guest policy to guests, and to sessions at a node's own
 // doors: those reach others no further than the node's guest does. Controllers
-// and the shelf's users are held by their privilege alone.
+// and the shelf's users, who come by its own doors, are held by their privilege
+// alone.
 func (m *Manager) permit(f ipmb.Frame, o ipmb.Origin) error {
-	if o.Speaker != ipmb.SpeakerGuest && o.Speaker != ipmb.SpeakerSession {
+	if o.Door == ipmb.DoorLAN || o.Speaker != ipmb.SpeakerGuest && o.Speaker != ipmb.SpeakerSession {
 		return nil
 	}
 	return m.cfg.Policy.Permit(f)

@@ -1,0 +1,257 @@
+package front
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/midplane-project/midplane/internal/jsonfile"
+)
+
+const (
+	dialAgain  = 100 * time.Millisecond
+	othersRate = 10000 // datagrams a second of those who have no session
+)
+
+// Config is a front, as the file of midplane front --config has it (JSON,
+// unknown fields are errors).
+type Config struct {
+	Listen   string   `json:"listen"`   // IP:PORT
+	Replicas []string `json:"replicas"` // unix:PATH of each
+}
+
+// ReadConfig reads a front's file.
+func ReadConfig(path string) (*Config, error) {
+	c := new(Config)
+	if err := jsonfile.ReadStrict(path, c); err != nil {
+		return nil, err
+	}
+	return c, c.Check()
+}
+
+// Check finds what is missing or cannot be.
+func (c *Config) Check() error {
+	var all []error
+	if _, err := netip.ParseAddrPort(c.Listen); err != nil {
+		all = append(all, fmt.Errorf("listen: %w", err))
+	}
+	if len(c.Replicas) == 0 {
+		all = append(all, errors.New("replicas: who shall answer?"))
+	}
+	for _, r := range c.Replicas {
+		if !strings.HasPrefix(r, "unix:") {
+			all = append(all, fmt.Errorf("replicas: %q is not unix:PATH", r))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// Front has the UDP socket of a shelf's LAN door, and passes what comes to the
+// replica that leads in the highest term. What was not answered yet it passes to
+// the next leader once more: it knows nothing of sessions, which are in raft, and
+// may itself be killed and started again.
+type Front struct {
+	conn *net.UDPConn
+	port uint16
+	log  *slog.Logger
+
+	mu       sync.Mutex
+	replicas []*replica
+	leader   *replica // nil: none
+	sessions held
+	others   held
+	from     time.Time // of the second in which left is counted
+	left     int
+}
+
+// replica is one of those who may lead.
+type replica struct {
+	path   string
+	stream *stream // nil: none
+	term   uint64  // in which it leads, 0 when it does not
+}
+
+// Open opens the socket.
+func Open(c Config, log *slog.Logger) (*Front, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(c.Listen)))
+	if err != nil {
+		return nil, err
+	}
+	f := &Front{conn: conn, log: log, sessions: held{limit: holdSessions}, others: held{limit: holdOthers}}
+	f.port = conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	for _, r := range c.Replicas {
+		f.replicas = append(f.replicas, &replica{path: strings.TrimPrefix(r, "unix:")})
+	}
+	return f, nil
+}
+
+// Addr is where the front listens.
+func (f *Front) Addr() net.Addr { return f.conn.LocalAddr() }
+
+// Run passes datagrams until ctx ends, and closes the socket.
+func (f *Front) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = f.conn.Close() })
+	defer stop()
+	for _, r := range f.replicas {
+		group.Go(func() { f.attend(ctx, r) })
+	}
+	buf := make([]byte, maxDatagram+1)
+	for {
+		n, from, err := f.conn.ReadFromUDPAddrPort(buf)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		if err != nil { // such as an ICMP message of an earlier answer's
+			continue
+		}
+		peer := netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		f.take(datagram{peer: peer, port: f.port, data: append([]byte(nil), buf[:n]...)}, time.Now())
+	}
+}
+
+// take passes a client's datagram on, and holds it until it is answered.
+func (f *Front) take(d datagram, now time.Time) {
+	if len(d.data) > maxDatagram || !isRMCP(d.data) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	to := &f.sessions
+	if !inSession(d.data) {
+		if to = &f.others; !f.may(now) {
+			return
+		}
+	}
+	to.add(d, now)
+	f.pass(d)
+}
+
+// may bounds the datagrams of those who have no session. The caller has mu.
+func (f *Front) may(now time.Time) bool {
+	if now.Sub(f.from) >= time.Second {
+		f.from, f.left = now, othersRate
+	}
+	f.left--
+	return f.left >= 0
+}
+
+// pass sends a datagram to the leader, if there is one. The caller has mu.
+func (f *Front) pass(d datagram) {
+	if f.leader != nil && f.leader.stream != nil {
+		f.leader.stream.post(appendDatagram(nil, d))
+	}
+}
+
+// attend keeps a stream to a replica.
+func (f *Front) attend(ctx context.Context, r *replica) {
+	again := time.NewTicker(dialAgain)
+	defer again.Stop()
+	for {
+		if conn, err := new(net.Dialer).DialContext(ctx, "unix", r.path); err == nil {
+			s := newStream(conn)
+			stop := context.AfterFunc(ctx, s.close)
+			f.set(r, s, 0)
+			err = s.run(func(got frame) { f.hear(r, s, got) })
+			stop()
+			f.set(r, nil, 0)
+			f.log.Debug("stream ended", "replica", r.path, "why", err)
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// hear takes what a replica sends. Only the leader speaks to clients.
+func (f *Front) hear(r *replica, s *stream, got frame) {
+	if got.kind == kindLeading {
+		f.set(r, s, got.term)
+		return
+	}
+	d := got.datagram
+	f.mu.Lock()
+	ours := f.leader == r
+	if ours {
+		f.sessions.answered(d.peer)
+		f.others.answered(d.peer)
+	}
+	f.mu.Unlock()
+	if ours {
+		_, _ = f.conn.WriteToUDPAddrPort(d.data, d.peer) // or it is lost, as on a network
+	}
+}
+
+// set notes a replica's stream and whether it leads. A new leader gets what
+// nobody has answered.
+func (f *Front) set(r *replica, s *stream, term uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r.stream, r.term = s, term
+	var leader *replica
+	for _, one := range f.replicas {
+		if one.term > 0 && (leader == nil || one.term > leader.term) {
+			leader = one
+		}
+	}
+	if leader == f.leader {
+		return
+	}
+	f.leader = leader
+	if leader == nil {
+		return
+	}
+	f.log.Info("leads", "replica", leader.path, "term", leader.term)
+	now := time.Now()
+	for _, h := range []*held{&f.sessions, &f.others} {
+		h.age(now)
+		for _, d := range h.list {
+			f.pass(d.datagram)
+		}
+	}
+}
+
+// RMCP's header and the session id of both framings (IPMI 2.0 §13.6).
+const (
+	rmcpLen     = 4
+	rmcpVersion = 0x06
+	classMask   = 0x1F
+	classIPMI   = 0x07
+	authPlus    = 0x06
+	idIn15      = rmcpLen + 5
+	idIn20      = rmcpLen + 2
+	idLen       = 4
+)
+
+func isRMCP(b []byte) bool { return len(b) > rmcpLen && b[0] == rmcpVersion }
+
+// inSession reports whether a datagram names a session. Whether it is there, and
+// the datagram of it, the leader knows.
+func inSession(b []byte) bool {
+	if b[3]&classMask != classIPMI {
+		return false
+	}
+	at := idIn15
+	if b[rmcpLen] == authPlus {
+		at = idIn20
+	}
+	return len(b) >= at+idLen && binary.LittleEndian.Uint32(b[at:]) != 0
+}

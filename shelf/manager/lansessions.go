@@ -1,0 +1,75 @@
+package manager
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/ipmb/rmcp"
+	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
+)
+
+// sessionPrefix begins the names of the records of LAN sessions; each is sealed.
+const sessionPrefix = "lan/session/"
+
+func sessionRecord(id uint32) string { return fmt.Sprintf("%s%08x", sessionPrefix, id) }
+
+// sessionStore keeps the sessions of the LAN door in raft: the next leader goes
+// on with them.
+type sessionStore struct{ *access }
+
+var _ rmcp.Store = sessionStore{}
+
+// Save implements rmcp.Store.
+func (s sessionStore) Save(ctx context.Context, c rmcp.Change) error {
+	p := &v1.PutRecords{Shelf: s.m.cfg.Shelf, Response: c.Answer}
+	for _, k := range c.Put {
+		name := sessionRecord(k.ID)
+		plain, err := k.AppendBinary(nil)
+		if err != nil {
+			return err
+		}
+		sealed, err := s.sealer.Seal(name, plain)
+		if err != nil {
+			return err
+		}
+		p.Put = append(p.Put, &v1.NamedRecord{Name: name, Value: sealed})
+	}
+	for _, id := range c.Gone {
+		p.Delete = append(p.Delete, sessionRecord(id))
+	}
+	if c.By == nil {
+		return s.m.put(ctx, p)
+	}
+	ctx, cancel := lasting(ctx)
+	defer cancel()
+	_, err := s.m.commit(ctx, c.By, &v1.Command{Kind: &v1.Command_PutRecords{PutRecords: p}})
+	return err
+}
+
+// Done implements rmcp.Store.
+func (s sessionStore) Done(instance string, id uint64) bool {
+	row, n := sessionOf(ipmb.Origin{Instance: instance, ID: id, Source: ipmb.AddrShelfManager})
+	_, ok := s.m.cfg.State.Answered(row, n)
+	return ok
+}
+
+// restoreSessions takes up the sessions that the last leader had.
+func (a *access) restoreSessions(r mc.Records) {
+	var list []rmcp.Kept
+	_ = r.Each(sessionPrefix, func(name string, sealed []byte) bool { // does not fail: it is in memory
+		plain, err := a.sealer.Open(name, sealed)
+		if err != nil {
+			a.m.cfg.Logger.Error("session of the LAN door not taken up", "shelf", a.m.cfg.Shelf, "record", name, "err", err)
+			return true
+		}
+		k, err := rmcp.ParseKept(plain)
+		if err == nil {
+			list = append(list, k)
+		}
+		return true
+	})
+	a.sessions.Restore(list, time.Now())
+}
