@@ -139,12 +139,12 @@ func lanPassword(path string) (string, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	password := randomPassword()
+	password := RandomPassword()
 	return password, jsonfile.Replace(path, []byte(password+"\n"))
 }
 
-// randomPassword draws each character alike.
-func randomPassword() string {
+// RandomPassword is a password that nobody had before. It draws each character alike.
+func RandomPassword() string {
 	out := make([]byte, 0, passwordLength)
 	for b := make([]byte, 1); len(out) < passwordLength; {
 		_, _ = rand.Read(b) // does not fail

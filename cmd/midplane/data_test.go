@@ -197,7 +197,8 @@ func TestCollectLeavesSecretsOut(t *testing.T) {
 	pem := "-----BEGIN PRIVATE KEY-----\n" + secret + "\n-----END PRIVATE KEY-----\n"
 	state := s.lab.StateDir
 	for path, text := range map[string]string{
-		"pki/ca-key.pem": pem, "replicas/shm1/raft.db": secret, "nodes/blade1/state.db": secret,
+		"pki/ca-key.pem": pem, "lan-password": secret, "nodes/blade1/lan-password": secret, "nodes/blade1/freeipmi.conf": "password " + secret,
+		"replicas/shm1/raft.db": secret, "nodes/blade1/state.db": secret,
 		"logs/shm1.log":            "before\n" + pem + "after\nlogin password=" + secret + " from x\n",
 		"logs/node-blade1.log":     "-----BEGIN EC PRIVATE KEY-----\n" + secret + "\ncut off",
 		"nodes/blade1/node.json":   `{"extra": ["-object", "secret,id=s0,data=` + secret + `", "--password", "` + secret + `"], "api_key": "` + secret + `"}`,

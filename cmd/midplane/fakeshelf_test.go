@@ -45,7 +45,7 @@ func newFakeShelf(t *testing.T) *fakeShelf {
 		t.Setenv(name, value)
 	}
 	run := filepath.Join(home, "run")
-	choices, err := json.Marshal(lab.Choices{RunDir: run, Cluster: "c0ffee", Ports: []int{7001, 7002, 7003}})
+	choices, err := json.Marshal(lab.Choices{RunDir: run, Cluster: "c0ffee", ID: 1, LANPort: 623, Ports: []int{7001, 7002, 7003}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -178,6 +178,7 @@ func (d *nodeDetail) rows(t *table) {
 	t.row("name", d.Name)
 	t.row("slot", d.Slot)
 	t.row("address", d.Address)
+	t.row("LAN door", d.LAN)
 	t.row("state", d.State+since(d.Since))
 	t.row("health", orOK(d.Health))
 	t.row("profile", d.Profile)

@@ -36,7 +36,8 @@ type slotView struct {
 	Slot      int        `json:"slot"`
 	Name      string     `json:"name"`
 	Address   string     `json:"address"`
-	State     string     `json:"state"` // present, lost, absent; unknown without a replica
+	LAN       string     `json:"lan,omitempty"` // IP:PORT of its own door
+	State     string     `json:"state"`         // present, lost, absent; unknown without a replica
 	Interface string     `json:"interface,omitempty"`
 	Power     string     `json:"power,omitempty"` // on, off
 	VM        string     `json:"vm,omitempty"`
@@ -165,6 +166,9 @@ func (v *shelfView) declared(l *lab.Lab) {
 			v.Slots = append(v.Slots, slotView{Slot: n.Slot, Address: n.Addr().String(), State: "unknown", Health: []string{}})
 		}
 		v.Slots[i].Name, v.Slots[i].Interface = n.Name, n.Interface
+		if a := l.NodeLAN(n); a.IsValid() {
+			v.Slots[i].LAN = a.String()
+		}
 	}
 	slices.SortStableFunc(v.Slots, func(a, b slotView) int { return a.Slot - b.Slot })
 }
@@ -222,16 +226,16 @@ func linkTrouble(on bool, st *v1.NodeStatusResponse) (out []string) {
 }
 
 func (v *shelfView) table(t *table) {
-	t.header = []string{"SLOT", "NAME", "ADDRESS", "STATE", "IF", "POWER", "VM", "SINCE", "HEALTH"}
+	t.header = []string{"SLOT", "NAME", "ADDRESS", "LAN", "STATE", "IF", "POWER", "VM", "SINCE", "HEALTH"}
 	state, health := v.manager()
-	t.row("", "shelf", ipmb.AddrShelfManager, state, "", "", "", "", health)
+	t.row("", "shelf", ipmb.AddrShelfManager, "", state, "", "", "", "", health)
 	now := time.Now()
 	for _, s := range v.Slots {
 		since := ""
 		if s.Since != nil {
 			since = ago(*s.Since, now)
 		}
-		t.row(s.Slot, s.Name, s.Address, s.State, s.Interface, s.Power, s.VM, since, orOK(s.Health))
+		t.row(s.Slot, s.Name, s.Address, s.LAN, s.State, s.Interface, s.Power, s.VM, since, orOK(s.Health))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -125,6 +126,20 @@ func (s *stage) replay(text string) string {
 	return out.String()
 }
 
+// What differs from run to run: shelves of other homes have ids too, and not
+// everybody may have port 623.
+var (
+	anyID       = regexp.MustCompile(`\b127\.77\.[0-9]+\.`)
+	anyPort     = regexp.MustCompile(`(-p |127\.77\.ID\.[0-9]+:)(623|6230)\b`)
+	anyPassword = regexp.MustCompile(`\bpassword [A-Za-z0-9]{16}\b`)
+)
+
+func (s *stage) neutral(line string) string {
+	line = strings.ReplaceAll(line, s.work, "$WORK")
+	line = anyPort.ReplaceAllString(anyID.ReplaceAllString(line, "127.77.ID."), "${1}PORT")
+	return anyPassword.ReplaceAllString(line, "password PASSWORD")
+}
+
 func (s *stage) sh(command string) string {
 	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), "sh", "-c", command)
@@ -132,7 +147,7 @@ func (s *stage) sh(command string) string {
 	text, err := cmd.CombinedOutput()
 	var out strings.Builder
 	for line := range bytes.Lines(text) {
-		line := strings.ReplaceAll(strings.TrimRight(string(line), " \n"), s.work, "$WORK")
+		line := s.neutral(strings.TrimRight(string(line), " \n"))
 		out.WriteString(strings.TrimSpace("> "+line) + "\n")
 	}
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {

@@ -44,6 +44,7 @@ what is no longer in the file is stopped.`,
 			}
 			if !o.Foreground {
 				a.say("Shelf %s is up. Look: midplane ps   Stop: midplane down", l.Name)
+				a.sayDoors(l)
 			}
 			return nil
 		},

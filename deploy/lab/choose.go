@@ -17,7 +17,7 @@ import (
 )
 
 // choose fills in what is chosen once and kept. It writes nothing.
-func (l *Lab) choose() error {
+func (l *Lab) choose(say Say) error {
 	run := l.RunDir
 	err := jsonfile.Read(l.choicesPath(), &l.Choices)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -25,35 +25,25 @@ func (l *Lab) choose() error {
 	}
 	l.RunDir = first(l.RunDir, run)
 	l.Cluster = first(l.Cluster, uuid.NewString())
-	if l.Topology.ID != 0 {
-		l.ID = l.Topology.ID
-	}
-	if l.ID == 0 {
-		if l.ID, err = l.freeID(); err != nil {
-			return err
-		}
+	if err := l.chooseLAN(say); err != nil {
+		return err
 	}
 	return l.choosePorts()
 }
 
-// freeID is the first id that no other shelf on this machine has.
-func (l *Lab) freeID() (int, error) {
+// takenIDs are the ids of the user's other shelves.
+func (l *Lab) takenIDs() (taken []int, err error) {
 	names, err := l.Home.Names()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var taken []int
 	for _, name := range names {
 		var c Choices
-		if jsonfile.Read(l.Home.at(name).choicesPath(), &c) == nil {
+		if name != l.Name && jsonfile.Read(l.Home.at(name).choicesPath(), &c) == nil {
 			taken = append(taken, c.ID)
 		}
 	}
-	id := 1
-	for slices.Contains(taken, id) {
-		id++
-	}
-	return id, nil
+	return taken, nil
 }
 
 // choosePorts takes the ports of the shelf file, else those of last time, and

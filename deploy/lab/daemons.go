@@ -48,6 +48,9 @@ func (l *Lab) nodeConfig(n topology.Node) (node.Config, error) {
 		Power: n.Power, OnGuestPoweroff: n.OnGuestPoweroff, Template: n.Template,
 		Serial: n.SerialPorts(),
 	}
+	if a := l.NodeLAN(n); a.IsValid() {
+		c.LAN.Listen = a.String()
+	}
 	for i := range l.Topology.Replicas {
 		c.Replicas = append(c.Replicas, node.Replica{Name: topology.ReplicaName(i), Address: l.address(i)})
 	}

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"net"
@@ -111,6 +112,33 @@ const profileOfFailure = "server"
 
 var errFake = errors.New("this node was told to fail")
 
+// awaitHeir ends the context that it gives when a successor has come, which
+// handOver lets go on.
+func awaitHeir(ctx context.Context, c node.Config) (_ context.Context, handOver func(), err error) {
+	ln, err := node.ListenSuccessor(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	heir := make(chan net.Conn, 1)
+	go func() {
+		defer cancel()
+		if conn, err := ln.Accept(); err == nil {
+			heir <- conn
+		}
+	}()
+	return ctx, func() {
+		ln.Close()
+		select {
+		case conn := <-heir:
+			bufio.NewReader(conn).ReadString('\n')
+			conn.Write([]byte("{}"))
+			conn.Close()
+		default:
+		}
+	}, nil
+}
+
 func fakeNode(ctx context.Context, args []string) error {
 	c, err := node.ReadConfig(args[1])
 	if err != nil {
@@ -118,6 +146,21 @@ func fakeNode(ctx context.Context, args []string) error {
 	}
 	if c.Profile == profileOfFailure {
 		return errFake
+	}
+	if _, err := node.TakeOver(ctx, *c); err != nil {
+		return err
+	}
+	ctx, handOver, err := awaitHeir(ctx, *c)
+	if err != nil {
+		return err
+	}
+	defer handOver() // last of all
+	if c.LAN.Listen != "" {
+		door, err := net.ListenPacket("udp", c.LAN.Listen)
+		if err != nil {
+			return err
+		}
+		defer door.Close()
 	}
 	f := &nodeFake{c: c}
 	if err := f.startVM(); err != nil {

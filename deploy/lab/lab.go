@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,16 +30,19 @@ type Lab struct {
 	StateDir string
 	Topology *topology.Shelf
 	Choices
+
+	claim net.PacketConn // nil but while the shelf is brought up
 }
 
 // Choices are what was chosen when the shelf first came up, and is kept.
 type Choices struct {
-	RunDir  string `json:"run"`     // for sockets
-	Cluster string `json:"cluster"` // cluster ID, as in the certificates
-	ID      int    `json:"id"`      // tells shelves on one machine apart
-	Ports   []int  `json:"ports"`   // of the replicas
-	Compact bool   `json:"compact"` // one process has all
-	Source  string `json:"source"`  // the shelf file, or empty for the built-in shelf
+	RunDir  string `json:"run"`                // for sockets
+	Cluster string `json:"cluster"`            // cluster ID, as in the certificates
+	ID      int    `json:"id"`                 // tells shelves on one machine apart
+	Ports   []int  `json:"ports"`              // of the replicas
+	LANPort int    `json:"lan_port,omitempty"` // of the LAN doors
+	Compact bool   `json:"compact"`            // one process has all
+	Source  string `json:"source"`             // the shelf file, or empty for the built-in shelf
 
 	// Accels and Images are kept while anything of the shelf runs, so that new
 	// package lists or a new probe restart no VM.

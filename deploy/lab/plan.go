@@ -91,7 +91,7 @@ func (d *draft) add(name, exe, verb, dir string, config any, stamp string, vms [
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	path := filepath.Join(dir, verb+".json")
+	path := configPath(dir, verb)
 	argv := []string{exe, verb, "--config", path, "--log-level", "info"}
 	takesOver := verb == "node" // its guest notices nothing then
 	if takesOver {
@@ -104,6 +104,9 @@ func (d *draft) add(name, exe, verb, dir string, config any, stamp string, vms [
 	})
 	return nil
 }
+
+// configPath is the file of a daemon that runs as verb.
+func configPath(dir, verb string) string { return filepath.Join(dir, verb+".json") }
 
 func vmsOf(c node.Config) ([]supervise.VM, error) {
 	if c.VM == nil {

@@ -58,6 +58,7 @@ func Up(ctx context.Context, o UpOptions) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer l.endClaim()
 	own, err := l.bring(ctx, o, source)
 	release()
 	if err != nil || o.Dry {
@@ -66,6 +67,7 @@ func Up(ctx context.Context, o UpOptions) (*Lab, error) {
 	if o.Timeout > 0 {
 		err = l.awaitReady(ctx, o.Timeout, true, o.Say)
 	}
+	l.endClaim()
 	if own == nil {
 		return l, err
 	}
@@ -159,12 +161,18 @@ func (l *Lab) bring(ctx context.Context, o UpOptions, source string) (own func()
 	if err := l.checkPorts(); err != nil {
 		return nil, err
 	}
+	if err := l.checkLAN(); err != nil {
+		return nil, err
+	}
 	made, err := l.ensureCerts()
 	if err != nil {
 		return nil, fmt.Errorf("certificates: %w", err)
 	}
 	if made > 0 {
 		o.Say("✓ certificates: %d issued in %s", made, l.PKIDir())
+	}
+	if err := l.passwords(o); err != nil {
+		return nil, fmt.Errorf("passwords of the LAN doors: %w", err)
 	}
 	if err := jsonfile.Write(l.choicesPath(), l.Choices); err != nil {
 		return nil, err
@@ -175,7 +183,7 @@ func (l *Lab) bring(ctx context.Context, o UpOptions, source string) (own func()
 // settle chooses what is chosen once and, unless this is a dry run, writes the
 // shelf down.
 func (l *Lab) settle(o UpOptions, source string) error {
-	if err := l.choose(); err != nil {
+	if err := l.choose(o.Say); err != nil {
 		return err
 	}
 	if plan, err := l.dir().Plan(); err != nil || len(plan.Processes) == 0 || !o.KeepForm {

@@ -66,6 +66,7 @@ func (s *Shelf) check() []yamlfile.Mistake {
 		c.add("$.listen", "%q is no IP address", s.Listen)
 	}
 	s.checkPorts(&c)
+	s.checkLAN(&c)
 	if len(s.Nodes) == 0 {
 		c.add("$.nodes", "a shelf needs at least one node")
 	}

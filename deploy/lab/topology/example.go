@@ -12,6 +12,10 @@ replicas: 3             # shelf managers: 1, 3 or 5
 timing: lab             # lab: elections after 0.2 s of silence; lan: 0.3 s, for replicas on several hosts
 # listen: 127.0.0.1     # where the replicas listen
 # ports: [7001, 7002, 7003]   # default: free ones, kept
+# lan:                  # doors for ipmitool -I lanplus, at 127.77.ID.SLOT; lan: off for none
+#   port: 6230          # default: 623 where allowed, else 6230; kept
+#   password: shared    # all doors begin with one generated password; own: each has its own
+#   listen: "127.0.0.1:6230"   # the shelf manager's door; default: 127.77.ID.0
 
 defaults:               # for all nodes that do not say otherwise
   interface: kcs        # kcs, bt, pci-kcs, pci-bt, ssif (ssif is slow: prefer kcs or bt)
@@ -24,6 +28,7 @@ defaults:               # for all nodes that do not say otherwise
   # sel: {capacity: 4096, overflow: oldest}   # records of a node's event log; refuse: a full log answers C4h
   # serial: [{mode: terminal, listen: guest}]   # terminal, basic, direct or radisys on the guest's second serial port;
   #                       or unix:PATH, tcp:127.0.0.1:PORT, where users log in unless there is a privilege: user, operator, admin
+  # lan: off            # no door of the node's own; or {listen: "127.0.0.1:6231"} for one node
   # template: sensors.yaml    # sensors and FRU devices; default: node/template/default.yaml, which explains the format
   qemu:
     memory: 256         # MiB

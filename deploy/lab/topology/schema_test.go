@@ -112,6 +112,7 @@ func TestSchemaHasTheSameValues(t *testing.T) {
 		{"profile", slot.Properties["profile"], Profiles, DefaultProfile},
 		{"watchdog_clock", slot.Properties["watchdog_clock"], Clocks, DefaultWatchdogClock},
 		{"sel.overflow", root.Defs["sel"].Properties["overflow"], Overflows, DefaultSELOverflow},
+		{"lan.password", root.Defs["lan"].Properties["password"], Passwords, PasswordShared},
 		{"timing", root.Properties["timing"], Timings, DefaultTiming},
 		{"format", root.Defs["disk"].Properties["format"], Formats, "qcow2"},
 		{"on_guest_poweroff", slot.Properties["on_guest_poweroff"], OnGuestPoweroffs, DefaultOnGuestPoweroff},

@@ -26,7 +26,9 @@ type Shelf struct {
 	// Listen is the IP address on which the replicas listen.
 	Listen string `yaml:"listen"`
 	// Ports are the replicas' TCP ports; empty picks free ones once and keeps them.
-	Ports    []int  `yaml:"ports"`
+	Ports []int `yaml:"ports"`
+	// LAN is the shelf's doors for ipmitool and the like.
+	LAN      LAN    `yaml:"lan"`
 	Defaults Node   `yaml:"defaults"`
 	Nodes    []Node `yaml:"nodes"`
 }
@@ -52,6 +54,8 @@ type Node struct {
 	// is paused, or wall.
 	WatchdogClock string `yaml:"watchdog_clock"`
 	SEL           SEL    `yaml:"sel"`
+	// LAN is the node's own door.
+	LAN NodeLAN `yaml:"lan"`
 
 	// Template says which sensors and FRU devices the node has; empty: the
 	// built-in one's (package template).
@@ -189,8 +193,10 @@ func (s *Shelf) fill() {
 	or(&s.Replicas, DefaultReplicas)
 	or(&s.Timing, DefaultTiming)
 	or(&s.Listen, DefaultListen)
+	s.LAN.fill()
 	for i := range s.Nodes {
 		s.Nodes[i].fill(s.Defaults)
+		s.Nodes[i].LAN.fill(s.Defaults.LAN, s.LAN)
 	}
 }
 

@@ -84,6 +84,15 @@ func TestMistakesHaveTheirPlace(t *testing.T) {
 		{"serial without sessions", small + "    serial: [{mode: direct, listen: 'unix:/s'}]\n", "nobody can log in by mode direct"},
 		{"serial twice", small + "    serial: [{mode: basic, listen: 'unix:/s'}, {mode: terminal, listen: 'unix:/s'}]\n", "serial[1]: listen: unix:/s stands twice"},
 		{"serial of two nodes", "name: d\ndefaults: {serial: [{mode: basic, listen: 'unix:/s'}]}\nnodes:\n- {slot: 1, name: a}\n- {slot: 2, name: b}\n", "nodes[1].serial[0]: listen: unix:/s is a's"},
+		{"lan", small + "lan: loud\n", "lan: want on, off or a mapping"},
+		{"unknown lan", small + "lan: {address: a}\n", "shelf.yaml:9:7: unknown field"},
+		{"lan port", small + "lan: {port: 65536}\n", "shelf.yaml:9:13: lan.port: 65536 is no port"},
+		{"lan password", small + "lan: {password: secret}\n", "\"secret\" is not one of [shared own]"},
+		{"lan listen", small + "lan: {listen: 127.0.0.1}\n", "lan.listen: \"127.0.0.1\" is no IP:PORT"},
+		{"lan listen anywhere", small + "    lan: {listen: '0.0.0.0:623'}\n", "nodes[1].lan.listen: \"0.0.0.0:623\" is no IP:PORT of this machine"},
+		{"lan listen twice", small + "    lan: {listen: '127.0.0.1:9'}\nlan: {listen: '127.0.0.1:9'}\n", "127.0.0.1:9 is the door of the shelf manager"},
+		{"lan listen of defaults", "name: d\ndefaults: {lan: {listen: '127.0.0.1:9'}}\nnodes:\n- {slot: 1, name: a}\n- {slot: 2, name: b}\n", "127.0.0.1:9 is the door of a"},
+		{"node's lan", small + "    lan: maybe\n", "lan: want on, off or a mapping"},
 		{"replicas", small + "replicas: 2\n", "want 1, 3 or 5"},
 		{"ports", small + "ports: [1, 2]\n", "2 ports for 3 replicas"},
 		{"type", small + "id: many\n", "shelf.yaml:9:5"},
@@ -111,7 +120,10 @@ func FuzzParse(f *testing.F) {
 }
 
 func TestWhatIsWrittenCanBeRead(t *testing.T) {
-	for _, text := range []string{small, string(Example("demo"))} {
+	for _, text := range []string{
+		small, string(Example("demo")), small + "lan: off\n", small + "    lan: off\nlan: {port: 700, password: own}\n",
+		small + "    lan: {listen: '127.0.0.1:9'}\nlan: off\n", small + "    lan: on\ndefaults: {lan: off}\n",
+	} {
 		s, err := Parse("shelf.yaml", []byte(text))
 		if err != nil {
 			t.Fatal(err)

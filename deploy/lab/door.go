@@ -1,0 +1,88 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/midplane-project/midplane/internal/jsonfile"
+	"github.com/midplane-project/midplane/internal/problem"
+	"github.com/midplane-project/midplane/node"
+)
+
+// Door is how a controller is reached by RMCP+: what ipmitool -I lanplus needs.
+type Door struct {
+	Target       Target
+	Address      netip.AddrPort
+	User         string
+	PasswordFile string
+}
+
+// Door is the LAN door of a controller.
+func (l *Lab) Door(t Target) (Door, error) {
+	switch {
+	case t.Node == nil:
+		return Door{}, l.noDoor("%s has no LAN door", t)
+	case !t.Node.LAN.On():
+		return Door{}, l.noDoor("%s has no LAN door: shelf.yaml says so", t)
+	}
+	a := l.NodeLAN(*t.Node)
+	if !a.IsValid() {
+		return Door{}, problem.NotFoundf("midplane up --shelf "+l.Name+" opens it", "%s has no LAN door yet", t)
+	}
+	return Door{t, a, node.LANUser, l.nodePasswordPath(t.Name)}, nil
+}
+
+func (l *Lab) noDoor(format string, args ...any) error {
+	do := "this shelf has none at all: see lan in shelf.yaml"
+	if all := l.Doors(); len(all) > 0 {
+		var names []string
+		for _, d := range all {
+			names = append(names, d.Target.Name)
+		}
+		do = "these have one: " + strings.Join(names, ", ")
+	}
+	return problem.NotFoundf(do, format, args...)
+}
+
+// Doors are all LAN doors of the shelf, its manager's first.
+func (l *Lab) Doors() (all []Door) {
+	targets := []Target{shelfTarget()}
+	for i := range l.Topology.Nodes {
+		targets = append(targets, nodeTarget(&l.Topology.Nodes[i]))
+	}
+	for _, t := range targets {
+		if t.Shelf || !t.Node.LAN.On() {
+			continue
+		}
+		if d, err := l.Door(t); err == nil {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+// Password reads the administrator's password.
+func (d Door) Password() (string, error) {
+	text, err := os.ReadFile(d.PasswordFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", problem.NotFoundf("midplane up makes it", "the password of %s is not there: %s", d.Target, d.PasswordFile)
+	}
+	return strings.TrimSpace(string(text)), err
+}
+
+// FreeIPMI writes a configuration file for FreeIPMI's tools, which the door's
+// own address is not part of, and gives its path.
+func (l *Lab) FreeIPMI(d Door) (string, error) {
+	password, err := d.Password()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(filepath.Dir(d.PasswordFile), "freeipmi.conf")
+	text := fmt.Sprintf("# %s of shelf %s\ndriver-type LAN_2_0\nusername %s\npassword %s\nprivilege-level ADMIN\n", d.Target, l.Name, d.User, password)
+	return path, jsonfile.Replace(path, []byte(text))
+}
