@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -42,6 +43,7 @@ type Door struct {
 	DoorConfig
 	conn  net.PacketConn
 	group sync.WaitGroup
+	left  atomic.Bool   // it was moved: only those who are logged in are served
 	late  chan struct{} // bounds answers that wait
 	bare  bucket        // each has its own, so that pings keep nobody out
 	login bucket
@@ -53,11 +55,15 @@ func NewDoor(c DoorConfig) *Door {
 }
 
 // Serve answers what comes by conn until ctx ends, and closes it. Its sessions
-// end with it.
+// end with it, unless it was moved.
 func (d *Door) Serve(ctx context.Context, conn net.PacketConn) error {
 	d.conn = conn
 	ctx, cancel := context.WithCancel(ctx)
-	defer d.Sessions.Close()
+	defer func() {
+		if !d.left.Load() {
+			d.Sessions.Close()
+		}
+	}()
 	defer d.group.Wait()
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
@@ -91,7 +97,7 @@ func (d *Door) take(ctx context.Context, b []byte, from netip.AddrPort) {
 	}
 	switch class {
 	case classASF:
-		if tag, err := parsePing(rest); err == nil && d.bare.take(time.Now(), bareRate) {
+		if tag, err := parsePing(rest); err == nil && !d.left.Load() && d.bare.take(time.Now(), bareRate) {
 			d.send(appendPong(nil, tag), from)
 		}
 	case classIPMI:
@@ -108,7 +114,7 @@ func (d *Door) packet(ctx context.Context, p packet, from netip.AddrPort) {
 		d.inSession(ctx, p, from)
 		return
 	}
-	if p.Seq != 0 || p.Encrypted || p.Authenticated {
+	if p.Seq != 0 || p.Encrypted || p.Authenticated || d.left.Load() {
 		return
 	}
 	if p.Type == PayloadIPMI {
