@@ -72,6 +72,8 @@ type LANDoor struct {
 	// Allow are the addresses that Set LAN Configuration Parameters may move it
 	// to, beside that one: IP:PORT, IP:FIRST-LAST or CIDR:PORT.
 	Allow []string `json:"allow,omitempty"`
+	// Style is how answers come back over a bridge: split (the default) or embedded.
+	Style ipmb.BridgeStyle `json:"style,omitempty"`
 }
 
 // Listen is a socket for VMs.
@@ -121,6 +123,8 @@ func (c *Config) Check() error {
 	need(err == nil, "lan: listen: %w", err)
 	_, err = rmcp.ParsePlaces(c.LAN.Allow)
 	need(err == nil, "lan: allow: %w", err)
+	err = c.LAN.Style.Check()
+	need(err == nil, "lan: %w", err)
 	need(c.Dir != "", "dir: where shall the node keep its state?")
 	need(c.VM == nil || c.Power == nil, "power: is for a VM that somebody else starts; the node starts its own in another way")
 	if err := c.SEL.Check(); err != nil {

@@ -34,6 +34,7 @@ type DoorConfig struct {
 	Origin ipmb.Origin
 	// Effect reports whether a request must not be done twice.
 	Effect func(*ipmb.Request) bool
+	Style  ipmb.BridgeStyle
 	Count  *mc.LANCounters
 	Log    *slog.Logger
 }

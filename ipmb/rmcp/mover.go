@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // lingerTime is how long a door that was moved still answers at its old
@@ -94,28 +92,33 @@ func (m *Mover) Close() error {
 // Serve serves until ctx ends or the door fails where it is. Sessions end with it.
 func (m *Mover) Serve(ctx context.Context) error {
 	defer m.config.Sessions.Close()
-	g, ctx := errgroup.WithContext(ctx)
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var group sync.WaitGroup
+	defer group.Wait()
 	m.mu.Lock()
 	m.run = func(s *stand) {
 		var own context.Context
 		own, s.stop = context.WithCancel(ctx)
-		g.Go(func() error { return m.serve(own, s) })
+		group.Go(func() {
+			if err := m.serve(own, s); err != nil {
+				fail(err)
+			}
+		})
 	}
 	m.run(m.here)
 	m.mu.Unlock()
-	g.Go(func() error {
-		<-ctx.Done()
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.ended = true // from here on nobody starts one
-		for _, s := range m.left {
-			s.end.Stop()
-		}
-		return ctx.Err()
-	})
-	return g.Wait()
+	<-ctx.Done()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ended = true // from here on nobody starts one
+	for _, s := range m.left {
+		s.end.Stop()
+	}
+	return context.Cause(ctx)
 }
 
+// serve serves at one place; nil when that was left.
 func (m *Mover) serve(ctx context.Context, s *stand) error {
 	defer s.stop()
 	err := s.door.Serve(ctx, s.conn)
