@@ -41,6 +41,9 @@ func TestReadConfig(t *testing.T) {
 		`{"shelf":"lab","slot":9,"profile":"fan-tray","dir":"d","pki":"p","listen":[{"address":"unix:/a"}]}`:                            "a fan tray belongs to a shelf and has no VM",
 		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"lan":{"listen":"127.77.0.1:623"}}`:                              "",
 		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"lan":{"listen":"localhost:623"}}`:                               "lan: listen: ",
+		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"lan":{"allow":["127.77.0.0/16:6230"],"style":"embedded"}}`:      "",
+		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"lan":{"allow":["127.77.0.1"]}}`:                                 "lan: allow: ",
+		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"lan":{"style":"both"}}`:                                         "lan: style: ",
 	} {
 		path := filepath.Join(t.TempDir(), "node.json")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

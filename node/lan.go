@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -38,41 +37,49 @@ func lanAddress(s string) (netip.AddrPort, error) {
 	return netip.ParseAddrPort(s)
 }
 
-// listenLAN opens the LAN door's socket, nil without one. Before anybody can
-// ask there is somebody who may log in.
-func (n *Node) listenLAN() (net.PacketConn, error) {
-	a, err := lanAddress(n.cfg.LAN.Listen)
-	if err != nil || !a.IsValid() {
+// listenLAN opens the LAN door, nil if there is none. Before anybody can ask
+// there is somebody who may log in, and the channel's parameters tell where.
+func (n *Node) listenLAN() (*rmcp.Mover, error) {
+	first, err := lanAddress(n.cfg.LAN.Listen)
+	if err != nil {
 		return nil, err
+	}
+	p := &lanPlace{lan: n.controller.access.lan, door: rmcp.NewMover(n.lanDoor()), log: n.log}
+	defer p.lan.Watch(p)
+	if !first.IsValid() {
+		return nil, p.forget()
 	}
 	if err := n.firstAdmin(); err != nil {
 		return nil, fmt.Errorf("administrator of the LAN door: %w", err)
 	}
-	conn, err := net.ListenPacket("udp", a.String())
-	if err != nil {
+	if p.allowed, err = rmcp.ParsePlaces(n.cfg.LAN.Allow); err != nil {
 		return nil, err
 	}
-	n.log.Info("LAN door open", "address", conn.LocalAddr().String(), "user", LANUser)
-	return conn, nil
+	p.allowed = append(p.allowed, rmcp.At(first))
+	if err := p.open(first); err != nil {
+		return nil, err
+	}
+	n.log.Info("LAN door open", "address", p.door.At().String(), "user", LANUser)
+	return p.door, nil
 }
 
-func (n *Node) lanDoor() *rmcp.Door {
+func (n *Node) lanDoor() rmcp.DoorConfig {
 	c := n.controller
-	return rmcp.NewDoor(rmcp.DoorConfig{
-		Sessions: c.access.sessions, Handler: c.Handler(), Effect: c.hasEffect, Count: &c.access.lan.Count, Log: n.log,
+	return rmcp.DoorConfig{
+		Sessions: c.access.sessions, Handler: c.Handler(), Effect: c.hasEffect, Style: n.cfg.LAN.Style, Count: &c.access.lan.Count, Log: n.log,
 		Origin: ipmb.Origin{
 			Speaker: ipmb.SpeakerSession, Door: ipmb.DoorLAN, Channel: mc.LANChannel.Number, Shelf: n.cfg.Shelf,
 			Source: n.cfg.Addr(), Instance: string(n.settings.instance[:]),
 		},
-	})
+	}
 }
 
-// closeLAN closes a socket that was opened in vain; nil is none.
-func closeLAN(conn net.PacketConn) error {
-	if conn == nil {
+// closeLAN closes a door that was opened in vain; nil is none.
+func closeLAN(m *rmcp.Mover) error {
+	if m == nil {
 		return nil
 	}
-	return conn.Close()
+	return m.Close()
 }
 
 // firstAdmin makes the administrator with a password of his own, and opens the

@@ -187,6 +187,7 @@ func (n *Node) connect() (err error) {
 	if n.controller, err = newController(n.identity(), p); err != nil {
 		return err
 	}
+	n.controller.access.lan.Refused = n.auditLAN
 	if err := n.openSerial(); err != nil {
 		return err
 	}
@@ -287,7 +288,7 @@ func (n *Node) Run(ctx context.Context) error {
 		g.Go(func() error { return n.door.Serve(ctx, ln) })
 	}
 	if lan != nil {
-		g.Go(func() error { return n.lanDoor().Serve(ctx, lan) })
+		g.Go(func() error { return lan.Serve(ctx) })
 	}
 	g.Go(func() error { return n.reachVM(ctx) })
 	g.Go(func() error { return n.serveSerial(ctx) })

@@ -149,7 +149,11 @@ func channelParameters(name string, channels Channels, channel uint8, p *Paramet
 				if err := onChannel(channels, req, channel); err != nil {
 					return nil, err
 				}
-				return nil, p.write(req.Data[1], req.Data[2:])
+				err := p.write(req.Data[1], req.Data[2:])
+				if err != nil && p.Refused != nil {
+					p.Refused(req, err)
+				}
+				return nil, err
 			},
 		},
 		{

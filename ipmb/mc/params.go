@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -31,6 +32,15 @@ type ParameterHook interface {
 	Check(number uint8, value []byte) error
 	// Changed says that a parameter has a new value, which holds and is on disk.
 	Changed(number uint8)
+}
+
+// ParameterActor is a ParameterHook that may fail at what is to hold.
+type ParameterActor interface {
+	ParameterHook
+	// Prepare gets ready for what get will give of the parameters that change.
+	// Its error is the answer, and all stays as it was; else done, if not nil,
+	// says whether they were kept. Neither may ask the table.
+	Prepare(changed []uint8, get func(number, set uint8) []byte) (done func(kept bool), err error)
 }
 
 // Set in progress, parameter 0 of every table (IPMI 2.0 §23.1, table 23-4).
@@ -73,9 +83,12 @@ type Parameters struct {
 	presets map[paramKey][]byte // defaults that only this controller has
 	name    string              // of the record
 	records Records
+	// Refused, if set, is told of each Set command that was not done. It is to
+	// be set before the first request.
+	Refused func(req *ipmb.Request, err error)
 
 	mu    sync.Mutex
-	hook  ParameterHook
+	hooks []ParameterHook
 	state paramState
 }
 
@@ -99,11 +112,28 @@ func OpenParameters(r Records, name string, table []Parameter) (*Parameters, err
 	return p, nil
 }
 
-// Watch sets who acts by the parameters.
+// Watch adds who acts by the parameters.
 func (p *Parameters) Watch(h ParameterHook) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.hook = h
+	p.hooks = append(p.hooks, h)
+}
+
+// Preset gives a parameter another default, which only this controller has.
+func (p *Parameters) Preset(number uint8, v []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.presets[paramKey{number: number}] = bytes.Clone(v)
+}
+
+// Unset forgets what was written to parameters.
+func (p *Parameters) Unset(numbers ...uint8) error {
+	return p.change(func(s *paramState) error {
+		for _, values := range []map[paramKey][]byte{s.values, s.pending} {
+			maps.DeleteFunc(values, func(k paramKey, _ []byte) bool { return slices.Contains(numbers, k.number) })
+		}
+		return nil
+	})
 }
 
 // Get gives the value that holds, with its set selector if it has one; nil
@@ -111,11 +141,24 @@ func (p *Parameters) Watch(h ParameterHook) {
 func (p *Parameters) Get(number, set uint8) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.find(number, set, p.state.values, p.presets)
+}
+
+// Shown gives the value that a Get command shows: one that waits for its
+// commit, else as Get.
+func (p *Parameters) Shown(number, set uint8) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.find(number, set, p.state.pending, p.state.values, p.presets)
+}
+
+// find gives a value of the first layer that has it.
+func (p *Parameters) find(number, set uint8, layers ...map[paramKey][]byte) []byte {
 	row := p.rows[number]
 	if row == nil || row.Sets > 0 && int(set) >= row.Sets {
 		return nil
 	}
-	return bytes.Clone(row.value(set, p.state.values, p.presets))
+	return bytes.Clone(row.value(set, layers...))
 }
 
 // value finds a value, the default when it was never written.
@@ -166,10 +209,10 @@ func (p *Parameters) write(number uint8, v []byte) error {
 		return err
 	}
 	p.mu.Lock()
-	hook := p.hook
+	hooks := p.hooks
 	p.mu.Unlock()
-	if hook != nil { // without the lock: it may read
-		if err := hook.Check(number, v); err != nil {
+	for _, h := range hooks { // without the lock: they may read
+		if err := h.Check(number, v); err != nil {
 			return err
 		}
 	}
@@ -249,31 +292,66 @@ func (p *Parameters) Reset() error {
 
 // change stores what f makes of the state and tells of the values that differ.
 func (p *Parameters) change(f func(*paramState) error) error {
-	changed, hook, err := p.store(f)
-	if err != nil || hook == nil {
+	changed, hooks, err := p.store(f)
+	if err != nil {
 		return err
 	}
 	for _, number := range changed {
-		hook.Changed(number)
+		for _, h := range hooks {
+			h.Changed(number)
+		}
 	}
 	return nil
 }
 
-func (p *Parameters) store(f func(*paramState) error) (changed []uint8, hook ParameterHook, err error) {
+func (p *Parameters) store(f func(*paramState) error) (changed []uint8, hooks []ParameterHook, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.state.clone()
 	if err := f(&s); err != nil {
 		return nil, nil, err
 	}
-	was, is := p.state.encode(), s.encode()
-	if bytes.Equal(was, is) {
+	is := s.encode()
+	if bytes.Equal(p.state.encode(), is) {
 		return nil, nil, nil
 	}
-	if err := p.records.Put(p.name, is); err != nil {
+	changed = p.state.differs(s)
+	done, err := p.prepare(changed, s)
+	if err == nil {
+		err = p.records.Put(p.name, is)
+	}
+	done(err == nil)
+	if err != nil {
 		return nil, nil, err
 	}
-	changed = p.state.differs(s)
 	p.state = s
-	return changed, p.hook, nil
+	return changed, p.hooks, nil
+}
+
+// prepare has those who act get ready for a state; done tells all who are.
+func (p *Parameters) prepare(changed []uint8, s paramState) (done func(kept bool), err error) {
+	var ready []func(bool)
+	done = func(kept bool) {
+		for _, f := range ready {
+			f(kept)
+		}
+	}
+	if len(changed) == 0 {
+		return done, nil
+	}
+	get := func(number, set uint8) []byte { return p.find(number, set, s.values, p.presets) }
+	for _, h := range p.hooks {
+		a, ok := h.(ParameterActor)
+		if !ok {
+			continue
+		}
+		f, err := a.Prepare(changed, get)
+		if err != nil {
+			return done, err
+		}
+		if f != nil {
+			ready = append(ready, f)
+		}
+	}
+	return done, nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -33,6 +34,7 @@ type DoorConfig struct {
 	Origin ipmb.Origin
 	// Effect reports whether a request must not be done twice.
 	Effect func(*ipmb.Request) bool
+	Style  ipmb.BridgeStyle
 	Count  *mc.LANCounters
 	Log    *slog.Logger
 }
@@ -43,6 +45,7 @@ type Door struct {
 	conn  net.PacketConn
 	udp   *net.UDPConn // conn, if it is one
 	group sync.WaitGroup
+	left  atomic.Bool   // it was moved: only those who are logged in are served
 	late  chan struct{} // bounds answers that wait
 	bare  bucket        // each has its own, so that pings keep nobody out
 	login bucket
@@ -54,12 +57,16 @@ func NewDoor(c DoorConfig) *Door {
 }
 
 // Serve answers what comes by conn until ctx ends, and closes it. Its sessions
-// end with it.
+// end with it, unless it was moved.
 func (d *Door) Serve(ctx context.Context, conn net.PacketConn) error {
 	d.conn = conn
 	d.udp, _ = conn.(*net.UDPConn)
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer d.Sessions.Close()
+	defer func() {
+		if !d.left.Load() {
+			d.Sessions.Close()
+		}
+	}()
 	defer d.group.Wait()
 	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
@@ -82,7 +89,7 @@ func (d *Door) take(ctx context.Context, b []byte, from netip.AddrPort) {
 	}
 	switch class {
 	case classASF:
-		if tag, err := parsePing(rest); err == nil && d.bare.take(time.Now(), bareRate) {
+		if tag, err := parsePing(rest); err == nil && !d.left.Load() && d.bare.take(time.Now(), bareRate) {
 			d.send(appendPong(nil, tag), from)
 		}
 	case classIPMI:
@@ -99,7 +106,7 @@ func (d *Door) packet(ctx context.Context, p packet, from netip.AddrPort) {
 		d.inSession(ctx, p, from)
 		return
 	}
-	if p.Seq != 0 || p.Encrypted || p.Authenticated {
+	if p.Seq != 0 || p.Encrypted || p.Authenticated || d.left.Load() {
 		return
 	}
 	if p.Type == PayloadIPMI {

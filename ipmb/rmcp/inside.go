@@ -105,7 +105,7 @@ func (d *Door) serve(ctx context.Context, s *session, f ipmb.Frame, o ipmb.Origi
 		}
 		return
 	}
-	answers := split(f, r)
+	answers := d.split(f, r)
 	keep := answers
 	if !bridges(f) && !d.Effect(req) {
 		keep = nil
@@ -122,20 +122,16 @@ func (d *Door) serve(ctx context.Context, s *session, f ipmb.Frame, o ipmb.Origi
 func bridges(f ipmb.Frame) bool { return f.NetFn == ipmb.NetFnApp && f.Cmd == ipmb.CmdSendMessage }
 
 // split gives the messages that answer f: one, but for a tracked Send Message,
-// whose answer is followed by that of the controller it was for, as a message
-// of its own. FreeIPMI waits for it.
-func split(f ipmb.Frame, r ipmb.Response) (out [][]byte) {
-	inner := r.Data
-	track := bridges(f) && r.Code == ipmb.OK && len(f.Data) > 0 && ipmb.Tracking(f.Data[0]>>6) == ipmb.TrackRequest
-	if track {
-		r.Data = nil
-	}
+// whose answer is followed by that of the controller it was for, unless the
+// door's style is another one.
+func (d *Door) split(f ipmb.Frame, r ipmb.Response) (out [][]byte) {
+	r, inner := d.Style.Apart(f, r)
 	b, err := f.Reply(r).AppendBinary(make([]byte, 0, ipmb.MinFrameLen+1+len(r.Data)))
 	if err != nil {
 		b, _ = f.Reply(ipmb.Response{Code: ipmb.ErrCannotReturn}).AppendBinary(nil)
 	}
 	out = append(out, b)
-	if track && len(inner) > 0 {
+	if inner != nil {
 		out = append(out, inner)
 	}
 	return out

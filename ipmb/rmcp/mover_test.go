@@ -1,0 +1,166 @@
+package rmcp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
+)
+
+// mover serves the site's door where it can be moved from.
+func (s *site) mover() *Mover {
+	s.t.Helper()
+	m := NewMover(DoorConfig{
+		Sessions: s.Sessions, Handler: s.mux, Count: new(mc.LANCounters), Log: slog.New(slog.DiscardHandler),
+		Origin: ipmb.Origin{Speaker: ipmb.SpeakerSession, Door: ipmb.DoorLAN, Channel: 1},
+		Effect: func(*ipmb.Request) bool { return true },
+	})
+	if err := m.Open(netip.MustParseAddrPort("127.0.0.1:0")); err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Serve(ctx) }()
+	s.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			s.t.Error(err)
+		}
+		if n := s.Open(); n != 0 {
+			s.t.Errorf("%d sessions after the end", n)
+		}
+	})
+	s.addr = net.UDPAddrFromAddrPort(m.At())
+	return m
+}
+
+// moveTo moves a door that is there already.
+func (m *Mover) moveTo(t *testing.T, to netip.AddrPort) {
+	t.Helper()
+	done, err := m.Prepare(to)
+	if err != nil || done == nil {
+		t.Fatal(to, err)
+	}
+	done(true)
+	if m.At() != to {
+		t.Errorf("is at %v", m.At())
+	}
+}
+
+// redial has the console speak from a new socket to another address.
+func (c *client) redial(to netip.AddrPort) {
+	c.t.Helper()
+	conn, err := net.Dial("udp", to.String())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = conn.Close() })
+	c.conn = conn
+}
+
+// Who is logged in finishes where he is, or follows; others find the door at
+// its new address only.
+func TestMove(t *testing.T) {
+	s := newSite(t)
+	m := s.mover()
+	first := m.At()
+	second := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), first.Port())
+	c := s.dial(s.cfg.Suites[1], "admin", "secret", 0x14)
+	if got := c.login(nil); got != StatusOK {
+		t.Fatal(got)
+	}
+	m.moveTo(t, second)
+	late := s.dial(s.cfg.Suites[1], "admin", "secret", 0x14)
+	late.write(appendBare(nil, true, PayloadOpenRequest, openBytes(0, 1, 1, 1)))
+	late.write([]byte{6, 0, 0xFF, classASF, 0, 0, 0x11, 0xBE, asfPing, 1, 0, 0})
+	late.write(appendBare(nil, true, PayloadIPMI, late.frame(6, 0x38, 0x8E, 4)))
+	c.want("where it was", c.do(6, 1), 0, 1) // what late said has been dealt with
+	_ = late.conn.SetReadDeadline(time.Now())
+	if n, err := late.conn.Read(make([]byte, 100)); err == nil {
+		t.Errorf("%d bytes from the address that the door has left", n)
+	}
+	late.redial(second)
+	if got := late.login(nil); got != StatusOK {
+		t.Error(got)
+	}
+	c.redial(second)
+	c.want("where it is", c.do(6, 1), 0, 2)
+
+	m.moveTo(t, first) // the old socket is still there
+	late.redial(first)
+	late.ping()
+	c.want("the other way round", c.do(6, 1), 0, 3)
+}
+
+// A door that cannot be moved stays as it is.
+func TestMoveFails(t *testing.T) {
+	s := newSite(t)
+	m := s.mover()
+	other, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	first := m.At()
+	for _, to := range []netip.AddrPort{netip.MustParseAddrPort(other.LocalAddr().String()), netip.MustParseAddrPort("192.0.2.1:623")} {
+		if done, err := m.Prepare(to); err == nil || m.Try(to) == nil || done != nil {
+			t.Errorf("%v: no error", to)
+		}
+	}
+	free := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.3"), first.Port())
+	if err := m.Try(free); err != nil {
+		t.Error(err)
+	}
+	done, err := m.Prepare(free)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done(false)
+	if done, err := m.Prepare(first); done != nil || err != nil {
+		t.Error("to where it is:", err)
+	}
+	s.dial(s.cfg.Suites[1], "", "", 0).ping()
+	if m.At() != first {
+		t.Error(m.At())
+	}
+	if err := m.Try(free); err != nil {
+		t.Error("it was not let go of:", err)
+	}
+}
+
+// At the end of its time a door that was left is closed, and no session with it.
+func TestMoverEnds(t *testing.T) {
+	s := newSite(t)
+	m := s.mover()
+	first := m.At()
+	c := s.dial(s.cfg.Suites[1], "admin", "secret", 0x14)
+	if got := c.login(nil); got != StatusOK {
+		t.Fatal(got)
+	}
+	second := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.4"), first.Port())
+	m.moveTo(t, second)
+	m.mu.Lock()
+	m.left[first].end.Reset(0)
+	m.mu.Unlock()
+	for {
+		m.mu.Lock()
+		n := len(m.left)
+		m.mu.Unlock()
+		if n == 0 {
+			break
+		}
+		time.Sleep(time.Millisecond) // until its socket is closed
+	}
+	c.redial(second)
+	c.want("after it", c.do(6, 1), 0, 1)
+	m.moveTo(t, first)
+	if _, err := NewMover(DoorConfig{}).Prepare(first); !errors.Is(err, ErrNoDoor) {
+		t.Error(err)
+	}
+}
