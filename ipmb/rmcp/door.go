@@ -34,7 +34,9 @@ type DoorConfig struct {
 	// Effect reports whether a request must not be done twice.
 	Effect func(*ipmb.Request) bool
 	Count  *mc.LANCounters
-	Log    *slog.Logger
+	// SOL serves that payload; nil: it is dropped.
+	SOL *SOL
+	Log *slog.Logger
 }
 
 // Door serves a controller on a UDP socket.
@@ -59,6 +61,8 @@ func (d *Door) Serve(ctx context.Context, conn net.PacketConn) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer d.Sessions.Close()
 	defer d.group.Wait()
+	defer d.SOL.close()
+	d.SOL.open(ctx, d)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
