@@ -43,7 +43,7 @@ type solPacket struct {
 
 // parseSOL reads a payload. It aliases b.
 func parseSOL(b []byte) (solPacket, error) {
-	if len(b) < solHeadLen || len(b) > solHeadLen+solMaxData || b[0] == 0 && len(b) > solHeadLen {
+	if len(b) < solHeadLen || b[0]&solMaxSeq == 0 && len(b) > solHeadLen {
 		return solPacket{}, errFrame
 	}
 	return solPacket{Seq: b[0] & solMaxSeq, Ack: b[1] & solMaxSeq, Count: b[2], Op: solOp(b[3]), Data: b[solHeadLen:]}, nil

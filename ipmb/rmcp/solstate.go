@@ -246,7 +246,7 @@ func (t *solTurn) operate(op solOp) {
 // take gives a packet's characters to the system, or as many as there is room
 // for: the console sends the others again under a new number.
 func (t *solTurn) take(p solPacket) {
-	n := min(len(p.Data), t.room)
+	n := min(len(p.Data), t.room, solMaxData)
 	switch {
 	case !t.up && len(p.Data) > 0:
 		t.refuse(p)
