@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/midplane-project/midplane/node"
+	"github.com/midplane-project/midplane/node/power"
 	"github.com/midplane-project/midplane/node/power/agent"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
@@ -79,7 +80,11 @@ func (s *NodeServer) Console(stream v1.Node_ConsoleServer) error {
 		return err
 	}
 	c := &consoleStream{stream: stream, rest: first.Data}
-	if err := s.node.Attach(stream.Context(), c, int(first.Replay), first.Write); err != nil {
+	a := power.Attachment{Replay: int(first.Replay)}
+	if first.Write {
+		a.Mode = power.Type
+	}
+	if err := s.node.Attach(stream.Context(), c, a); err != nil {
 		return vmError(err)
 	}
 	return nil

@@ -22,6 +22,7 @@ type access struct {
 	info     *mc.SystemInfo
 	firewall *mc.Firewall
 	sessions *rmcp.Sessions
+	serial   *rmcp.SOL
 }
 
 // openAccess reads it from the store. mux is the one that its rows will be in.
@@ -45,6 +46,11 @@ func openAccess(id Identity, instance uuid.UUID, db *kv.DB, mux func() *ipmb.Mux
 		Channel: lan, GUID: id.SystemGUID, Suites: mc.CipherSuites,
 		Active: a.channels.Active, Account: a.users.Account, Key: a.keys.Key,
 	})
+	a.serial = rmcp.NewSOL(rmcp.SOLConfig{
+		Sessions:  a.sessions,
+		Parameter: func(n uint8) []byte { return a.sol.Get(n, 0) },
+		Allowed:   func(user uint8) bool { return a.users.MayUseSOL(lan, user) },
+	})
 	return &a, errors.Join(errs[:]...)
 }
 
@@ -58,7 +64,7 @@ func hardwareAddress(instance uuid.UUID) (mac [6]byte) {
 func (a *access) tables() [][]ipmb.Command {
 	return [][]ipmb.Command{
 		a.channels.Commands(), a.keys.Commands(), mc.CipherCommands(a.channels), a.users.Commands(),
-		a.lan.Commands(), a.sol.Commands(), a.info.Commands(), a.firewall.Commands(), a.sessions.Commands(),
+		a.lan.Commands(), a.sol.Commands(), a.info.Commands(), a.firewall.Commands(), a.sessions.Commands(), a.serial.Commands(),
 	}
 }
 

@@ -29,11 +29,11 @@ func (n *Node) Commands() []ipmb.Command { return n.controller.Commands() }
 func (n *Node) Watch() *tap.Viewer { return n.hub.Watch() }
 
 // Attach joins the VM's serial console: see power.Console.
-func (n *Node) Attach(ctx context.Context, rw io.ReadWriter, replay int, writer bool) error {
+func (n *Node) Attach(ctx context.Context, rw io.ReadWriter, a power.Attachment) error {
 	if n.console == nil {
 		return ErrNoVM
 	}
-	return n.console.Attach(ctx, rw, replay, writer)
+	return n.console.Attach(ctx, rw, a)
 }
 
 // Agent is the way to the guest's agent.

@@ -45,7 +45,7 @@ func TestPowerByAPI(t *testing.T) {
 	if err := n.Power(t.Context(), 99); ipmb.CodeOf(err) != ipmb.ErrInvalidField {
 		t.Errorf("action 99: %v", err)
 	}
-	if err := n.Attach(t.Context(), &bytes.Buffer{}, 0, false); !errors.Is(err, ErrNoVM) {
+	if err := n.Attach(t.Context(), &bytes.Buffer{}, power.Attachment{}); !errors.Is(err, ErrNoVM) {
 		t.Errorf("console: %v", err)
 	}
 	if _, err := n.Agent(); !errors.Is(err, ErrNoVM) {

@@ -66,7 +66,7 @@ func (n *Node) listenLAN() (*rmcp.Mover, error) {
 func (n *Node) lanDoor() rmcp.DoorConfig {
 	c := n.controller
 	return rmcp.DoorConfig{
-		Sessions: c.access.sessions, Handler: c.Handler(), Effect: c.hasEffect, Style: n.cfg.LAN.Style, Count: &c.access.lan.Count, Log: n.log,
+		Sessions: c.access.sessions, Handler: c.Handler(), Effect: c.hasEffect, Style: n.cfg.LAN.Style, Count: &c.access.lan.Count, SOL: c.access.serial, Log: n.log,
 		Origin: ipmb.Origin{
 			Speaker: ipmb.SpeakerSession, Door: ipmb.DoorLAN, Channel: mc.LANChannel.Number, Shelf: n.cfg.Shelf,
 			Source: n.cfg.Addr(), Instance: string(n.settings.instance[:]),
@@ -99,7 +99,7 @@ func (n *Node) firstAdmin() error {
 		return err
 	}
 	if have := string(bytes.TrimRight(name, "\x00")); have == "" || have == LANUser {
-		if err := n.makeAdmin(password); err != nil {
+		if err := errors.Join(n.makeAdmin(password), n.offerSOL()); err != nil {
 			return err
 		}
 	}
@@ -130,8 +130,13 @@ func (n *Node) makeAdmin(password string) error {
 
 // own asks the node's own controller for an application command.
 func (n *Node) own(cmd ipmb.Cmd, data ...byte) ([]byte, error) {
+	return n.ownOf(ipmb.NetFnApp, cmd, data...)
+}
+
+// ownOf asks it for any command.
+func (n *Node) ownOf(netFn ipmb.NetFn, cmd ipmb.Cmd, data ...byte) ([]byte, error) {
 	r := n.controller.Handler().ServeIPMI(context.Background(), &ipmb.Request{
-		NetFn: ipmb.NetFnApp, Cmd: cmd, Data: data,
+		NetFn: netFn, Cmd: cmd, Data: data,
 		Origin: ipmb.Origin{Door: ipmb.DoorInternal, Privilege: ipmb.PrivilegeAdmin, Channel: ipmb.ChannelSystem},
 	})
 	return r.Data, r.Err()

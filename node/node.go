@@ -203,6 +203,9 @@ func (n *Node) connect() (err error) {
 		OnConnect: n.connected, OnDisconnect: n.disconnected, FaultID: p.faultIDs,
 	})
 	n.host.door = n.door
+	if n.console != nil {
+		n.controller.access.serial.Console = vmConsole{n}
+	}
 	if n.cfg.Profile != ProfileFanTray {
 		n.host.watch = vmWatchers{n.controller.sensors, pefWatch{system: n.controller.pef.System}}
 	}

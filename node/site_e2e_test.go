@@ -47,7 +47,7 @@ type daemon struct {
 	done chan error
 }
 
-func newSite(t *testing.T, profile, iface, cmdline string) *site {
+func newSite(t *testing.T, profile, iface, cmdline string, more ...func(*site)) *site {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "mps") // short, for the sockets
 	if err != nil {
@@ -64,6 +64,9 @@ func newSite(t *testing.T, profile, iface, cmdline string) *site {
 	}
 	if profile == node.ProfileATCA {
 		s.startShelf()
+	}
+	for _, change := range more {
+		change(s)
 	}
 	s.write("node.json", s.cfg)
 	s.startNode()

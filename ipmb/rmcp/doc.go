@@ -5,7 +5,9 @@
 //
 // Files: header.go and packet.go frame datagrams, rakp.go has the messages of
 // a login, crypto.go its keys, handshake.go what a login does, session.go and
-// table.go what comes of it, commands.go the rows, door.go the socket.
+// table.go what comes of it, commands.go the rows, door.go the socket. Serial
+// over LAN is in sol.go (packets), solstate.go (what is done with them),
+// solactive.go (a payload at work) and solcommands.go (its rows).
 //
 // Sessions of IPMI 1.5 are not served: their messages can be forged. Its frame
 // is, for the questions that clients ask before they log in.

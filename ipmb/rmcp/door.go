@@ -36,7 +36,9 @@ type DoorConfig struct {
 	Effect func(*ipmb.Request) bool
 	Style  ipmb.BridgeStyle
 	Count  *mc.LANCounters
-	Log    *slog.Logger
+	// SOL serves that payload; nil: it is dropped.
+	SOL *SOL
+	Log *slog.Logger
 }
 
 // Door serves a controller on a UDP socket.
@@ -68,6 +70,8 @@ func (d *Door) Serve(ctx context.Context, conn net.PacketConn) error {
 		}
 	}()
 	defer d.group.Wait()
+	defer d.SOL.close(d)
+	d.SOL.open(ctx, d)
 	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()

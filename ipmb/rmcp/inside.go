@@ -13,11 +13,15 @@ import (
 // open is as if it had never come.
 func (d *Door) inSession(ctx context.Context, p packet, from netip.AddrPort) {
 	s := d.Sessions.lookup(p.ID)
-	if s == nil || p.Type != PayloadIPMI {
+	if s == nil || p.Type != PayloadIPMI && p.Type != PayloadSOL {
 		return
 	}
 	message, err := s.unseal(p)
 	if err != nil {
+		return
+	}
+	if p.Type == PayloadSOL {
+		d.SOL.take(s, p.Seq, message, from)
 		return
 	}
 	f, err := ipmb.ParseFrame(message)
@@ -114,6 +118,7 @@ func (d *Door) serve(ctx context.Context, s *session, f ipmb.Frame, o ipmb.Origi
 	for i, a := range answers {
 		d.send(d.Sessions.sealAnswer(s, one.seq, i, a), to)
 	}
+	d.SOL.answered(s)
 	if ended {
 		s.wipe()
 	}

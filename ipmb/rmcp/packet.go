@@ -8,6 +8,7 @@ type PayloadType uint8
 // Payload types.
 const (
 	PayloadIPMI         PayloadType = 0x00
+	PayloadSOL          PayloadType = 0x01
 	PayloadOpenRequest  PayloadType = 0x10
 	PayloadOpenResponse PayloadType = 0x11
 	PayloadRAKP1        PayloadType = 0x12

@@ -53,6 +53,7 @@ type session struct {
 	mu   sync.Mutex
 	keys *keys // nil once it ended
 	out  uint32
+	gone chan struct{} // closed at the end; nil: nobody waits for it
 }
 
 // seal wraps a payload for the console; nil once the session ended.
@@ -86,7 +87,23 @@ func (s *session) wipe() {
 		clear(s.keys.k1)
 		clear(s.secret)
 		s.keys = nil
+		if s.gone != nil {
+			close(s.gone)
+		}
 	}
+}
+
+// ended gives a channel that is closed when the session is over.
+func (s *session) ended() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone == nil {
+		s.gone = make(chan struct{})
+		if s.keys == nil {
+			close(s.gone)
+		}
+	}
+	return s.gone
 }
 
 // Clients repeat a message as it is, with the same sequence number of its own,

@@ -51,8 +51,8 @@ type Console struct {
 	up      chan struct{} // closed while there is a conn
 	down    chan struct{} // closed while there is none
 	past    ring
-	readers map[*outlet]struct{}
-	writer  bool
+	readers map[*Seat]struct{}
+	writer  *Seat // nil: nobody types
 }
 
 // NewConsole starts recording. The socket need not exist yet; it is dialled until [Console.Close].
@@ -65,7 +65,7 @@ func NewConsole(cfg ConsoleConfig) (*Console, error) {
 	if err != nil {
 		return nil, fmt.Errorf("console log: %w", err)
 	}
-	c := &Console{cfg: cfg, log: log, past: ring{max: cfg.ReplayBytes}, readers: make(map[*outlet]struct{})}
+	c := &Console{cfg: cfg, log: log, past: ring{max: cfg.ReplayBytes}, readers: make(map[*Seat]struct{})}
 	c.up, c.down = make(chan struct{}), make(chan struct{})
 	close(c.down)
 	c.past.add(log.tail(cfg.ReplayBytes))
@@ -131,6 +131,7 @@ func (c *Console) receive(conn net.Conn) {
 		n, err := conn.Read(buf)
 		if n > 0 {
 			c.take(buf[:n])
+			c.awaitReaders()
 		}
 		if err != nil {
 			return
@@ -159,36 +160,61 @@ func (c *Console) take(p []byte) {
 	defer c.mu.Unlock()
 	c.past.add(p)
 	for r := range c.readers {
-		r.push(p)
+		r.out.push(p)
 	}
 }
 
-// Attach shows the last replay bytes and then everything that comes on rw, until ctx ends, rw fails or the
-// console is closed. With writer set, what is read from rw goes to the VM; the end of that input ends the
+// What people at a console are told.
+const (
+	noteBusy  = "\r\n[somebody else types here: you only watch]\r\n"
+	noteTaken = "\r\n[somebody else took over: you only watch]\r\n"
+)
+
+// An Attachment says what somebody wants at a console.
+type Attachment struct {
+	Mode   Mode
+	Replay int // bytes of the past that are shown first
+}
+
+// Attach shows the past that is wanted and then everything that comes on rw, until ctx ends, rw fails or the
+// console is closed. Of one who types what is read from rw goes to the VM; the end of that input ends the
 // attachment too, and input for a VM that is off is lost as on a real line.
 //
 // A Read of rw that is under way when Attach returns stays behind until rw is closed by its owner.
-func (c *Console) Attach(ctx context.Context, rw io.ReadWriter, replay int, writer bool) error {
+func (c *Console) Attach(ctx context.Context, rw io.ReadWriter, a Attachment) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stop := context.AfterFunc(c.closing, func() { cancel(net.ErrClosed) })
 	defer stop()
-	out, err := c.join(replay, writer)
+	s, err := c.Join(a.Mode, a.Replay, false)
 	if err != nil {
 		return err
 	}
-	defer c.leave(out, writer)
-	if writer {
-		go func() { cancel(c.forward(rw)) }()
+	defer s.Close()
+	if a.Mode != Watch {
+		if !s.Types() {
+			s.out.push([]byte(noteBusy))
+		}
+		go func() { cancel(forward(s, rw)) }()
+		go s.tellTaken(ctx)
 	}
 	for {
-		p, err := out.next(ctx)
+		p, err := s.out.next(ctx)
 		if err != nil {
 			return endOf(ctx)
 		}
 		if _, err := rw.Write(p); err != nil {
 			return fmt.Errorf("console reader: %w", err)
 		}
+	}
+}
+
+// tellTaken tells one who typed that he does not any more.
+func (s *Seat) tellTaken(ctx context.Context) {
+	select {
+	case <-s.taken:
+		s.out.push([]byte(noteTaken))
+	case <-ctx.Done():
 	}
 }
 
@@ -203,33 +229,15 @@ func endOf(ctx context.Context) error {
 	return nil
 }
 
-func (c *Console) join(replay int, writer bool) (*outlet, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if writer && c.writer {
-		return nil, ErrWriterBusy
-	}
-	c.writer = c.writer || writer
-	out := newOutlet()
-	out.push(c.past.last(replay))
-	c.readers[out] = struct{}{}
-	return out, nil
-}
-
-func (c *Console) leave(out *outlet, writer bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.readers, out)
-	c.writer = c.writer && !writer
-}
-
-// forward sends input to the VM.
-func (c *Console) forward(r io.Reader) error {
+// forward sends input to the VM, and throws away that of one who only watches.
+func forward(s *Seat, r io.Reader) error {
 	buf := make([]byte, 1<<10)
 	for {
 		n, err := r.Read(buf)
 		if n > 0 {
-			c.send(buf[:n])
+			if _, err := s.Write(buf[:n]); err != nil {
+				s.console.cfg.Logger.Debug("console input lost", "error", err)
+			}
 		}
 		if err != nil {
 			return errInputEnded
@@ -240,15 +248,14 @@ func (c *Console) forward(r io.Reader) error {
 // sendLimit is how long a guest may leave its serial port unread before input is thrown away.
 const sendLimit = 2 * time.Second
 
-func (c *Console) send(p []byte) {
+func (c *Console) send(p []byte) error {
 	c.mu.Lock()
 	conn := c.conn
 	c.mu.Unlock()
 	if conn == nil {
-		return
+		return ErrNotRunning
 	}
 	conn.SetWriteDeadline(time.Now().Add(sendLimit))
-	if _, err := conn.Write(p); err != nil {
-		c.cfg.Logger.Debug("console input lost", "error", err)
-	}
+	_, err := conn.Write(p)
+	return err
 }

@@ -70,7 +70,11 @@ func attach(t *testing.T, c *Console, replay int, writer bool) (net.Conn, <-chan
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(func() { cancel(); person.Close(); ours.Close() })
 	go func() {
-		result <- c.Attach(ctx, ours, replay, writer)
+		mode := Watch
+		if writer {
+			mode = Type
+		}
+		result <- c.Attach(ctx, ours, Attachment{Mode: mode, Replay: replay})
 		ours.Close()
 	}()
 	return person, result
@@ -103,7 +107,7 @@ func TestConsoleHasOneWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, vm, "root\n")
-	if err := c.Attach(t.Context(), new(bytes.Buffer), 0, true); !errors.Is(err, ErrWriterBusy) {
+	if err := c.Attach(t.Context(), new(bytes.Buffer), Attachment{Mode: Type}); !errors.Is(err, ErrWriterBusy) {
 		t.Errorf("second writer: %v", err)
 	}
 	typist.Close()

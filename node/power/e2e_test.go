@@ -53,7 +53,7 @@ func awaitFirmware(t *testing.T, m *Machine, cfg MachineConfig) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	seen := &until{mark: bootedMark, found: cancel}
-	if err := c.Attach(ctx, seen, DefaultReplayBytes, false); !errors.Is(err, context.Canceled) {
+	if err := c.Attach(ctx, seen, Attachment{Mode: Watch, Replay: DefaultReplayBytes}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("the firmware did not boot: %v: %q", err, seen.String())
 	}
 	if !strings.Contains(seen.String(), "SeaBIOS") {

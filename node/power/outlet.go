@@ -6,8 +6,12 @@ import (
 	"sync"
 )
 
-// outletBytes bounds what waits for one console reader.
-const outletBytes = 256 << 10
+// Bounds of what waits for one console reader.
+const (
+	outletBytes = 256 << 10
+	// outletHold is what may wait before a reader that holds the VM up does so.
+	outletHold = 16 << 10
+)
 
 // A ring keeps the last max bytes of a stream.
 type ring struct {
@@ -29,15 +33,18 @@ func (r *ring) last(n int) []byte {
 	return append([]byte(nil), r.buf[len(r.buf)-n:]...)
 }
 
-// An outlet is one reader's queue of bytes. When it is full the oldest are dropped, and next says how many.
+// An outlet is one reader's queue of bytes. When it is full the oldest are dropped, and take says how many.
 type outlet struct {
 	mu      sync.Mutex
 	waiting []byte
 	skipped int
 	ready   chan struct{} // holds a token while there is something to read
+	room    chan struct{} // holds a token once all was read
 }
 
-func newOutlet() *outlet { return &outlet{ready: make(chan struct{}, 1)} }
+func newOutlet() *outlet {
+	return &outlet{ready: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+}
 
 func (o *outlet) push(p []byte) {
 	if len(p) == 0 {
@@ -50,25 +57,44 @@ func (o *outlet) push(p []byte) {
 		o.skipped += over
 		o.waiting = append([]byte(nil), o.waiting[over:]...)
 	}
-	select {
-	case o.ready <- struct{}{}:
-	default:
-	}
+	post(o.ready)
 }
 
-// next waits for bytes and takes them all.
-func (o *outlet) next(ctx context.Context) ([]byte, error) {
+// full reports whether a reader that holds the VM up is behind.
+func (o *outlet) full() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.waiting) >= outletHold
+}
+
+// take waits for bytes and takes them all; skipped is how many were dropped before them.
+func (o *outlet) take(ctx context.Context) (p []byte, skipped int, err error) {
 	select {
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, 0, ctx.Err()
 	case <-o.ready:
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	p := o.waiting
-	if o.skipped > 0 {
-		p = append(fmt.Appendf(nil, "\r\n[%d bytes skipped: this reader is too slow]\r\n", o.skipped), p...)
-	}
+	p, skipped = o.waiting, o.skipped
 	o.waiting, o.skipped = nil, 0
-	return p, nil
+	post(o.room)
+	return p, skipped, nil
+}
+
+// next is take for people: what was dropped is told in the text.
+func (o *outlet) next(ctx context.Context) ([]byte, error) {
+	p, skipped, err := o.take(ctx)
+	if skipped > 0 {
+		p = append(fmt.Appendf(nil, "\r\n[%d bytes skipped: this reader is too slow]\r\n", skipped), p...)
+	}
+	return p, err
+}
+
+// post puts a token into a channel of one slot, unless there is one.
+func post(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }

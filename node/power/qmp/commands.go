@@ -118,3 +118,8 @@ func (e Event) Decode(v any) error {
 	}
 	return nil
 }
+
+// ChardevSendBreak sends a break to the serial port behind a chardev.
+func (c *Client) ChardevSendBreak(ctx context.Context, id string) error {
+	return c.Execute(ctx, "chardev-send-break", map[string]string{"id": id}, nil)
+}

@@ -1,0 +1,400 @@
+package rmcp
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
+)
+
+// Completion codes of the payload commands (IPMI 2.0 §24.1 to §24.4, §24.9).
+const (
+	ErrPayloadActive      ipmb.CompletionCode = 0x80 // on another session
+	ErrPayloadInactive    ipmb.CompletionCode = 0x80 // of Deactivate Payload
+	ErrPayloadDisabled    ipmb.CompletionCode = 0x81
+	ErrPayloadLimit       ipmb.CompletionCode = 0x82
+	ErrPayloadReadable    ipmb.CompletionCode = 0x84 // not without encryption
+	ErrPayloadUnknown     ipmb.CompletionCode = 0x80 // of Get Channel Payload Version
+	ErrEncryptionOp       ipmb.CompletionCode = 0x80 // of Suspend/Resume Payload Encryption
+	ErrEncryptionForced   ipmb.CompletionCode = 0x81
+	ErrEncryptionInactive ipmb.CompletionCode = 0x83
+)
+
+// Fields of the payload commands (IPMI 2.0 §24).
+const (
+	payloadRequest    = 2 + 4 // type, instance, auxiliary data
+	payloadInstances  = 1     // there is one serial port
+	maxInstance       = 15
+	auxEncrypt        = 0x80
+	payloadVersion    = 0x10
+	noVLAN            = 0xFFFF
+	encryptSuspend    = 0
+	encryptResume     = 1
+	encryptOpMask     = 0x1F
+	portReserved      = 7
+	payloadSizeFields = 8
+)
+
+// SOLConfig is what serial over LAN is built on.
+type SOLConfig struct {
+	Sessions *Sessions
+	// Parameter gives a SOL configuration parameter; see [mc.SOL].
+	Parameter func(number uint8) []byte
+	// Allowed reports whether a user may use the payload; see [mc.Users.MayUseSOL].
+	Allowed func(user uint8) bool
+	// Console is the system's serial port; nil: there is none. It may be set
+	// until the door opens.
+	Console Console
+}
+
+// SOL is serial over LAN on a channel: one payload at a time.
+type SOL struct {
+	SOLConfig
+
+	mu     sync.Mutex
+	active *activeSOL
+	ctx    context.Context // of the door; nil while there is none
+	door   solPort
+	port   uint16
+	log    *slog.Logger
+	group  sync.WaitGroup
+}
+
+// NewSOL makes it; a door serves it.
+func NewSOL(c SOLConfig) *SOL { return &SOL{SOLConfig: c} }
+
+// open lets payloads be activated until close.
+func (s *SOL) open(ctx context.Context, d *Door) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ctx, s.door, s.log = ctx, d, d.Log
+	s.port = portRMCP
+	if a, ok := d.conn.LocalAddr().(*net.UDPAddr); ok {
+		s.port = uint16(a.Port)
+	}
+}
+
+// close waits for what open let begin; the door's context has ended. A door
+// that was moved has another one in its place, which waits for both.
+func (s *SOL) close(d *Door) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	moved := s.door != d
+	if !moved {
+		s.ctx = nil
+	}
+	s.mu.Unlock()
+	if moved {
+		return
+	}
+	s.group.Wait()
+}
+
+// portRMCP is what a door without a UDP port of its own is reached by.
+const portRMCP = 623
+
+// take hands a packet that a session's keys opened to the session's payload.
+func (s *SOL) take(one *session, seq uint32, b []byte, from netip.AddrPort) {
+	if s == nil {
+		return
+	}
+	p, err := parseSOL(b)
+	if err != nil || !s.Sessions.touch(one, seq, from, time.Now()) {
+		return
+	}
+	p.Data = bytes.Clone(p.Data)
+	if a := s.of(one); a != nil {
+		select {
+		case a.packets <- solArrival{p, from}:
+		default: // it will come again
+		}
+	}
+}
+
+// touch notes that a session's peer spoke; ok is false for a packet that came
+// before.
+func (t *Sessions) touch(s *session, seq uint32, from netip.AddrPort, now time.Time) (ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	setting, ok := t.cfg.Active(t.cfg.Channel)
+	in, fresh := s.in.accept(seq)
+	if !ok || !fresh || setting.Mode() == mc.AccessDisabled || t.find(s.id) != s || now.Sub(s.last) > IdleTime {
+		return false
+	}
+	s.in, s.last, s.peer = in, now, from
+	return true
+}
+
+// of gives the payload of a session, nil if it has none.
+func (s *SOL) of(one *session) *activeSOL {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.active == nil || s.active.session != one {
+		return nil
+	}
+	return s.active
+}
+
+// answered lets a payload speak whose session has its answer: a client takes
+// what comes before for something else.
+func (s *SOL) answered(one *session) {
+	if s == nil {
+		return
+	}
+	if a := s.of(one); a != nil {
+		a.begin()
+	}
+}
+
+// Commands gives the rows of payloads.
+func (s *SOL) Commands() []ipmb.Command {
+	row := func(name string, cmd ipmb.Cmd, effect bool, n int, ref string, do func(context.Context, *ipmb.Request) ([]byte, error)) ipmb.Command {
+		return ipmb.Command{
+			Name: name, NetFn: ipmb.NetFnApp, Cmd: cmd, Privilege: ipmb.PrivilegeUser, Effect: effect, Data: ipmb.Exactly(n), Ref: ref, Do: do,
+		}
+	}
+	return []ipmb.Command{
+		row("Activate Payload", 0x48, true, payloadRequest, "IPMI 2.0 §24.1", s.activate),
+		row("Deactivate Payload", 0x49, true, payloadRequest, "IPMI 2.0 §24.2", s.deactivate),
+		row("Get Payload Activation Status", 0x4A, false, 1, "IPMI 2.0 §24.4", s.status),
+		row("Get Payload Instance Info", 0x4B, false, 2, "IPMI 2.0 §24.5", s.info),
+		row("Get Channel Payload Support", 0x4E, false, 1, "IPMI 2.0 §24.8", s.support),
+		row("Get Channel Payload Version", 0x4F, false, 2, "IPMI 2.0 §24.9", s.version),
+		row("Suspend/Resume Payload Encryption", 0x55, true, 3, "IPMI 2.0 §24.3", s.encryption),
+	}
+}
+
+// check finds the session that a request came by, and refuses what does not
+// concern the payload or is not for its user.
+func (s *SOL) check(req *ipmb.Request) (*session, uint8, error) {
+	if PayloadType(req.Data[0]&payloadTypeMask) != PayloadSOL || req.Data[1] == 0 || req.Data[1] > maxInstance {
+		return nil, 0, ipmb.ErrInvalidField
+	}
+	if limit := ipmb.Privilege(s.Parameter(mc.SOLAuth)[0] & levelMask); req.Origin.Privilege < limit {
+		return nil, 0, ipmb.ErrPrivilege
+	}
+	s.Sessions.mu.Lock()
+	defer s.Sessions.mu.Unlock()
+	if own := s.Sessions.own(req); own != nil {
+		return own, own.user, nil
+	}
+	return nil, 0, nil
+}
+
+// activate opens the payload for the session that asks. Its characters are
+// always signed and encrypted, as all of a session's are; that the lines are
+// deasserted at first is not done, for clients ask for it and wait for output.
+func (s *SOL) activate(_ context.Context, req *ipmb.Request) ([]byte, error) {
+	if s.Console == nil || s.Parameter(mc.SOLEnable)[0] == 0 {
+		return nil, ErrPayloadDisabled
+	}
+	own, user, err := s.check(req)
+	switch {
+	case err != nil:
+		return nil, err
+	case own == nil:
+		return nil, ipmb.ErrState
+	case !s.Allowed(user):
+		return nil, ipmb.ErrPrivilege
+	case req.Data[1] > payloadInstances:
+		return nil, ErrPayloadLimit
+	case req.Data[2]&auxEncrypt == 0:
+		return nil, ErrPayloadReadable
+	}
+	if err := s.start(own); err != nil {
+		return nil, err
+	}
+	out := make([]byte, 4, 4+payloadSizeFields)
+	for _, v := range []uint16{solHeadLen + solMaxData, solHeadLen + solMaxData, s.port, noVLAN} {
+		out = binary.LittleEndian.AppendUint16(out, v)
+	}
+	return out, nil
+}
+
+// timing reads the parameters: units of 5 ms for collecting, of 10 ms for
+// retries.
+func (s *SOL) timing() solTiming {
+	collect, retry := s.Parameter(mc.SOLAccumulate), s.Parameter(mc.SOLRetry)
+	return solTiming{
+		accumulate: time.Duration(collect[0]) * 5 * time.Millisecond, threshold: int(collect[1]),
+		retries: int(retry[0] & solRetryMask), interval: time.Duration(max(retry[1], 1)) * 10 * time.Millisecond,
+	}
+}
+
+const solRetryMask = 0x07
+
+// start begins a payload for a session.
+func (s *SOL) start(own *session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.ctx == nil || s.ctx.Err() != nil:
+		return ipmb.ErrState
+	case s.active != nil:
+		return ErrPayloadActive
+	}
+	line, err := s.Console.Open()
+	if err != nil {
+		return err
+	}
+	a := newActiveSOL(own, line, s.timing(), s.log)
+	s.active = a
+	ctx, door, peer := s.ctx, s.door, s.Sessions.peerOf(own)
+	s.group.Go(func() {
+		ended := own.ended()
+		idle := make(chan struct{})
+		go func() {
+			defer close(idle)
+			s.Sessions.watchIdle(a.stopped, own)
+		}()
+		a.run(ctx, door, peer, ended)
+		a.stop(true)
+		<-idle
+		s.forget(a)
+		s.log.Info("serial over LAN ended", "from", peer.String())
+	})
+	s.log.Info("serial over LAN", "from", peer.String(), "user", own.user)
+	return nil
+}
+
+func (t *Sessions) peerOf(s *session) netip.AddrPort {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return s.peer
+}
+
+// watchIdle ends a session that says nothing for too long, until stop: while it
+// has a payload nobody else may come to see that.
+func (t *Sessions) watchIdle(stop <-chan struct{}, s *session) {
+	timer := time.NewTimer(IdleTime)
+	defer timer.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-timer.C:
+		}
+		t.mu.Lock()
+		t.expire(time.Now())
+		left := IdleTime - time.Since(s.last)
+		t.mu.Unlock()
+		timer.Reset(max(left, time.Second))
+	}
+}
+
+// forget lets the next payload be activated.
+func (s *SOL) forget(a *activeSOL) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.active == a {
+		s.active = nil
+	}
+}
+
+// deactivate ends the payload, also that of another session, which is told.
+func (s *SOL) deactivate(_ context.Context, req *ipmb.Request) ([]byte, error) {
+	own, _, err := s.check(req)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.active == nil || req.Data[1] > payloadInstances {
+		return nil, ErrPayloadInactive
+	}
+	s.active.stop(s.active.session == own)
+	s.active = nil
+	return nil, nil
+}
+
+// status tells which instances of a payload are active.
+func (s *SOL) status(_ context.Context, req *ipmb.Request) ([]byte, error) {
+	if PayloadType(req.Data[0]) != PayloadSOL {
+		return nil, ipmb.ErrInvalidField
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := []byte{payloadInstances, 0, 0}
+	if s.active != nil {
+		out[1] = 1
+	}
+	return out, nil
+}
+
+// info tells which session has the payload, and that its port is the first one.
+func (s *SOL) info(_ context.Context, req *ipmb.Request) ([]byte, error) {
+	if PayloadType(req.Data[0]) != PayloadSOL || req.Data[1] == 0 || req.Data[1] > payloadInstances {
+		return nil, ipmb.ErrInvalidField
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var id uint32
+	if s.active != nil {
+		id = s.active.session.id
+	}
+	out := append(binary.LittleEndian.AppendUint32(nil, id), 1)
+	return append(out, make([]byte, portReserved)...), nil
+}
+
+// onChannel refuses channels that have no RMCP+ sessions.
+func (s *SOL) onChannel(req *ipmb.Request) error {
+	n := req.Data[0] & channelMask
+	if n == ipmb.ChannelPresent {
+		n = req.Origin.Channel
+	}
+	if n != s.Sessions.cfg.Channel {
+		return ipmb.ErrInvalidField
+	}
+	return nil
+}
+
+// support tells which payload types a channel takes: IPMI and SOL, those of a
+// login, and none of a vendor's.
+func (s *SOL) support(_ context.Context, req *ipmb.Request) ([]byte, error) {
+	if err := s.onChannel(req); err != nil {
+		return nil, err
+	}
+	const logins = 1<<6 - 1 // 10h to 15h
+	return []byte{1<<PayloadIPMI | 1<<PayloadSOL, 0, logins, 0, 0, 0, 0, 0}, nil
+}
+
+func (s *SOL) version(_ context.Context, req *ipmb.Request) ([]byte, error) {
+	if err := s.onChannel(req); err != nil {
+		return nil, err
+	}
+	if t := PayloadType(req.Data[1]); t > PayloadSOL && (t < PayloadOpenRequest || t > PayloadRAKP4) {
+		return nil, ErrPayloadUnknown
+	}
+	return []byte{payloadVersion}, nil
+}
+
+// encryption is never suspended, so that there is nothing to resume. Every
+// packet has an initialization vector of its own.
+func (s *SOL) encryption(_ context.Context, req *ipmb.Request) ([]byte, error) {
+	own, _, err := s.check(req)
+	if err != nil {
+		return nil, err
+	}
+	if own == nil || s.of(own) == nil || req.Data[1] > payloadInstances {
+		return nil, ErrEncryptionInactive
+	}
+	switch req.Data[2] & encryptOpMask {
+	case encryptResume:
+		return nil, nil
+	case encryptSuspend:
+		return nil, ErrEncryptionForced
+	}
+	return nil, ErrEncryptionOp
+}
