@@ -7,6 +7,7 @@ import (
 
 	"github.com/midplane-project/midplane/internal/jsonfile"
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/rmcp"
 	"github.com/midplane-project/midplane/node/power"
 )
 
@@ -68,6 +69,7 @@ type Config struct {
 // LANDoor is how a node is reached by RMCP+.
 type LANDoor struct {
 	Listen string `json:"listen,omitempty"` // IP:PORT; empty: nowhere
+	rmcp.Settings
 }
 
 // Listen is a socket for VMs.
@@ -115,6 +117,8 @@ func (c *Config) Check() error {
 	need(err == nil, "%w", err)
 	_, err = lanAddress(c.LAN.Listen)
 	need(err == nil, "lan: listen: %w", err)
+	err = c.LAN.Settings.Check()
+	need(err == nil, "lan: %w", err)
 	need(c.Dir != "", "dir: where shall the node keep its state?")
 	need(c.VM == nil || c.Power == nil, "power: is for a VM that somebody else starts; the node starts its own in another way")
 	if err := c.SEL.Check(); err != nil {

@@ -52,6 +52,7 @@ func (n *Node) listenLAN() (net.PacketConn, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.cfg.LAN.Warn(n.log)
 	n.log.Info("LAN door open", "address", conn.LocalAddr().String(), "user", LANUser)
 	return conn, nil
 }

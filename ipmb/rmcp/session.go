@@ -13,6 +13,7 @@ import (
 // login is a session before its RAKP Message 4.
 type login struct {
 	open      openRequest
+	suite     mc.CipherSuite
 	algorithm algorithm
 	granted   ipmb.Privilege
 	random    [randomLen]byte // the controller's
@@ -32,6 +33,9 @@ type session struct {
 	source netip.Addr
 	begun  time.Time
 	login  login
+	v15    *challenge // of an IPMI 1.5 session; nil: RMCP+
+	// refused is when its proof first came and was not looked at; see [guard].
+	refused time.Time
 
 	// From here on only once it is logged in.
 	console   uint32
@@ -47,8 +51,15 @@ type session struct {
 	in        window
 
 	mu   sync.Mutex
-	keys *keys // nil once it ended
+	keys codec // nil once it ended
 	out  uint32
+}
+
+// refuse notes that a proof was not looked at.
+func (s *session) refuse(now time.Time) {
+	if s.refused.IsZero() {
+		s.refused = now
+	}
 }
 
 // seal wraps a payload for the console; nil once the session ended.
@@ -62,6 +73,16 @@ func (s *session) seal(t PayloadType, payload []byte) []byte {
 		s.out = 1
 	}
 	return s.keys.appendSealed(nil, t, s.console, s.out, payload)
+}
+
+// sealAs wraps a message with a sequence number that is not the session's next.
+func (s *session) sealAs(seq uint32, message []byte) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keys == nil {
+		return nil
+	}
+	return s.keys.appendSealed(nil, PayloadIPMI, s.console, seq, message)
 }
 
 // unseal reads a packet of the session's.
@@ -79,7 +100,7 @@ func (s *session) wipe() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.keys != nil {
-		clear(s.keys.k1)
+		s.keys.forget()
 		s.keys = nil
 	}
 }

@@ -30,6 +30,27 @@ type Config struct {
 	Account func(channel uint8, name string, atLeast ipmb.Privilege) (mc.Account, error)
 	// Key gives one of the channel's keys; see [mc.ChannelKeys.Key].
 	Key func(channel uint8, id mc.KeyID) ([]byte, error)
+	// SuiteLimit gives the highest privilege by a suite; nil: there is no limit.
+	SuiteLimit func(id uint8) ipmb.Privilege
+	// AuthTypes is the mask of the auth types of IPMI 1.5; 0: no such sessions.
+	AuthTypes byte
+	// AuthEnabled narrows them for a level; nil: it does not.
+	AuthEnabled func(level ipmb.Privilege) byte
+}
+
+func (c Config) suiteLimit(id uint8) ipmb.Privilege {
+	if c.SuiteLimit == nil {
+		return ipmb.PrivilegeOEM
+	}
+	return c.SuiteLimit(id)
+}
+
+// authEnabled is the mask of the auth types by which a level may be had.
+func (c Config) authEnabled(level ipmb.Privilege) byte {
+	if c.AuthEnabled == nil {
+		return c.AuthTypes
+	}
+	return c.AuthTypes & c.AuthEnabled(level)
 }
 
 // Sessions are those of one channel. They are lost with the process.
@@ -37,15 +58,15 @@ type Sessions struct {
 	cfg    Config
 	secret [32]byte // of the passwords that nobody has
 
-	mu       sync.Mutex
-	all      map[uint32]*session
-	handles  [MaxSessions + 1]*session // those that are logged in; 0 is nobody
-	failures failures
+	mu      sync.Mutex
+	all     map[uint32]*session
+	handles [MaxSessions + 1]*session // those that are logged in; 0 is nobody
+	guard   guard
 }
 
 // NewSessions makes an empty table.
 func NewSessions(c Config) *Sessions {
-	t := &Sessions{cfg: c, all: make(map[uint32]*session), failures: make(failures)}
+	t := &Sessions{cfg: c, all: make(map[uint32]*session), guard: newGuard()}
 	_, _ = rand.Read(t.secret[:]) // does not fail
 	return t
 }
@@ -125,7 +146,9 @@ func (t *Sessions) remove(s *session) {
 	clear(s.login.account.Password)
 	if s.handle != 0 {
 		t.handles[s.handle] = nil
+		return
 	}
+	s.wipe() // of IPMI 1.5, which has its keys before it is a session
 }
 
 // Open counts the sessions that are logged in.
