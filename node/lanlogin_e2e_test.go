@@ -102,6 +102,7 @@ func TestE2ELAN15(t *testing.T) {
 		client{free("MD5", "--target-channel-number=0", "--target-slave-address=0x20", "0", "6", "1"), deviceBytes},
 		client{free("NONE", "0", "6", "1"), ""},
 		client{free("MD2", "0", "6", "1"), ""},
+		client{[]string{"openipmicmd", "-k", "0f 0 6 1", "lan", "-U", LANUser, "-P", l.password, "-A", "md5", "-p", l.port, l.host}, deviceBytes},
 		client{l.ipmitool("-I", "lanplus", "raw", "6", "1"), deviceBytes},
 	)
 }

@@ -22,7 +22,10 @@ func (d *Door) authenticated15(ctx context.Context, p packet, from netip.AddrPor
 		return
 	}
 	f, answer, ok := d.Sessions.prove15(p, from, time.Now())
-	if !ok || answer != nil {
+	switch {
+	case !ok:
+		return
+	case answer != nil:
 		d.send(answer, from)
 		return
 	}

@@ -84,8 +84,8 @@ func (t *Sessions) challenge(ctx context.Context, req *ipmb.Request) ([]byte, er
 	return append(word(s.id), s.v15.text[:]...), nil
 }
 
-// prove15 takes the packet of an Activate Session: whose login it is, or the
-// answer that it got before. What proves nothing gets no answer.
+// prove15 takes the packet of an Activate Session, and gives the answer that it
+// got before. What proves nothing gets none.
 func (t *Sessions) prove15(p packet, from netip.AddrPort, now time.Time) (f ipmb.Frame, answer []byte, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -94,8 +94,10 @@ func (t *Sessions) prove15(p packet, from netip.AddrPort, now time.Time) (f ipmb
 	switch {
 	case s == nil || s.v15 == nil || p.Seq != 0:
 		return f, nil, false
+	case s.handle != 0 && bytes.Equal(s.third, p.raw):
+		return f, s.fourth, true
 	case s.handle != 0:
-		return f, s.fourth, bytes.Equal(s.third, p.raw)
+		return f, nil, false
 	case err != nil || f.IsResponse() || f.NetFn != ipmb.NetFnApp || f.Cmd != cmdActivate || s.v15.proven:
 		return f, nil, false
 	}
@@ -136,7 +138,7 @@ func (t *Sessions) activate15(_ context.Context, req *ipmb.Request) ([]byte, err
 	case !t.activate(s, time.Now()):
 		return nil, ErrNoSlot
 	}
-	s.user, s.last, s.out = s.login.account.ID, time.Now(), outbound-1
+	s.user, s.last, s.out = s.login.account.ID, time.Now(), outbound // the answer's own number
 	s.limit, s.privilege = limit, min(limit, ipmb.PrivilegeUser)
 	clear(s.login.account.Password)
 	s.login = login{}

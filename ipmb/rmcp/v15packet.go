@@ -90,7 +90,7 @@ func tooLong(message []byte) []byte {
 	if err != nil {
 		return nil
 	}
-	f.Data = []byte{byte(ipmb.ErrTooLong)}
+	f.Data = []byte{byte(ipmb.ErrCannotReturn)}
 	out, _ := f.AppendBinary(nil) // one byte of data is never too long
 	return out
 }
