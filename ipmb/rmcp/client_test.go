@@ -100,7 +100,10 @@ func (s *site) open() {
 	d := NewDoor(DoorConfig{
 		Sessions: s.Sessions, Handler: s.mux, Count: new(mc.LANCounters), Log: slog.New(slog.DiscardHandler),
 		Origin: ipmb.Origin{Speaker: ipmb.SpeakerSession, Door: ipmb.DoorLAN, Channel: 1},
-		Effect: func(r *ipmb.Request) bool { return s.mux.Lookup(r.NetFn, r.Cmd, r.Data).Effect },
+		Effect: func(r *ipmb.Request) bool {
+			row := s.mux.Lookup(r.NetFn, r.Cmd, r.Data)
+			return row != nil && row.Effect
+		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

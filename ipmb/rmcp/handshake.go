@@ -142,6 +142,8 @@ func (t *Sessions) rakp3(r rakp3, raw []byte, from netip.AddrPort, now time.Time
 	switch {
 	case s.handle != 0 && bytes.Equal(s.third, raw):
 		return s.fourth, 0
+	case l.failed && bytes.Equal(s.third, raw): // its answer is under way
+		return nil, 0
 	case s.handle != 0 || l.first == nil || l.failed:
 		return refuse(StatusBadSession), 0
 	case r.Status != StatusOK: // the console gives up
@@ -155,7 +157,8 @@ func (t *Sessions) rakp3(r rakp3, raw []byte, from netip.AddrPort, now time.Time
 	}
 	want := l.algorithm.mac(l.account.Password, l.random[:], word(l.open.Console), l.request.identity())
 	if right := hmac.Equal(want, r.Code); !right || !l.genuine {
-		l.failed = true
+		l.failed, s.third = true, bytes.Clone(raw)
+		t.halfOpen.failed(s)
 		clear(l.account.Password)
 		return refuse(StatusIntegrity), t.guard.wrong(k, from, now)
 	}

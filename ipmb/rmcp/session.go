@@ -2,6 +2,7 @@ package rmcp
 
 import (
 	"bytes"
+	"container/list"
 	"net/netip"
 	"sync"
 	"time"
@@ -36,6 +37,7 @@ type session struct {
 	v15    *challenge // of an IPMI 1.5 session; nil: RMCP+
 	// refused is when its proof first came and was not looked at; see [guard].
 	refused time.Time
+	place   *list.Element // among the logins under way
 
 	// From here on only once it is logged in.
 	console   uint32

@@ -1,6 +1,7 @@
 package rmcp
 
 import (
+	"container/list"
 	"crypto/rand"
 	"encoding/binary"
 	"net/netip"
@@ -14,7 +15,6 @@ import (
 // Limits of a table of sessions.
 const (
 	MaxSessions = 63               // Get Session Info has six bits for it
-	maxHalfOpen = 256              // logins under way
 	loginTime   = 60 * time.Second // for one of them
 	IdleTime    = 60 * time.Second // IPMI 2.0 §6.12.15
 )
@@ -58,15 +58,16 @@ type Sessions struct {
 	cfg    Config
 	secret [32]byte // of the passwords that nobody has
 
-	mu      sync.Mutex
-	all     map[uint32]*session
-	handles [MaxSessions + 1]*session // those that are logged in; 0 is nobody
-	guard   guard
+	mu       sync.Mutex
+	all      map[uint32]*session
+	handles  [MaxSessions + 1]*session // those that are logged in; 0 is nobody
+	guard    guard
+	halfOpen halfOpen
 }
 
 // NewSessions makes an empty table.
 func NewSessions(c Config) *Sessions {
-	t := &Sessions{cfg: c, all: make(map[uint32]*session), guard: newGuard()}
+	t := &Sessions{cfg: c, all: make(map[uint32]*session), guard: newGuard(), halfOpen: halfOpen{sources: make(map[netip.Addr]*list.List)}}
 	_, _ = rand.Read(t.secret[:]) // does not fail
 	return t
 }
@@ -74,8 +75,8 @@ func NewSessions(c Config) *Sessions {
 // add enters a login from source, in the place of another if there are too many.
 func (t *Sessions) add(s *session) {
 	t.expire(s.begun)
-	if len(t.all)-t.active() >= maxHalfOpen {
-		t.evict()
+	if t.halfOpen.count >= maxHalfOpen {
+		t.remove(t.halfOpen.victim())
 	}
 	var id [4]byte
 	for s.id == 0 || t.all[s.id] != nil {
@@ -83,27 +84,7 @@ func (t *Sessions) add(s *session) {
 		s.id = binary.LittleEndian.Uint32(id[:])
 	}
 	t.all[s.id] = s
-}
-
-// evict ends the oldest login of the source that has most of them, so that a
-// source that fills the table crowds out itself.
-func (t *Sessions) evict() {
-	count := make(map[netip.Addr]int)
-	for _, s := range t.all {
-		if s.handle == 0 {
-			count[s.source]++
-		}
-	}
-	var oldest *session
-	for _, s := range t.all {
-		switch {
-		case s.handle != 0:
-		case oldest == nil, count[s.source] > count[oldest.source],
-			count[s.source] == count[oldest.source] && s.begun.Before(oldest.begun):
-			oldest = s
-		}
-	}
-	t.remove(oldest)
+	t.halfOpen.add(s)
 }
 
 // expire ends the logins that take too long, and the sessions that say nothing.
@@ -135,6 +116,7 @@ func (t *Sessions) activate(s *session, now time.Time) bool {
 	if limit := s.login.account.Sessions; free == 0 || limit != 0 && mine >= limit {
 		return false
 	}
+	t.halfOpen.remove(s)
 	s.handle = uint8(free)
 	t.handles[free] = s
 	return true
@@ -143,6 +125,7 @@ func (t *Sessions) activate(s *session, now time.Time) bool {
 // remove takes a session out; of a login the password is forgotten.
 func (t *Sessions) remove(s *session) {
 	delete(t.all, s.id)
+	t.halfOpen.remove(s)
 	clear(s.login.account.Password)
 	if s.handle != 0 {
 		t.handles[s.handle] = nil
