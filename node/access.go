@@ -23,6 +23,7 @@ type access struct {
 	firewall *mc.Firewall
 	sessions *rmcp.Sessions
 	serial   *rmcp.SOL
+	suites   []mc.CipherSuite
 }
 
 // openAccess reads it from the store. mux is the one that its rows will be in.
@@ -32,19 +33,22 @@ func openAccess(id Identity, instance uuid.UUID, db *kv.DB, mux func() *ipmb.Mux
 	lanChannel.Active = func() int { return a.sessions.Open() } // nobody asks before they are there
 	channels := append(mc.Channels{mc.IPMBChannel, lanChannel, mc.SystemChannel(id.Interface)}, id.Serial...)
 	lan, r, sealer := mc.LANChannel.Number, records{db}, mc.NewSealer(sealKey(db.Path()).read)
+	a.suites = id.Logins.CipherSuites()
+	logins := mc.LANLogins{Suites: a.suites, AuthTypes: id.Logins.AuthTypes()}
 	var errs [6]error
 	if a.channels, errs[0] = mc.OpenChannelAccess(channels, r); errs[0] != nil {
 		return nil, errs[0]
 	}
 	a.keys = mc.NewChannelKeys(a.channels, r, sealer)
 	a.users, errs[1] = mc.OpenUsers(a.channels, r, sealer)
-	a.lan, errs[2] = mc.OpenLAN(channels, lan, hardwareAddress(instance), r)
+	a.lan, errs[2] = mc.OpenLAN(channels, lan, hardwareAddress(instance), r, logins)
 	a.sol, errs[3] = mc.OpenSOL(channels, lan, r)
 	a.info, errs[4] = mc.OpenSystemInfo(r, id.Name)
 	a.firewall, errs[5] = mc.OpenFirewall(mux, channels, r)
 	a.sessions = rmcp.NewSessions(rmcp.Config{
-		Channel: lan, GUID: id.SystemGUID, Suites: mc.CipherSuites,
+		Channel: lan, GUID: id.SystemGUID, Suites: a.suites, AuthTypes: logins.AuthTypes,
 		Active: a.channels.Active, Account: a.users.Account, Key: a.keys.Key,
+		SuiteLimit: a.lan.SuiteLimit, AuthEnabled: a.lan.AuthEnabled,
 	})
 	a.serial = rmcp.NewSOL(rmcp.SOLConfig{
 		Sessions:  a.sessions,
@@ -63,7 +67,7 @@ func hardwareAddress(instance uuid.UUID) (mac [6]byte) {
 
 func (a *access) tables() [][]ipmb.Command {
 	return [][]ipmb.Command{
-		a.channels.Commands(), a.keys.Commands(), mc.CipherCommands(a.channels), a.users.Commands(),
+		a.channels.Commands(), a.keys.Commands(), mc.CipherCommands(a.channels, a.suites...), a.users.Commands(),
 		a.lan.Commands(), a.sol.Commands(), a.info.Commands(), a.firewall.Commands(), a.sessions.Commands(), a.serial.Commands(),
 	}
 }

@@ -74,6 +74,7 @@ type LANDoor struct {
 	Allow []string `json:"allow,omitempty"`
 	// Style is how answers come back over a bridge: split (the default) or embedded.
 	Style ipmb.BridgeStyle `json:"style,omitempty"`
+	rmcp.Settings
 }
 
 // Listen is a socket for VMs.
@@ -123,7 +124,7 @@ func (c *Config) Check() error {
 	need(err == nil, "lan: listen: %w", err)
 	_, err = rmcp.ParsePlaces(c.LAN.Allow)
 	need(err == nil, "lan: allow: %w", err)
-	err = c.LAN.Style.Check()
+	err = errors.Join(c.LAN.Style.Check(), c.LAN.Settings.Check())
 	need(err == nil, "lan: %w", err)
 	need(c.Dir != "", "dir: where shall the node keep its state?")
 	need(c.VM == nil || c.Power == nil, "power: is for a VM that somebody else starts; the node starts its own in another way")

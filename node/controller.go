@@ -10,6 +10,7 @@ import (
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
 	"github.com/midplane-project/midplane/ipmb/mc/pef"
+	"github.com/midplane-project/midplane/ipmb/rmcp"
 	"github.com/midplane-project/midplane/node/template"
 	"github.com/midplane-project/midplane/node/thermal"
 )
@@ -45,6 +46,7 @@ type Identity struct {
 	SystemGUID   mc.GUID // the VM's UUID
 	VM           bool    // there is one
 	Serial       mc.Channels
+	Logins       rmcp.Settings // of the LAN door
 }
 
 // deviceIdentity is what Get Device ID and the GUID commands say.

@@ -59,6 +59,7 @@ func (n *Node) listenLAN() (*rmcp.Mover, error) {
 	if err := p.open(first); err != nil {
 		return nil, err
 	}
+	n.cfg.LAN.Warn(n.log)
 	n.log.Info("LAN door open", "address", p.door.At().String(), "user", LANUser)
 	return p.door, nil
 }

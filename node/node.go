@@ -264,7 +264,7 @@ func (n *Node) identity() Identity {
 		Shelf: n.cfg.Shelf, Addr: n.cfg.Addr(), Name: n.cfg.Name, Profile: n.cfg.Profile, Interface: n.cfg.Interface,
 		Manufacturer: n.cfg.Manufacturer, Product: n.cfg.Product,
 		SystemGUID: mc.GUID(n.settings.instance), VM: n.cfg.VM != nil || len(n.cfg.Listen) > 0 || n.opt.VM != nil,
-		Serial: serialChannels(n.serials),
+		Serial: serialChannels(n.serials), Logins: n.cfg.LAN.Settings,
 	}
 	if n.cfg.VM != nil {
 		if u, err := uuid.Parse(n.cfg.VM.UUID); err == nil {

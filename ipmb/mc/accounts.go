@@ -23,31 +23,63 @@ type Account struct {
 // Account finds who may log in by a channel under a name: the first such user
 // whose limit reaches atLeast, which is PrivilegeNone in a look-up by name
 // only (IPMI 2.0 §6.9.1). Who is disabled, has no password or no access, or
-// comes by a disabled channel has no account.
+// comes by a disabled channel has no account. That is the same work as for one
+// who has: one secret is opened in any case.
 func (u *Users) Account(channel uint8, name string, atLeast ipmb.Privilege) (Account, error) {
 	setting, ok := u.channels.Active(channel)
 	if !ok || setting.Mode() == AccessDisabled {
 		return Account{}, ErrNoAccount
 	}
+	id, one, err := u.candidate(channel, name, setting.Limit, atLeast)
+	if err != nil {
+		return Account{}, err
+	}
+	if id == 0 {
+		return Account{}, u.decoy()
+	}
+	password, err := u.password(id, one)
+	if err != nil {
+		return Account{}, err
+	}
+	if len(bytes.Trim(password, "\x00")) == 0 {
+		return Account{}, ErrNoAccount
+	}
+	a := one.on(channel)
+	return Account{ID: id, Name: name, Password: password, Limit: min(a.Limit, setting.Limit), Sessions: a.Sessions, SOL: a.SOL}, nil
+}
+
+// candidate finds the user of a login, id 0 if there is none.
+func (u *Users) candidate(channel uint8, name string, most, atLeast ipmb.Privilege) (uint8, user, error) {
 	for id := uint8(1); id <= MaxUsers; id++ {
 		one, err := u.get(id)
 		if err != nil {
-			return Account{}, err
+			return 0, user{}, err
 		}
 		a := one.on(channel)
-		limit := min(a.Limit, setting.Limit)
-		if !one.enabled || one.name != name || (name == "") != (id == NullUser) ||
-			!a.Messaging || a.Limit == NoAccess || limit < atLeast {
-			continue
+		if one.enabled && one.sealed != nil && one.name == name && (name == "") == (id == NullUser) &&
+			a.Messaging && a.Limit != NoAccess && min(a.Limit, most) >= atLeast {
+			return id, one, nil
 		}
-		password, err := u.password(id, one)
-		if err != nil {
-			return Account{}, err
-		}
-		if len(bytes.Trim(password, "\x00")) == 0 {
-			continue
-		}
-		return Account{ID: id, Name: name, Password: password, Limit: limit, Sessions: a.Sessions, SOL: a.SOL}, nil
 	}
-	return Account{}, ErrNoAccount
+	return 0, user{}, nil
+}
+
+// decoyOwner is nobody's record.
+const decoyOwner = "user/nobody"
+
+// decoy opens a secret that is nobody's. Its outcome is that there is no account.
+func (u *Users) decoy() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.nobody == nil {
+		sealed, err := u.sealer.Seal(decoyOwner, make([]byte, PasswordLen))
+		if err != nil {
+			return err
+		}
+		u.nobody = sealed
+	}
+	if _, err := u.sealer.Open(decoyOwner, u.nobody); err != nil {
+		return err
+	}
+	return ErrNoAccount
 }

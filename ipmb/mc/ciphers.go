@@ -9,11 +9,19 @@ import (
 // CipherSuite is one combination of algorithms of RMCP+ (IPMI 2.0 §22.15.2).
 type CipherSuite struct{ ID, Auth, Integrity, Confidentiality uint8 }
 
-// CipherSuites are those that are offered, the better first. Suites 0, 1 and 2
-// leave messages unsigned or readable, and are not.
+// CipherSuites are those that are offered where nobody chose others, the better
+// first.
 var CipherSuites = []CipherSuite{
 	{ID: 17, Auth: 3, Integrity: 4, Confidentiality: 1}, // HMAC-SHA256, HMAC-SHA256-128, AES-CBC-128
 	{ID: 3, Auth: 1, Integrity: 1, Confidentiality: 1},  // HMAC-SHA1, HMAC-SHA1-96, AES-CBC-128
+}
+
+// offered gives the suites that a channel offers.
+func offered(suites []CipherSuite) []CipherSuite {
+	if len(suites) == 0 {
+		return CipherSuites
+	}
+	return suites
 }
 
 // Tags of the records of Get Channel Cipher Suites.
@@ -54,8 +62,9 @@ func appendCipherAlgorithms(b []byte, list []CipherSuite) []byte {
 }
 
 // CipherCommands gives Get Channel Cipher Suites, which clients send before
-// they have a session.
-func CipherCommands(channels *ChannelAccess) []ipmb.Command {
+// they have a session. Without suites they are [CipherSuites].
+func CipherCommands(channels *ChannelAccess, suites ...CipherSuite) []ipmb.Command {
+	suites = offered(suites)
 	return []ipmb.Command{{
 		Name: "Get Channel Cipher Suites", NetFn: ipmb.NetFnApp, Cmd: 0x54, Privilege: ipmb.PrivilegeNone,
 		Data: ipmb.Exactly(3), Ref: "IPMI 2.0 §22.15",
@@ -64,9 +73,9 @@ func CipherCommands(channels *ChannelAccess) []ipmb.Command {
 			if payload := req.Data[1] & payloadTypeMask; err != nil || !c.Sessions || payload > PayloadSOL {
 				return nil, ipmb.ErrInvalidField
 			}
-			list := appendCipherAlgorithms(nil, CipherSuites)
+			list := appendCipherAlgorithms(nil, suites)
 			if req.Data[2]&cipherBySuite != 0 {
-				list = appendCipherRecords(nil, CipherSuites)
+				list = appendCipherRecords(nil, suites)
 			}
 			from := min(int(req.Data[2]&cipherIndexMask)*cipherChunk, len(list))
 			to := min(from+cipherChunk, len(list))

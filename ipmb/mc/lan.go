@@ -35,9 +35,14 @@ func (c *LANCounters) all() []*atomic.Uint64 {
 	}
 }
 
-// OpenLAN reads the configuration of a LAN channel.
-func OpenLAN(channels Channels, channel uint8, mac [6]byte, r Records) (*LAN, error) {
-	p, err := OpenParameters(r, fmt.Sprintf("lan/%d", channel), lanParameters(mac))
+// OpenLAN reads the configuration of a LAN channel. Without logins they are by
+// RMCP+ with [CipherSuites].
+func OpenLAN(channels Channels, channel uint8, mac [6]byte, r Records, logins ...LANLogins) (*LAN, error) {
+	var offer LANLogins
+	if len(logins) > 0 {
+		offer = logins[0]
+	}
+	p, err := OpenParameters(r, fmt.Sprintf("lan/%d", channel), lanParameters(mac, offer))
 	if err != nil {
 		return nil, err
 	}

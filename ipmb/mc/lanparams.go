@@ -1,6 +1,7 @@
 package mc
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -53,7 +54,6 @@ const AlertDestinations = 4
 
 // Values of LAN parameters.
 const (
-	authTypes      = 0x00 // of IPMI 1.5: none
 	sourceStatic   = 1
 	sourceLast     = 4
 	vlanEnable     = 0x8000
@@ -78,19 +78,12 @@ const (
 )
 
 // lanParameters is the table of a LAN channel whose interface has the given
-// hardware address.
-func lanParameters(mac [6]byte) []Parameter {
-	ids := []byte{0}
-	privileges := make([]byte, 9)
-	for _, s := range CipherSuites {
-		ids = append(ids, s.ID)
-		if s.ID < 16 {
-			privileges[1+s.ID/2] |= byte(ipmb.PrivilegeAdmin) << (4 * (s.ID & 1))
-		}
-	}
+// hardware address, and whose logins are those that are offered.
+func lanParameters(mac [6]byte, logins LANLogins) []Parameter {
+	types := logins.AuthTypes
 	table := []Parameter{
-		{Number: LANAuthSupport, ReadOnly: true, Default: []byte{authTypes}},
-		{Number: LANAuthEnables, Data: ipmb.Exactly(5), Default: make([]byte, 5), Check: only(authTypes)},
+		{Number: LANAuthSupport, ReadOnly: true, Default: []byte{types}},
+		{Number: LANAuthEnables, Data: ipmb.Exactly(authLevels), Default: bytes.Repeat([]byte{types}, authLevels), Check: only(types)},
 		{Number: LANAddress, Data: ipmb.Exactly(4), Default: make([]byte, 4), Check: unicast},
 		{Number: LANSource, Data: ipmb.Exactly(1), Default: []byte{sourceStatic}, Check: within(sourceStatic, sourceLast)},
 		{Number: LANMAC, Data: ipmb.Exactly(6), Default: mac[:], Check: oneStation},
@@ -107,11 +100,11 @@ func lanParameters(mac [6]byte) []Parameter {
 		{Number: LANCommunity, Data: ipmb.Exactly(communityLen), Default: append([]byte("public"), make([]byte, communityLen-6)...)},
 		{Number: LANVLAN, Data: ipmb.Exactly(2), Default: make([]byte, 2), Check: vlan},
 		{Number: LANVLANPriority, Data: ipmb.Exactly(1), Default: []byte{0}, Check: only(0x07)},
-		{Number: LANSuiteCount, ReadOnly: true, Default: []byte{byte(len(CipherSuites))}},
-		{Number: LANSuites, ReadOnly: true, Default: ids},
+		{Number: LANSuiteCount, ReadOnly: true, Default: []byte{byte(len(offered(logins.Suites)))}},
+		{Number: LANSuites, ReadOnly: true, Default: logins.suiteIDs()},
 		// By suite id, as ipmitool and FreeIPMI have it; the specification goes by
 		// the place in LANSuites. By id suite 17 has no place: it is open to all.
-		{Number: LANSuitePrivileges, Data: ipmb.Exactly(9), Default: privileges, Check: suitePrivileges},
+		{Number: LANSuitePrivileges, Data: ipmb.Exactly(9), Default: logins.suitePrivileges(), Check: suitePrivileges},
 		{Number: LANBadPasswords, Data: ipmb.Exactly(6), Default: make([]byte, 6), Check: func(v []byte) error { return only(0x01)(v[:1]) }},
 	}
 	return append(append(table, lanDestinations()...), lanIPv6()...)

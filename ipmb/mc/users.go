@@ -87,6 +87,8 @@ type Users struct {
 
 	mu   sync.Mutex
 	list [MaxUsers + 1]user // by id; 0 is nobody
+
+	nobody []byte // a sealed password that is none; see decoy
 }
 
 // OpenUsers reads the users.

@@ -45,18 +45,24 @@ func newSite(t *testing.T) *site {
 		Account: s.account,
 		Key:     func(uint8, mc.KeyID) ([]byte, error) { return s.key, nil },
 	})
-	s.mux = ipmb.NewMux(s.Commands(), []ipmb.Command{
+	s.mux = ipmb.NewMux(s.Commands(), s.rows())
+	return s
+}
+
+func (s *site) rows() []ipmb.Command {
+	return []ipmb.Command{
 		{NetFn: ipmb.NetFnApp, Cmd: 1, Privilege: ipmb.PrivilegeUser, Do: s.count},
 		{NetFn: ipmb.NetFnApp, Cmd: 0x34, Privilege: ipmb.PrivilegeUser, Data: ipmb.AtLeast(1), Do: s.bridge},
 		{NetFn: ipmb.NetFnChassis, Cmd: 2, Privilege: ipmb.PrivilegeOperator, Data: ipmb.Exactly(1), Effect: true, Do: s.count},
-	})
-	return s
+	}
 }
 
 func (s *site) account(_ uint8, name string, atLeast ipmb.Privilege) (mc.Account, error) {
 	for _, a := range []mc.Account{
 		{ID: 2, Name: "admin", Password: password("secret"), Limit: ipmb.PrivilegeAdmin},
 		{ID: 3, Name: "bob", Password: password("builder"), Limit: ipmb.PrivilegeUser, Sessions: 1},
+		{ID: 4, Name: "eve", Password: password("sixteen")[:mc.PasswordLen], Limit: ipmb.PrivilegeAdmin},
+		{ID: 5, Name: "tom", Password: password("sixteen")[:mc.PasswordLen], Limit: ipmb.PrivilegeUser},
 		{ID: 1, Name: "", Password: password("null"), Limit: ipmb.PrivilegeAdmin},
 	} {
 		if a.Name == name && a.Limit >= atLeast {
@@ -94,7 +100,10 @@ func (s *site) open() {
 	d := NewDoor(DoorConfig{
 		Sessions: s.Sessions, Handler: s.mux, Count: new(mc.LANCounters), Log: slog.New(slog.DiscardHandler),
 		Origin: ipmb.Origin{Speaker: ipmb.SpeakerSession, Door: ipmb.DoorLAN, Channel: 1},
-		Effect: func(r *ipmb.Request) bool { return s.mux.Lookup(r.NetFn, r.Cmd, r.Data).Effect },
+		Effect: func(r *ipmb.Request) bool {
+			row := s.mux.Lookup(r.NetFn, r.Cmd, r.Data)
+			return row != nil && row.Effect
+		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -25,6 +25,7 @@ const (
 	capExtended  = 0x80
 	statusKG     = 0x20
 	statusNames  = 0x04 // there are users with names
+	cap15        = 0x01
 	capRMCPPlus  = 0x02
 	byHandle     = 0xFE
 	byID         = 0xFF
@@ -35,7 +36,7 @@ const (
 
 // Commands gives the rows of sessions.
 func (t *Sessions) Commands() []ipmb.Command {
-	return t.storing([]ipmb.Command{
+	return t.storing(append(t.v15Commands(), []ipmb.Command{
 		{
 			Name: "Get Channel Authentication Capabilities", NetFn: ipmb.NetFnApp, Cmd: 0x38, Privilege: ipmb.PrivilegeNone,
 			Data: ipmb.Exactly(2), Ref: "IPMI 2.0 §22.13", Do: t.capabilities,
@@ -52,16 +53,18 @@ func (t *Sessions) Commands() []ipmb.Command {
 			Name: "Get Session Info", NetFn: ipmb.NetFnApp, Cmd: 0x3D, Privilege: ipmb.PrivilegeUser,
 			Data: ipmb.Between(1, 1+sessionIDLen), Ref: "IPMI 2.0 §22.20", Do: t.info,
 		},
-	})
+	}...))
 }
 
-// capabilities tells a client how it may log in: by RMCP+ alone, with a name.
+// capabilities tells a client how it may log in: by RMCP+ or where that is on by
+// IPMI 1.5, with a name.
 func (t *Sessions) capabilities(_ context.Context, req *ipmb.Request) ([]byte, error) {
 	n := req.Data[0] & channelMask
 	if n == ipmb.ChannelPresent {
 		n = req.Origin.Channel
 	}
-	if level := ipmb.Privilege(req.Data[1] & levelMask); n != t.cfg.Channel || level == ipmb.PrivilegeNone || level > ipmb.PrivilegeOEM {
+	level := ipmb.Privilege(req.Data[1] & levelMask)
+	if n != t.cfg.Channel || level == ipmb.PrivilegeNone || level > ipmb.PrivilegeOEM {
 		return nil, ipmb.ErrInvalidField
 	}
 	key, err := t.cfg.Key(t.cfg.Channel, mc.KeyG)
@@ -72,9 +75,12 @@ func (t *Sessions) capabilities(_ context.Context, req *ipmb.Request) ([]byte, e
 	if len(bytes.Trim(key, "\x00")) > 0 {
 		status |= statusKG
 	}
-	out := []byte{n, 0, status, 0, 0, 0, 0, 0}
+	out := []byte{n, t.cfg.authEnabled(level), status, 0, 0, 0, 0, 0}
 	if req.Data[0]&askExtended != 0 {
-		out[1], out[3] = capExtended, capRMCPPlus
+		out[1], out[3] = out[1]|capExtended, capRMCPPlus
+		if t.cfg.AuthTypes != 0 {
+			out[3] |= cap15
+		}
 	}
 	return out, nil
 }
@@ -161,7 +167,11 @@ func (t *Sessions) info(_ context.Context, req *ipmb.Request) ([]byte, error) {
 	if s == nil {
 		return out, nil
 	}
-	return s.appendInfo(append(out, s.user, byte(s.privilege), typeRMCPPlus|t.cfg.Channel)), nil
+	kind := t.cfg.Channel
+	if s.v15 == nil {
+		kind |= typeRMCPPlus
+	}
+	return s.appendInfo(append(out, s.user, byte(s.privilege), kind)), nil
 }
 
 // nth gives the n-th session that is logged in, from 1.

@@ -21,9 +21,10 @@ const (
 	authMD5    = 0x02
 	authSHA256 = 0x03
 
-	integritySHA1   = 0x01 // HMAC-SHA1-96
-	integrityMD5    = 0x02 // HMAC-MD5-128
-	integritySHA256 = 0x04 // HMAC-SHA256-128
+	integritySHA1    = 0x01 // HMAC-SHA1-96
+	integrityMD5     = 0x02 // HMAC-MD5-128
+	integrityFlatMD5 = 0x03 // MD5-128, not an HMAC
+	integritySHA256  = 0x04 // HMAC-SHA256-128
 
 	confidentialityAES = 0x01
 )
@@ -35,37 +36,48 @@ const (
 	longCodeLen  = 16
 )
 
-// algorithm is what a cipher suite that signs and encrypts computes with. One
-// hash serves both its logins and its messages.
+// algorithm is what a cipher suite computes with. One hash serves both its
+// logins and its messages.
 type algorithm struct {
-	hash    func() hash.Hash
-	codeLen int // of an integrity check value
+	hash    func() hash.Hash // nil: logins prove nothing (suite 0)
+	codeLen int              // of an integrity check value
 }
 
-// algorithmOf gives the algorithm of a suite; ok is false for a suite that
-// leaves messages unsigned or readable, and for one that is not built.
+// algorithmOf gives the algorithm of a suite; ok is false for one that is not
+// built.
 func algorithmOf(s mc.CipherSuite) (a algorithm, ok bool) {
-	if s.Confidentiality != confidentialityAES {
+	if built, _ := suiteByID(int(s.ID)); built != s {
 		return algorithm{}, false
 	}
-	switch [2]uint8{s.Auth, s.Integrity} {
-	case [2]uint8{authSHA1, integritySHA1}:
+	switch s.Auth {
+	case authSHA1:
 		return algorithm{sha1.New, shortCodeLen}, true
-	case [2]uint8{authMD5, integrityMD5}:
+	case authMD5:
 		return algorithm{md5.New, longCodeLen}, true
-	case [2]uint8{authSHA256, integritySHA256}:
+	case authSHA256:
 		return algorithm{sha256.New, longCodeLen}, true
 	}
-	return algorithm{}, false
+	return algorithm{}, true
 }
 
-// mac is the keyed hash of the parts put together.
+// mac is the keyed hash of the parts put together, nothing without a hash.
 func (a algorithm) mac(key []byte, parts ...[]byte) []byte {
+	if a.hash == nil {
+		return nil
+	}
 	h := hmac.New(a.hash, key)
 	for _, p := range parts {
 		h.Write(p)
 	}
 	return h.Sum(nil)
+}
+
+// keyLen is the length of a session integrity key.
+func (a algorithm) keyLen() int {
+	if a.hash == nil {
+		return 0
+	}
+	return a.hash().Size()
 }
 
 // keys are what a session's messages are signed and encrypted with. What that

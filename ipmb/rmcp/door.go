@@ -106,6 +106,10 @@ func (d *Door) take(ctx context.Context, b []byte, from netip.AddrPort) {
 
 // packet deals with a session-wrapped payload.
 func (d *Door) packet(ctx context.Context, p packet, from netip.AddrPort) {
+	if p.auth != 0 {
+		d.authenticated15(ctx, p, from)
+		return
+	}
 	if p.ID != 0 {
 		d.inSession(ctx, p, from)
 		return
@@ -156,7 +160,7 @@ func (d *Door) sendLate(ctx context.Context, answer []byte, to netip.AddrPort, a
 // outside answers what may be asked without a session.
 func (d *Door) outside(ctx context.Context, p packet, from netip.AddrPort) {
 	f, err := ipmb.ParseFrame(p.Payload)
-	if err != nil || f.IsResponse() || f.NetFn != ipmb.NetFnApp || !sessionless[f.Cmd] {
+	if err != nil || f.IsResponse() || f.NetFn != ipmb.NetFnApp || !d.sessionless(p, f.Cmd) {
 		return
 	}
 	setting, ok := d.Sessions.cfg.Active(d.Sessions.cfg.Channel)
@@ -165,11 +169,17 @@ func (d *Door) outside(ctx context.Context, p packet, from netip.AddrPort) {
 	}
 	o := d.Origin
 	o.Privilege = ipmb.PrivilegeNone
+	ctx = context.WithValue(ctx, consoleKey{}, from)
 	r := d.Handler.ServeIPMI(ctx, f.Request(o))
 	out, err := f.Reply(r).AppendBinary(nil)
 	if err == nil && !d.Sessions.silent(r) {
 		d.send(appendBare(nil, p.plus, PayloadIPMI, out), from)
 	}
+}
+
+// sessionless reports whether a command needs no session in that framing.
+func (d *Door) sessionless(p packet, cmd ipmb.Cmd) bool {
+	return sessionless[cmd] || cmd == cmdChallenge && !p.plus && d.Sessions.cfg.AuthTypes != 0
 }
 
 func (d *Door) send(b []byte, to netip.AddrPort) {

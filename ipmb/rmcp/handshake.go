@@ -45,7 +45,7 @@ func (t *Sessions) step(kind PayloadType, b []byte, from netip.AddrPort, now tim
 // open begins a login (IPMI 2.0 §13.17).
 func (t *Sessions) open(r openRequest, from netip.AddrPort, now time.Time) []byte {
 	setting, ok := t.cfg.Active(t.cfg.Channel)
-	a, known := t.suite(r)
+	suite, a, known := t.suite(r)
 	switch {
 	case !ok || setting.Mode() == mc.AccessDisabled:
 		return r.appendOpen(nil, StatusNoResources, 0, 0)
@@ -56,23 +56,26 @@ func (t *Sessions) open(r openRequest, from netip.AddrPort, now time.Time) []byt
 	case r.Console == 0:
 		return r.appendOpen(nil, StatusIllegal, 0, 0)
 	}
-	granted := setting.Limit
+	granted := min(setting.Limit, t.cfg.suiteLimit(suite.ID))
 	if r.Privilege != 0 {
 		granted = min(granted, r.Privilege)
 	}
-	s := &session{source: from.Addr(), begun: now, login: login{open: r, algorithm: a, granted: granted}}
+	s := &session{source: from.Addr(), begun: now, login: login{open: r, suite: suite, algorithm: a, granted: granted}}
 	_, _ = rand.Read(s.login.random[:]) // does not fail
 	t.add(s)
 	return r.appendOpen(nil, StatusOK, granted, s.id)
 }
 
-func (t *Sessions) suite(r openRequest) (algorithm, bool) {
+// suite finds the suite that a login asks for. One that nobody may use is as
+// good as none.
+func (t *Sessions) suite(r openRequest) (mc.CipherSuite, algorithm, bool) {
 	for _, s := range t.cfg.Suites {
 		if s.Auth == r.Auth && s.Integrity == r.Integrity && s.Confidentiality == r.Confidentiality {
-			return algorithmOf(s)
+			a, ok := algorithmOf(s)
+			return s, a, ok && t.cfg.suiteLimit(s.ID) != ipmb.PrivilegeNone
 		}
 	}
-	return algorithm{}, false
+	return mc.CipherSuite{}, algorithm{}, false
 }
 
 // rakp1 answers with RAKP Message 2 (IPMI 2.0 §13.21). A user that is not there
@@ -80,7 +83,7 @@ func (t *Sessions) suite(r openRequest) (algorithm, bool) {
 // he is told only after his proof. So the answer says nothing of who is there.
 func (t *Sessions) rakp1(r rakp1, status Status, raw []byte) []byte {
 	s := t.all[r.ID]
-	if s == nil || s.handle != 0 {
+	if s == nil || s.handle != 0 || s.v15 != nil {
 		return appendRAKP(nil, r.Tag, StatusBadSession, 0)
 	}
 	l := &s.login
@@ -95,7 +98,11 @@ func (t *Sessions) rakp1(r rakp1, status Status, raw []byte) []byte {
 		return appendRAKP(nil, r.Tag, StatusInvalidRole, l.open.Console)
 	}
 	l.request, l.first = r, bytes.Clone(raw)
-	l.account, l.genuine = t.account(r)
+	atLeast := r.privilege()
+	if r.nameOnly() {
+		atLeast = ipmb.PrivilegeNone
+	}
+	l.account, l.genuine = t.account(r.Name, atLeast)
 	b := appendRAKP(nil, r.Tag, StatusOK, l.open.Console)
 	guid := t.cfg.GUID.Wire()
 	b = append(append(b, l.random[:]...), guid...)
@@ -104,22 +111,22 @@ func (t *Sessions) rakp1(r rakp1, status Status, raw []byte) []byte {
 	return l.answer
 }
 
-// account finds the user of a login. Without one it is somebody whose password
-// is made of his name, so that he answers alike each time.
-func (t *Sessions) account(r rakp1) (mc.Account, bool) {
+// account finds the user of a login, one whose limit reaches atLeast before
+// others. Without one it is somebody whose password is made of his name, so that
+// he answers alike each time. Either is the same work.
+func (t *Sessions) account(name string, atLeast ipmb.Privilege) (mc.Account, bool) {
 	nobody := hmac.New(sha256.New, t.secret[:])
-	nobody.Write([]byte(r.Name))
+	nobody.Write([]byte(name))
 	password := nobody.Sum(nil)[:mc.LongPasswordLen]
-	atLeast := r.privilege()
-	if r.nameOnly() {
-		atLeast = ipmb.PrivilegeNone
+	a, err := t.cfg.Account(t.cfg.Channel, name, ipmb.PrivilegeNone)
+	if atLeast != ipmb.PrivilegeNone {
+		if b, missing := t.cfg.Account(t.cfg.Channel, name, atLeast); missing == nil {
+			clear(a.Password)
+			a = b
+		}
 	}
-	a, err := t.cfg.Account(t.cfg.Channel, r.Name, atLeast)
-	if err != nil {
-		a, err = t.cfg.Account(t.cfg.Channel, r.Name, ipmb.PrivilegeNone)
-	}
-	if err != nil || r.Name == "" {
-		return mc.Account{Name: r.Name, Password: password}, false
+	if err != nil || name == "" {
+		return mc.Account{Name: name, Password: password}, false
 	}
 	return a, true
 }
@@ -127,7 +134,7 @@ func (t *Sessions) account(r rakp1) (mc.Account, bool) {
 // rakp3 checks the proof and answers with RAKP Message 4 (IPMI 2.0 §13.23).
 func (t *Sessions) rakp3(r rakp3, raw []byte, from netip.AddrPort, now time.Time) ([]byte, time.Duration) {
 	s := t.all[r.ID]
-	if s == nil {
+	if s == nil || s.v15 != nil {
 		return appendRAKP(nil, r.Tag, StatusBadSession, 0), 0
 	}
 	l := &s.login
@@ -135,20 +142,27 @@ func (t *Sessions) rakp3(r rakp3, raw []byte, from netip.AddrPort, now time.Time
 	switch {
 	case s.handle != 0 && bytes.Equal(s.third, raw):
 		return s.fourth, 0
+	case l.failed && bytes.Equal(s.third, raw): // its answer is under way
+		return nil, 0
 	case s.handle != 0 || l.first == nil || l.failed:
 		return refuse(StatusBadSession), 0
 	case r.Status != StatusOK: // the console gives up
 		t.remove(s)
 		return nil, 0
 	}
-	want := l.algorithm.mac(l.account.Password, l.random[:], word(l.open.Console), l.request.identity())
 	k := failureKey{s.source, l.request.Name}
-	if right := hmac.Equal(want, r.Code); !right || !l.genuine {
-		l.failed = true
-		clear(l.account.Password)
-		return refuse(StatusIntegrity), t.failures.add(k, now)
+	if !t.guard.admit(k, from, s.refused, now) {
+		s.refuse(now)
+		return nil, 0
 	}
-	delete(t.failures, k)
+	want := l.algorithm.mac(l.account.Password, l.random[:], word(l.open.Console), l.request.identity())
+	if right := hmac.Equal(want, r.Code); !right || !l.genuine {
+		l.failed, s.third = true, bytes.Clone(raw)
+		t.halfOpen.failed(s)
+		clear(l.account.Password)
+		return refuse(StatusIntegrity), t.guard.wrong(k, from, now)
+	}
+	t.guard.right(k, s.refused, now)
 	return t.enter(s, r.Tag, raw, from, now), 0
 }
 
@@ -166,12 +180,15 @@ func (t *Sessions) enter(s *session, tag byte, raw []byte, from netip.AddrPort, 
 	if err != nil || !t.activate(s, now) {
 		return refuse(StatusNoResources)
 	}
-	k := newKeys(l.algorithm, sik)
+	k := newCodec(l.suite, l.algorithm, sik, l.account.Password)
 	code := l.algorithm.mac(sik, l.request.Random[:], word(s.id), t.cfg.GUID.Wire())[:l.algorithm.codeLen]
-	s.console, s.user, s.peer, s.last, s.keys = l.open.Console, l.account.ID, from, now, &k
+	s.console, s.user, s.peer, s.last, s.keys = l.open.Console, l.account.ID, from, now, k
 	s.limit = l.request.privilege()
 	if t.cfg.Store != nil {
 		s.secret = bytes.Clone(sik)
+		if l.suite.Integrity == integrityFlatMD5 {
+			s.secret = append(s.secret, l.account.Password...)
+		}
 	}
 	s.privilege = min(s.limit, ipmb.PrivilegeUser) // IPMI 2.0 §6.12.1: each begins as a user
 	s.third, s.fourth = bytes.Clone(raw), append(appendRAKP(nil, tag, StatusOK, s.console), code...)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
-	"github.com/midplane-project/midplane/ipmb/mc"
 )
 
 // Kept is a session as a [Store] has it. It has the session's key: whoever
@@ -26,7 +25,7 @@ type Kept struct {
 	Cipher    uint8
 	Peer      netip.AddrPort
 	In        uint32 // the highest sequence number that is known to have come
-	Secret    []byte // the session integrity key
+	Secret    []byte // the session integrity key, then for suite 12 the password
 	Third     []byte // RAKP Message 3
 	Fourth    []byte // RAKP Message 4, its answer
 }
@@ -107,16 +106,16 @@ func (t *Sessions) Restore(list []Kept, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, k := range list {
-		a, ok := algorithmOf(mc.CipherSuite{Auth: k.Auth, Integrity: k.Integrity, Confidentiality: k.Cipher})
+		suite, a, ok := t.suite(openRequest{Auth: k.Auth, Integrity: k.Integrity, Confidentiality: k.Cipher})
 		h := int(k.Handle)
-		if !ok || h == 0 || h > MaxSessions || t.handles[h] != nil || k.ID == 0 || t.all[k.ID] != nil {
+		if !ok || len(k.Secret) < a.keyLen() || h == 0 || h > MaxSessions || t.handles[h] != nil || k.ID == 0 || t.all[k.ID] != nil {
 			t.gone = append(t.gone, k.ID)
 			continue
 		}
-		keys := newKeys(a, k.Secret)
+		sik, password := k.Secret[:a.keyLen()], k.Secret[a.keyLen():]
 		s := &session{
 			id: k.ID, handle: k.Handle, source: k.Peer.Addr(), begun: now, last: now, console: k.Console, user: k.User,
-			limit: k.Limit, privilege: k.Privilege, peer: k.Peer, keys: &keys, third: k.Third, fourth: k.Fourth,
+			limit: k.Limit, privilege: k.Privilege, peer: k.Peer, keys: newCodec(suite, a, sik, password), third: k.Third, fourth: k.Fourth,
 			name: k.Name, secret: k.Secret, state: stateKept, in: resumed(k.In),
 		}
 		s.login.open = openRequest{Console: k.Console, Auth: k.Auth, Integrity: k.Integrity, Confidentiality: k.Cipher}

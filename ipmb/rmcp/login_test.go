@@ -2,7 +2,6 @@ package rmcp
 
 import (
 	"bytes"
-	"encoding/binary"
 	"net/netip"
 	"testing"
 	"time"
@@ -216,34 +215,6 @@ func TestFull(t *testing.T) {
 	s.expire(time.Now().Add(IdleTime + time.Second))
 	if n := s.active(); n != 0 {
 		t.Errorf("%d idle sessions", n)
-	}
-}
-
-// A guesser waits longer and longer; who knows the password does not.
-func TestGuessing(t *testing.T) {
-	s, now := newSite(t), time.Now()
-	var last time.Duration
-	for i := range 12 {
-		c := s.client(s.cfg.Suites[1], "admin", "guess", 0x14)
-		c.open()
-		c.theirs = bytes.Clone(c.ask(PayloadRAKP1, c.first())[8:24])
-		r, _ := s.step(PayloadRAKP3, c.third(), source, now)
-		if r.after < last || i >= freeFailures && r.after == 0 || r.after > maxDelay {
-			t.Errorf("guess %d waits %v after %v", i, r.after, last)
-		}
-		last = r.after
-	}
-	if last != maxDelay {
-		t.Errorf("waits %v in the end", last)
-	}
-	if got := s.client(s.cfg.Suites[1], "admin", "secret", 0x14).login(nil); got != StatusOK {
-		t.Errorf("administrator: %02x", got)
-	}
-	for i := range 2 * maxFailures {
-		s.failures.add(failureKey{source.Addr(), string(binary.LittleEndian.AppendUint16(nil, uint16(i)))}, now)
-	}
-	if len(s.failures) > maxFailures {
-		t.Errorf("%d are remembered", len(s.failures))
 	}
 }
 

@@ -35,6 +35,8 @@ const (
 // the code itself, from the auth type on.
 type packet struct {
 	plus          bool // RMCP+ framing, not that of IPMI 1.5
+	auth          byte // of IPMI 1.5: the auth type, with its code
+	code          []byte
 	Type          PayloadType
 	Encrypted     bool
 	Authenticated bool
@@ -50,6 +52,8 @@ func parsePacket(b []byte) (packet, error) {
 		return parse15(b)
 	case len(b) >= header20Len && b[0] == authRMCPPlus:
 		return parse20(b)
+	case len(b) >= header15AuthLen && (b[0] == authTypeMD5 || b[0] == authTypePassword):
+		return parse15Auth(b)
 	}
 	return packet{}, errFrame
 }

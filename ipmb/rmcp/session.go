@@ -2,6 +2,7 @@ package rmcp
 
 import (
 	"bytes"
+	"container/list"
 	"net/netip"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 // login is a session before its RAKP Message 4.
 type login struct {
 	open      openRequest
+	suite     mc.CipherSuite
 	algorithm algorithm
 	granted   ipmb.Privilege
 	random    [randomLen]byte // the controller's
@@ -32,6 +34,10 @@ type session struct {
 	source netip.Addr
 	begun  time.Time
 	login  login
+	v15    *challenge // of an IPMI 1.5 session; nil: RMCP+
+	// refused is when its proof first came and was not looked at; see [guard].
+	refused time.Time
+	place   *list.Element // among the logins under way
 
 	// From here on only once it is logged in.
 	console   uint32
@@ -51,9 +57,16 @@ type session struct {
 	secret    []byte        // its integrity key, for the store
 
 	mu   sync.Mutex
-	keys *keys // nil once it ended
+	keys codec // nil once it ended
 	out  uint32
 	gone chan struct{} // closed at the end; nil: nobody waits for it
+}
+
+// refuse notes that a proof was not looked at.
+func (s *session) refuse(now time.Time) {
+	if s.refused.IsZero() {
+		s.refused = now
+	}
 }
 
 // seal wraps a payload for the console; nil once the session ended.
@@ -67,6 +80,16 @@ func (s *session) seal(t PayloadType, payload []byte) []byte {
 		s.out = 1
 	}
 	return s.keys.appendSealed(make([]byte, 0, sealedLen(len(payload))), t, s.console, s.out, payload)
+}
+
+// sealAs wraps a message with a sequence number that is not the session's next.
+func (s *session) sealAs(seq uint32, message []byte) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keys == nil {
+		return nil
+	}
+	return s.keys.appendSealed(nil, PayloadIPMI, s.console, seq, message)
 }
 
 // unseal reads a packet of the session's.
@@ -84,7 +107,7 @@ func (s *session) wipe() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.keys != nil {
-		clear(s.keys.k1)
+		s.keys.forget()
 		clear(s.secret)
 		s.keys = nil
 		if s.gone != nil {

@@ -1,6 +1,7 @@
 package rmcp
 
 import (
+	"container/list"
 	"crypto/rand"
 	"encoding/binary"
 	"net/netip"
@@ -14,7 +15,6 @@ import (
 // Limits of a table of sessions.
 const (
 	MaxSessions = 63               // Get Session Info has six bits for it
-	maxHalfOpen = 256              // logins under way
 	loginTime   = 60 * time.Second // for one of them
 	IdleTime    = 60 * time.Second // IPMI 2.0 §6.12.15
 )
@@ -32,6 +32,27 @@ type Config struct {
 	Key func(channel uint8, id mc.KeyID) ([]byte, error)
 	// Store keeps the sessions beyond the process; nil: they are lost with it.
 	Store Store
+	// SuiteLimit gives the highest privilege by a suite; nil: there is no limit.
+	SuiteLimit func(id uint8) ipmb.Privilege
+	// AuthTypes is the mask of the auth types of IPMI 1.5; 0: no such sessions.
+	AuthTypes byte
+	// AuthEnabled narrows them for a level; nil: it does not.
+	AuthEnabled func(level ipmb.Privilege) byte
+}
+
+func (c Config) suiteLimit(id uint8) ipmb.Privilege {
+	if c.SuiteLimit == nil {
+		return ipmb.PrivilegeOEM
+	}
+	return c.SuiteLimit(id)
+}
+
+// authEnabled is the mask of the auth types by which a level may be had.
+func (c Config) authEnabled(level ipmb.Privilege) byte {
+	if c.AuthEnabled == nil {
+		return c.AuthTypes
+	}
+	return c.AuthTypes & c.AuthEnabled(level)
 }
 
 // Sessions are those of one channel.
@@ -42,7 +63,8 @@ type Sessions struct {
 	mu       sync.Mutex
 	all      map[uint32]*session
 	handles  [MaxSessions + 1]*session // those that are logged in; 0 is nobody
-	failures failures
+	guard    guard
+	halfOpen halfOpen
 	gone     []uint32 // the store has them still
 	closed   bool
 
@@ -51,7 +73,7 @@ type Sessions struct {
 
 // NewSessions makes an empty table.
 func NewSessions(c Config) *Sessions {
-	t := &Sessions{cfg: c, all: make(map[uint32]*session), failures: make(failures)}
+	t := &Sessions{cfg: c, all: make(map[uint32]*session), guard: newGuard(), halfOpen: halfOpen{sources: make(map[netip.Addr]*list.List)}}
 	_, _ = rand.Read(t.secret[:]) // does not fail
 	return t
 }
@@ -59,8 +81,8 @@ func NewSessions(c Config) *Sessions {
 // add enters a login from source, in the place of another if there are too many.
 func (t *Sessions) add(s *session) {
 	t.expire(s.begun)
-	if len(t.all)-t.active() >= maxHalfOpen {
-		t.evict()
+	if t.halfOpen.count >= maxHalfOpen {
+		t.remove(t.halfOpen.victim())
 	}
 	var id [4]byte
 	for s.id == 0 || t.all[s.id] != nil {
@@ -68,27 +90,7 @@ func (t *Sessions) add(s *session) {
 		s.id = binary.LittleEndian.Uint32(id[:])
 	}
 	t.all[s.id] = s
-}
-
-// evict ends the oldest login of the source that has most of them, so that a
-// source that fills the table crowds out itself.
-func (t *Sessions) evict() {
-	count := make(map[netip.Addr]int)
-	for _, s := range t.all {
-		if s.handle == 0 {
-			count[s.source]++
-		}
-	}
-	var oldest *session
-	for _, s := range t.all {
-		switch {
-		case s.handle != 0:
-		case oldest == nil, count[s.source] > count[oldest.source],
-			count[s.source] == count[oldest.source] && s.begun.Before(oldest.begun):
-			oldest = s
-		}
-	}
-	t.remove(oldest)
+	t.halfOpen.add(s)
 }
 
 // expire ends the logins that take too long, and the sessions that say nothing.
@@ -120,6 +122,7 @@ func (t *Sessions) activate(s *session, now time.Time) bool {
 	if limit := s.login.account.Sessions; free == 0 || limit != 0 && mine >= limit {
 		return false
 	}
+	t.halfOpen.remove(s)
 	s.handle = uint8(free)
 	t.handles[free] = s
 	return true
@@ -131,10 +134,13 @@ func (t *Sessions) remove(s *session) {
 	if s.state != stateLocal && !t.closed {
 		t.gone = append(t.gone, s.id)
 	}
+	t.halfOpen.remove(s)
 	clear(s.login.account.Password)
 	if s.handle != 0 {
 		t.handles[s.handle] = nil
+		return
 	}
+	s.wipe() // of IPMI 1.5, which has its keys before it is a session
 }
 
 // Open counts the sessions that are logged in.

@@ -1,0 +1,95 @@
+//go:build e2e
+
+package rmcp
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"net"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// flood guesses admin's password without a pause and without waiting for its
+// outcome, with a new socket each time, until ctx ends.
+func (s *site) flood(ctx context.Context, guesses *atomic.Int64) {
+	for ctx.Err() == nil {
+		if s.fire() {
+			guesses.Add(1)
+		}
+	}
+}
+
+func (s *site) fire() bool {
+	conn, err := net.Dial("udp", s.addr.String())
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	c := s.client(s.cfg.Suites[1], "admin", "guess", 0x14)
+	ask := func(kind PayloadType, b []byte) []byte {
+		if _, err := conn.Write(appendBare(nil, true, kind, b)); err != nil {
+			return nil
+		}
+		buf := make([]byte, 500)
+		_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+		n, err := conn.Read(buf)
+		if err != nil {
+			return nil
+		}
+		p, err := parsePacket(buf[rmcpLen:n])
+		if err != nil {
+			return nil
+		}
+		return p.Payload
+	}
+	b := ask(PayloadOpenRequest, openBytes(0, c.suite.Auth, c.suite.Integrity, c.suite.Confidentiality))
+	if len(b) < 12 {
+		return false
+	}
+	c.id = binary.LittleEndian.Uint32(b[8:])
+	if b = ask(PayloadRAKP1, c.first()); len(b) < 24 {
+		return false
+	}
+	c.theirs = bytes.Clone(b[8:24])
+	_, err = conn.Write(appendBare(nil, true, PayloadRAKP3, c.third()))
+	return err == nil
+}
+
+// The administrator gets in with ipmitool while others guess his password from
+// his own address as fast as they can.
+func TestE2ELoginUnderAttack(t *testing.T) {
+	s := newSite(t)
+	s.open()
+	host, port, err := net.SplitHostPort(s.addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var guesses atomic.Int64
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() { s.flood(ctx, &guesses) })
+	}
+	defer group.Wait()
+	defer cancel()
+	for guesses.Load() < 200 {
+		time.Sleep(time.Millisecond)
+	}
+	for range 3 {
+		before := guesses.Load()
+		t0 := time.Now()
+		out, err := exec.Command("ipmitool", "-I", "lanplus", "-H", host, "-p", port, "-U", "admin", "-P", "secret", "-C", "17", "raw", "6", "1").CombinedOutput()
+		if err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		t.Logf("%d guesses were sent meanwhile, in %v", guesses.Load()-before, time.Since(t0))
+	}
+	if got := s.client(s.cfg.Suites[1], "admin", "guess", 0x14).login(nil); got != StatusIntegrity && got != 0 {
+		t.Errorf("%02x", got)
+	}
+}

@@ -1,0 +1,35 @@
+package rmcp
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+)
+
+// authenticated15 deals with a packet of an IPMI 1.5 session: without a
+// sequence number it is an Activate Session, or nothing.
+func (d *Door) authenticated15(ctx context.Context, p packet, from netip.AddrPort) {
+	if d.Sessions.cfg.AuthTypes&(1<<p.auth) == 0 {
+		return
+	}
+	if p.Seq != 0 {
+		d.inSession(ctx, p, from)
+		return
+	}
+	if !d.login.take(time.Now(), loginRate) {
+		return
+	}
+	f, answer, ok := d.Sessions.prove15(p, from, time.Now())
+	switch {
+	case !ok:
+		return
+	case answer != nil:
+		d.send(answer, from)
+		return
+	}
+	o := d.Origin
+	o.Privilege, o.Session = ipmb.PrivilegeNone, p.ID
+	d.send(d.Sessions.answered15(f, p.ID, d.Handler.ServeIPMI(ctx, f.Request(o))), from)
+}
