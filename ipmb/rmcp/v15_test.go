@@ -151,7 +151,7 @@ func TestLogin15(t *testing.T) {
 		}
 		c.want("close", c.do(6, 0x3C, word(c.id)...), 0)
 	}
-	if n := s.active(); n != 0 {
+	if n := s.Open(); n != 0 {
 		t.Errorf("%d sessions", n)
 	}
 }
@@ -169,7 +169,7 @@ func TestActivateAgain(t *testing.T) {
 		t.Fatal(code)
 	}
 	c.write(ask)
-	if again := c.read(); !bytes.Equal(first.raw, again.raw) || s.active() != 1 {
+	if again := c.read(); !bytes.Equal(first.raw, again.raw) || s.Open() != 1 {
 		t.Errorf("% x, then % x", first.raw, again.raw)
 	}
 }
@@ -201,7 +201,7 @@ func TestRefusedLogins15(t *testing.T) {
 			t.Errorf("%s: %02x, want %02x", name, got, c.want)
 		}
 	}
-	if n := s.active(); n != 0 {
+	if n := s.Open(); n != 0 {
 		t.Errorf("%d sessions", n)
 	}
 }
