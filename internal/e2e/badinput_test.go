@@ -109,7 +109,7 @@ func TestSecondClaimant(t *testing.T) {
 	}
 	dir := filepath.Join(home, "twin")
 	c.Name, c.Dir, c.API = "twin", dir, "unix:"+filepath.Join(home, "twin.sock")
-	c.Listen[0].Address = "unix:" + filepath.Join(home, "twin.vm")
+	c.Listen[0].Address, c.LAN = "unix:"+filepath.Join(home, "twin.vm"), node.LANDoor{} // each its own
 	d := s.daemon(t, "node", c, dir)
 	d.says(t, "0x82 is held by another instance")
 	if now := okJSON[psJSON](t, "--shelf", s.Name, "ps").slot("front"); now != before {
