@@ -362,6 +362,8 @@ func TestDeliveredPrivilege(t *testing.T) {
 		{"a guest does not clear", other, ipmb.SpeakerGuest, request(self, 0, 0x0A, 0x47, 1, 0, 'C', 'L', 'R', 0xAA), ipmb.ErrPrivilege},
 		{"nor power off", other, ipmb.SpeakerGuest, request(self, 0, 0, 2, 0), ipmb.ErrPrivilege},
 		{"nor take power", other, ipmb.SpeakerGuest, request(self, 0, 0x2C, 0x11, 0, 0, 0, 0), ipmb.ErrPrivilege},
+		{"nor does a session at another's door", other, ipmb.SpeakerSession, request(self, 0, 0, 2, 0), ipmb.ErrPrivilege},
+		{"which reads", other, ipmb.SpeakerSession, request(self, 0, 0x0A, 0x40), ipmb.OK},
 		{"nor read its messages", other, ipmb.SpeakerController, request(self, 0, 6, 0x33), ipmb.ErrPrivilege},
 	} {
 		t.Run(c.name, func(t *testing.T) {
