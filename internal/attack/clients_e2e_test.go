@@ -41,7 +41,7 @@ func (d door) freeipmi(t *testing.T, tool string, args ...string) *exec.Cmd {
 	return c
 }
 
-// S10 with the client that people have: a guest that made itself administrator
+// S10: with the client that people have, too, a guest that made itself administrator
 // of its own controller finds every order refused at the others.
 func TestAttackS10RealClient(t *testing.T) {
 	r := newRack(t)
