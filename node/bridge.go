@@ -76,10 +76,16 @@ func (b *bridge) sendMessage(ctx context.Context, req *ipmb.Request) ([]byte, er
 
 // guestly reports whether a message is held to the guest's policy. A user of a
 // node's own line or LAN door may have been made by its guest: what he may do
-// there, he may not do elsewhere.
+// there, he may not do elsewhere, nor by way of this controller or a third.
 func (b *bridge) guestly(o ipmb.Origin, to ipmb.Addr) bool {
-	own := o.Door == ipmb.DoorSerial || o.Door == ipmb.DoorLAN
+	own := o.Door == ipmb.DoorSerial || o.Door == ipmb.DoorLAN || boardSession(o)
 	return o.Speaker == ipmb.SpeakerGuest || own && to != b.self
+}
+
+// boardSession reports whether a session at a board's own door spoke, this one's
+// or another's. Only those of the shelf's door come from 20h.
+func boardSession(o ipmb.Origin) bool {
+	return o.Speaker == ipmb.SpeakerSession && o.Source != ipmb.AddrShelfManager
 }
 
 // nested sends a message on behalf of another controller, and gives back the

@@ -132,11 +132,12 @@ var commandRows = []row{
 	{byGuest, "06 52 01 50 01", "83"},
 	{byGuest, "06 52 03 a0 01 00", "cc"},
 	{byGuest, "06 52 01", "c7"},
-	{byGuest, "0a 10 00", "00 00 08 00"},
+	{byGuest, "0a 10 00", "00 00 10 00"},
 	{byGuest, "0a 10 01", "cb"},
 	{byGuest, "0a 11 00 00 00 08", "00 08 01 00 00 01 xx 00 00 xx"},
 	{byGuest, "0a 11 00 f0 07 03", "00 03 c0 de ff"},
-	{byGuest, "0a 11 00 00 08 01", "c9"},
+	{byGuest, "0a 11 00 00 08 01", "00 01 ff"},
+	{byGuest, "0a 11 00 00 10 01", "c9"},
 	{byGuest, "0a 11 00 00 00 ff", "ca"},
 	{byGuest, "0a 12 00 ff 07 01 02", "00 01"},
 	{byGuest, "0a 12 00 00 08 01", "c9"},
@@ -362,6 +363,8 @@ func TestDeliveredPrivilege(t *testing.T) {
 		{"a guest does not clear", other, ipmb.SpeakerGuest, request(self, 0, 0x0A, 0x47, 1, 0, 'C', 'L', 'R', 0xAA), ipmb.ErrPrivilege},
 		{"nor power off", other, ipmb.SpeakerGuest, request(self, 0, 0, 2, 0), ipmb.ErrPrivilege},
 		{"nor take power", other, ipmb.SpeakerGuest, request(self, 0, 0x2C, 0x11, 0, 0, 0, 0), ipmb.ErrPrivilege},
+		{"nor does a session at another's door", other, ipmb.SpeakerSession, request(self, 0, 0, 2, 0), ipmb.ErrPrivilege},
+		{"which reads", other, ipmb.SpeakerSession, request(self, 0, 0x0A, 0x40), ipmb.OK},
 		{"nor read its messages", other, ipmb.SpeakerController, request(self, 0, 6, 0x33), ipmb.ErrPrivilege},
 	} {
 		t.Run(c.name, func(t *testing.T) {

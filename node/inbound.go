@@ -43,7 +43,7 @@ func (c *Controller) execute(ctx context.Context, m ipmb.Message) ipmb.Response 
 	o := m.Origin
 	o.Door, o.Channel, o.Source, o.SourceLUN = ipmb.DoorIPMB, ipmb.ChannelIPMB, m.Frame.From, m.Frame.FromLUN
 	o.Instance, o.ID, o.Shelf = m.Instance, m.ID, c.id.Shelf
-	if o.Speaker == ipmb.SpeakerGuest {
+	if o.Speaker == ipmb.SpeakerGuest || boardSession(o) && o.Source != c.id.Addr {
 		if err := c.policy.Permit(m.Frame); err != nil {
 			c.log.Warn("request of a guest refused", "frame", redact.Text(m.Frame), "code", err)
 			return ipmb.Response{Code: ipmb.CodeOf(err)}

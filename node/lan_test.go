@@ -55,6 +55,25 @@ func TestBridgedPrivilege(t *testing.T) {
 	}
 }
 
+// Who is administrator here is nobody elsewhere, and by way of this controller
+// neither.
+func TestBridgedByTheOwnController(t *testing.T) {
+	b := newBoard(t, ProfileATCA)
+	off := request(other, 0, 0, 2, 0)
+	for deep, f := range []ipmb.Frame{off, wrap(t, self, off), wrap(t, self, wrap(t, self, off)), wrap(t, self, wrap(t, third, off))} {
+		raw, err := f.AppendBinary([]byte{0x40})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := b.lan(ipmb.PrivilegeAdmin, fmt.Sprintf("06 34 % x", raw)); !strings.Contains(got, "d4") {
+			t.Errorf("%d: %s", deep, got)
+		}
+	}
+	if sent := b.bus.messages(); len(sent) > 0 {
+		t.Errorf("sent %v", sent)
+	}
+}
+
 // The administrator is made once, with a password of his own.
 func TestFirstAdmin(t *testing.T) {
 	cfg := lone(t)

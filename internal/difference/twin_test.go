@@ -49,7 +49,7 @@ func twinOf(t *testing.T, node *bmc) string {
 	id := node.data(t, "06 01")
 	fmt.Fprintf(&s, "mc_setbmc 0x20\nmc_add 0x20 0x%02x has-device-sdrs 0x%02x 0x%02x 0x%02x 0x%02x 0 0\n", id[0], id[1]&0x0F, id[2], id[3], id[5])
 	fmt.Fprintf(&s, "mc_set_guid 0x20 %x\nsel_enable 0x20 4096 0x0f\n", node.data(t, "06 37"))
-	fmt.Fprintf(&s, "mc_add_fru_data 0x20 0 %d data%s\n", 0x800, bytesOf(readFRU(t, node)))
+	fmt.Fprintf(&s, "mc_add_fru_data 0x20 0 %d data%s\n", 0x1000, bytesOf(readFRU(t, node)))
 	for next := "00 00"; next != "ff ff"; {
 		d := node.data(t, "0a 23 00 00 "+next+" 00 ff")
 		next = fmt.Sprintf("% x", d[:2])

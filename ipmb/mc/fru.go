@@ -1,6 +1,7 @@
 package mc
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -20,6 +21,14 @@ const (
 	maxFRURead = 224
 	// fruReserved is no FRU (IPMI 2.0 §34).
 	fruReserved = 0xFF
+	// toldSize is what every device says it has, so that no area and no chain of
+	// records ends behind it, whatever its bytes say: ipmitool overruns a buffer
+	// at the first that does (1.8.19, lib/ipmi_fru.c, read_fru_area), and who
+	// writes the bytes may be a guest. Behind the EEPROM there are blank bytes,
+	// which end a chain, and which nobody can change.
+	toldSize = 4096
+	// fruWriteHead is what stands before the bytes of a write: FRU id, offset.
+	fruWriteHead = 3
 	// byteAccess says that offsets and counts are in bytes, not in words.
 	byteAccess = 0x00
 )
@@ -123,16 +132,17 @@ func (f *FRUs) info(_ context.Context, req *ipmb.Request) ([]byte, error) {
 	if e == nil {
 		return nil, ipmb.ErrNotPresent
 	}
-	return append(binary.LittleEndian.AppendUint16(nil, uint16(len(e.bytes()))), byteAccess), nil
+	return append(binary.LittleEndian.AppendUint16(nil, toldSize), byteAccess), nil
 }
 
-// at finds the device and the offset of a read or write.
+// at finds the device and the offset of a read or write, which may be behind
+// its bytes.
 func (f *FRUs) at(data []byte) (*eeprom, int, error) {
 	e, offset := f.devices[data[0]], int(binary.LittleEndian.Uint16(data[1:]))
 	switch {
 	case e == nil:
 		return nil, 0, ipmb.ErrNotPresent
-	case offset >= len(e.bytes()):
+	case offset >= toldSize:
 		return nil, 0, ipmb.ErrParameterRange
 	}
 	return e, offset, nil
@@ -149,9 +159,12 @@ func (f *FRUs) read(_ context.Context, req *ipmb.Request) ([]byte, error) {
 	if n > maxFRURead {
 		return nil, ipmb.ErrCannotReturn
 	}
-	rest := e.bytes()[offset:]
-	n = min(n, len(rest))
-	return append([]byte{byte(n)}, rest[:n]...), nil
+	n = min(n, toldSize-offset)
+	out := bytes.Repeat([]byte{blank}, 1+n)
+	if out[0] = byte(n); offset < len(e.bytes()) {
+		copy(out[1:], e.bytes()[offset:])
+	}
+	return out, nil
 }
 
 // write stores what fits, and says how much that was.
@@ -160,22 +173,35 @@ func (f *FRUs) write(ctx context.Context, req *ipmb.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := req.Data[3:]
-	if room := len(e.bytes()) - offset; len(data) > room {
-		data = data[:room]
-	}
-	if len(data) > 0xFF { // the count has one byte
+	data := req.Data[fruWriteHead:]
+	count := FRUWritten(len(e.bytes()), offset, data)
+	switch {
+	case count > 0xFF: // it has one byte
 		return nil, ipmb.ErrTooLong
-	}
-	if e.ReadOnly {
+	case count == 0:
+		return nil, ipmb.ErrParameterRange
+	case e.ReadOnly:
 		return nil, ipmb.ErrFRUProtected
 	}
-	if err := e.take(ctx); err != nil {
-		return nil, err
+	if data = data[:min(len(data), max(0, len(e.bytes())-offset))]; len(data) > 0 {
+		if err := e.take(ctx); err != nil {
+			return nil, err
+		}
+		defer e.release()
+		if err := e.put(offset, data); err != nil {
+			return nil, err
+		}
 	}
-	defer e.release()
-	if err := e.put(offset, data); err != nil {
-		return nil, err
+	return []byte{byte(count)}, nil
+}
+
+// FRUWritten is how many bytes a device of a size takes at an offset: those
+// that it has room for. Blank ones fit behind it, too: who writes back what he
+// read has lost nothing.
+func FRUWritten(size, offset int, data []byte) int {
+	room := max(0, size-offset)
+	if len(data) <= room || offset+len(data) <= toldSize && len(bytes.Trim(data[room:], "\xFF")) == 0 {
+		return len(data)
 	}
-	return []byte{byte(len(data))}, nil
+	return room
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -36,15 +37,16 @@ func newFRUs(t testing.TB, records mc.Records, list ...mc.FRU) *ipmb.Mux {
 
 func TestFRUCommands(t *testing.T) {
 	run(t, newFRUs(t, new(mc.MemoryRecords), twoFRUs...), admin, []exchange{
-		{"info", "0A 10 00", "00 0008 00"},
-		{"info of the small one", "0A 10 03", "00 0001 00"},
+		{"info", "0A 10 00", "00 0010 00"},
+		{"info of the small one", "0A 10 03", "00 0010 00"},
 		{"no such FRU", "0A 10 01", "CB"},
 		{"info without id", "0A 10", "C7"},
 		{"read", "0A 11 00 0000 08", "00 08 0102030405060708"},
 		{"read on", "0A 11 00 0600 04", "00 04 0708 FFFF"},
-		{"read the last two of the size", "0A 11 03 FE00 10", "00 02 FFFF"},
+		{"read over the end of the EEPROM", "0A 11 03 FE00 04", "00 04 FFFFFFFF"},
+		{"read the last two of the size", "0A 11 03 FE0F 10", "00 02 FFFF"},
 		{"read nothing", "0A 11 00 0000 00", "00 00"},
-		{"read behind the end", "0A 11 03 0001 01", "C9"},
+		{"read behind the end", "0A 11 03 0010 01", "C9"},
 		{"read from afar", "0A 11 00 FFFF 01", "C9"},
 		{"read too much", "0A 11 00 0000 E1", "CA"},
 		{"read no such FRU", "0A 11 FE 0000 08", "CB"},
@@ -52,9 +54,13 @@ func TestFRUCommands(t *testing.T) {
 		{"write", "0A 12 00 0200 DEADBE", "00 03"},
 		{"is read back", "0A 11 00 0000 08", "00 08 0102DEADBE060708"},
 		{"write over the end", "0A 12 00 FE07 112233", "00 02"},
-		{"what was written of it", "0A 11 00 FD07 08", "00 03 FF1122"},
+		{"what was written of it", "0A 11 00 FD07 06", "00 06 FF1122FFFFFF"},
 		{"the beginning is as it was", "0A 11 00 0000 01", "00 01 01"},
-		{"write behind the end", "0A 12 00 0008 11", "C9"},
+		{"write behind the EEPROM", "0A 12 00 0008 11", "C9"},
+		{"write back what is there", "0A 12 00 FF07 22FFFF", "00 03"},
+		{"write back what is behind", "0A 12 00 FE0F FFFF", "00 02"},
+		{"write over the end of the size", "0A 12 00 FF0F FFFF", "C9"},
+		{"write behind it", "0A 12 00 0010 FF", "C9"},
 		{"write nothing", "0A 12 00 0000", "C7"},
 		{"write no such FRU", "0A 12 02 0000 11", "CB"},
 		{"write-protected", "0A 12 03 0000 11", "80"},
@@ -115,7 +121,7 @@ func TestFRUsAreKept(t *testing.T) {
 		{"as written", "0A 11 00 0000 04", "00 04 01770304"},
 		{"no smaller", "06 52 01 AE 01 FF", "00 99"},
 		{"as made, since nobody wrote", "0A 11 03 0000 02", "00 02 CCFF"},
-		{"of the new size", "0A 10 03", "00 0008 00"},
+		{"of the new size", "0A 12 03 FF07 11", "00 01"},
 	})
 }
 
@@ -132,7 +138,7 @@ func TestFRULists(t *testing.T) {
 		}
 	}
 	run(t, newFRUs(t, new(mc.MemoryRecords), mc.FRU{ID: 8}), admin, []exchange{
-		{"FRU 8", "0A 10 08", "00 0008 00"},
+		{"FRU 8", "0A 10 08", "00 0010 00"},
 		{"is on no bus", "06 52 01 A0 01 00", "CC"},
 	})
 	want := &sdr.FRULocator{
@@ -248,11 +254,14 @@ func TestFRUModel(t *testing.T) {
 			"write": func(t *rapid.T) {
 				at, data := rapid.IntRange(0, size-1).Draw(t, "at"), some.Draw(t, "data")
 				n := copy(want[at:], data)
+				if len(bytes.Trim(data[n:], "\xFF")) == 0 {
+					n = len(data)
+				}
 				ask(t, 0x0A, 0x12, append([]byte{2, byte(at), byte(at >> 8)}, data...), []byte{byte(n)})
 			},
 			"read": func(t *rapid.T) {
 				at, n := rapid.IntRange(0, size-1).Draw(t, "at"), rapid.IntRange(0, 224).Draw(t, "n")
-				part := want[at:min(at+n, size)]
+				part := slices.Concat(want[at:], bytes.Repeat([]byte{0xFF}, n))[:n]
 				ask(t, 0x0A, 0x11, []byte{2, byte(at), byte(at >> 8), byte(n)}, append([]byte{byte(len(part))}, part...))
 			},
 			"transfer": func(t *rapid.T) {

@@ -97,6 +97,5 @@ func written(req *ipmb.Request) []byte {
 	if req.Cmd != cmdWriteFRU {
 		return nil
 	}
-	room := mc.MaxFRU - int(binary.LittleEndian.Uint16(req.Data[1:]))
-	return []byte{byte(min(len(req.Data)-3, room))}
+	return []byte{byte(mc.FRUWritten(mc.MaxFRU, int(binary.LittleEndian.Uint16(req.Data[1:])), req.Data[3:]))}
 }
