@@ -36,6 +36,9 @@ func (u *Users) Account(channel uint8, name string, atLeast ipmb.Privilege) (Acc
 		}
 		a := one.on(channel)
 		limit := min(a.Limit, setting.Limit)
+		if a.CallbackOnly && u.channels.medium(channel) == MediumSerial {
+			limit = min(limit, ipmb.PrivilegeCallback) // nobody is called back here
+		}
 		if !one.enabled || one.name != name || (name == "") != (id == NullUser) ||
 			!a.Messaging || a.Limit == NoAccess || limit < atLeast {
 			continue
