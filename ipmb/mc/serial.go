@@ -10,8 +10,8 @@ import (
 )
 
 // Serial/modem configuration parameters (IPMI 2.0 §25.2, table 25-4) that a
-// serial door acts by. There are none of modems, paging and PPP, and no mux:
-// nobody shares a port with the controller.
+// serial door acts by. There is no mux: nobody shares a port with the
+// controller. Of modems and paging there are two that FreeIPMI asks for.
 const (
 	SerialAuthSupport    = 1
 	SerialAuthEnables    = 2
@@ -19,6 +19,8 @@ const (
 	SerialInactivity     = 4
 	SerialTermination    = 6
 	SerialCommSettings   = 7
+	SerialPageBlackout   = 14
+	SerialCallRetry      = 18
 	SerialTerminalMode   = 29
 )
 
@@ -105,6 +107,8 @@ func serialParameters(c Channel) []Parameter {
 		{Number: SerialTermination, Data: ipmb.Exactly(1), Default: []byte{endsByInactivity | endsWithLine}, Check: only(endsByInactivity | endsWithLine)},
 		// A socket has neither bit rate nor lines of flow control: kept, no more.
 		{Number: SerialCommSettings, Data: ipmb.Exactly(2), Default: []byte{0, serialRateHigh}, Check: commSettings},
+		{Number: SerialPageBlackout, Data: ipmb.Exactly(1), Default: []byte{0}}, // nobody is paged
+		{Number: SerialCallRetry, Data: ipmb.Exactly(1), Default: []byte{0}},    // or called
 		{Number: SerialTerminalMode, Data: ipmb.Exactly(2), Default: terminalDefault[:], Check: func(v []byte) error {
 			_, err := ParseTerminalMode(v)
 			return err
