@@ -16,15 +16,15 @@ import (
 var accessRows = []row{
 	{byGuest, "06 09 0f", "00 55 xx xx xx xx xx xx xx xx xx xx xx xx xx xx xx xx"},
 	{byGuest, "06 09 02", "cc"},
-	{byGuest, "06 0a 0f 0c 00", "00 e1 ff ff ff f9 ff ff ff ff ff ff ff ff ff ff ff"},
+	{byGuest, "06 0a 0f 0c 00", "00 e1 ff fc ff f9 ff ff ff ff ff ff ff ff ff ff ff"},
 	{byGuest, "06 0b 0f 00 00 02", "00 00 02 11 c0 ff ff ff"},
-	{byGuest, "06 0c 0f 0c 00", "00 1e 00 00 00 06 00 00 00 00 00 00 00 00 00 00 00"},
+	{byGuest, "06 0c 0f 0c 00", "00 1e 00 03 00 06 00 00 00 00 00 00 00 00 00 00 00"},
 	{byGuest, "06 0d 0f 00 00 02", "00 3f 00 00 00"},
-	{byGuest, "06 60 0f 0c 00 0e 00 00 00 06 00 00 00 00 00 00 00 00 00 00 00", "00"},
+	{byGuest, "06 60 0f 0c 00 0e 00 03 00 06 00 00 00 00 00 00 00 00 00 00 00", "00"},
 	{byGuest, "0c 04 01 00", "d6"},
-	{byGuest, "06 60 00 0c 00 0e 00 00 00 06 00 00 00 00 00 00 00 00 00 00 00", "d4"}, // the bus is the shelf's
-	{byGuest, "06 61 0f 0c 00", "00 0e 00 00 00 06 00 00 00 00 00 00 00 00 00 00 00"},
-	{byGuest, "06 60 0f 0c 00 1e 00 00 00 06 00 00 00 00 00 00 00 00 00 00 00", "00"},
+	{byGuest, "06 60 00 0c 00 0e 00 03 00 06 00 00 00 00 00 00 00 00 00 00 00", "d4"}, // the bus is the shelf's
+	{byGuest, "06 61 0f 0c 00", "00 0e 00 03 00 06 00 00 00 00 00 00 00 00 00 00 00"},
+	{byGuest, "06 60 0f 0c 00 1e 00 03 00 06 00 00 00 00 00 00 00 00 00 00 00", "00"},
 	{byGuest, "06 62 0f 00 00 02 3e 00 00 00", "00"},
 	{byGuest, "00 02 00", "d6"},
 	{byGuest, "06 63 0f 00 00 02", "00 3e 00 00 00"},
@@ -55,6 +55,9 @@ var accessRows = []row{
 	{byGuest, "0c 02 01 03 00 00", "00 11 0a 00 00 01"},
 	{byGuest, "0c 02 01 1b 00 00", "80"},
 	{byGuest, "0c 03 01 03", "00 00"},
+	{byGuest, "0c 10 02 1d 26 11", "cc"}, // no serial port
+	{byGuest, "0c 11 02 1d 00 00", "cc"},
+	{byGuest, "0c 11 02 1d", "c7"},
 	{byGuest, "0c 04 01 01", "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00"},
 	{byGuest, "0c 21 01 01 01", "00"},
 	{byGuest, "0c 22 01 01 00 00", "00 11 01"},
@@ -74,7 +77,7 @@ func TestAccessIsKept(t *testing.T) {
 		for _, r := range accessRows {
 			b.guest(r.ask)
 		}
-		b.guest("06 60 0f 0c 00 0e 00 00 00 06 00 00 00 00 00 00 00 00 00 00 00")
+		b.guest("06 60 0f 0c 00 0e 00 03 00 06 00 00 00 00 00 00 00 00 00 00 00")
 		mac := b.guest("0c 02 01 05 00 00")
 		restart()
 		b.wantAnswers(map[string]string{

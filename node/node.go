@@ -204,7 +204,7 @@ func (n *Node) connect() (err error) {
 	})
 	n.host.door = n.door
 	if n.console != nil {
-		n.controller.access.serial.Console = vmConsole{n}
+		n.controller.access.payloads.Console = vmConsole{n}
 	}
 	if n.cfg.Profile != ProfileFanTray {
 		n.host.watch = vmWatchers{n.controller.sensors, pefWatch{system: n.controller.pef.System}}

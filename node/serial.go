@@ -20,7 +20,8 @@ import (
 type SerialPort struct {
 	Mode string `json:"mode"` // terminal, basic, direct or radisys
 	// Listen is where the line is: guest for the second serial port of the VM
-	// that the node starts, or a socket, unix:PATH or tcp:HOST:PORT.
+	// that the node starts, a socket, unix:PATH or tcp:HOST:PORT, or a pseudo
+	// terminal, pty:PATH, where PATH becomes a link to it.
 	Listen string `json:"listen"`
 	// Privilege is what who speaks may without a session: none, callback, user,
 	// operator or admin. Default: admin for the guest, as at its system
@@ -31,6 +32,8 @@ type SerialPort struct {
 const (
 	// SerialGuest is the guest's second serial port as a SerialPort's Listen.
 	SerialGuest = "guest"
+	// SerialPTY begins that of a pseudo terminal.
+	SerialPTY = "pty:"
 	// MaxSerialPorts is how many serial ports a node may have.
 	MaxSerialPorts = 4
 	// firstSerialChannel is the channel of the first one.
@@ -71,11 +74,12 @@ func (p SerialPort) Check() error {
 // checkSerialListen permits TCP on this host only: what passes is in clear,
 // passwords too.
 func checkSerialListen(s string) error {
-	if s == SerialGuest {
+	path, pty := strings.CutPrefix(s, SerialPTY)
+	if s == SerialGuest || pty && path != "" {
 		return nil
 	}
 	if _, err := ParseListen(s); err != nil {
-		return fmt.Errorf("%w, or guest", err)
+		return fmt.Errorf("%w, pty:PATH or guest", err)
 	}
 	address, tcp := strings.CutPrefix(s, "tcp:")
 	if !tcp {
@@ -181,7 +185,7 @@ func (n *Node) openSerial() (err error) {
 			return err
 		}
 	}
-	n.controller.bridge.lines = serialLines(n.serials)
+	n.controller.bridge.lines, n.controller.access.lines = serialLines(n.serials), n.serials
 	return nil
 }
 
@@ -215,6 +219,10 @@ func (n *Node) serialConfig(p *serialPort) serial.Config {
 		s, _ := a.channels.Active(number)
 		return s.Limit, s.Mode() != mc.AccessDisabled
 	}
+	c.Settings = func() mc.SerialSettings {
+		s, _ := a.serial.Settings(number)
+		return s
+	}
 	return c
 }
 
@@ -222,19 +230,34 @@ func (n *Node) serialConfig(p *serialPort) serial.Config {
 func (n *Node) serveSerial(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, p := range n.serials {
-		if p.Listen == SerialGuest {
+		path, pty := strings.CutPrefix(p.Listen, SerialPTY)
+		switch {
+		case pty:
+			g.Go(func() error { return p.serveTerminal(ctx, path) })
+		case p.Listen == SerialGuest:
 			g.Go(func() error { return p.door.Dial(ctx, n.cfg.VM.SerialSocket) })
-			continue
+		default:
+			g.Go(func() error { return p.serveSocket(ctx) })
 		}
-		g.Go(func() error {
-			ln, err := Listen{Address: p.Listen}.open()
-			if err != nil {
-				return fmt.Errorf("listen for a serial line: %w", err)
-			}
-			return p.door.Serve(ctx, ln)
-		})
 	}
 	return g.Wait()
+}
+
+func (p *serialPort) serveSocket(ctx context.Context) error {
+	ln, err := Listen{Address: p.Listen}.open()
+	if err != nil {
+		return fmt.Errorf("listen for a serial line: %w", err)
+	}
+	return p.door.Serve(ctx, ln)
+}
+
+func (p *serialPort) serveTerminal(ctx context.Context, link string) error {
+	tty, err := serial.OpenPTY(link)
+	if err != nil {
+		return fmt.Errorf("serial line: %w", err)
+	}
+	defer func() { _ = tty.Close() }()
+	return p.door.ServePTY(ctx, tty)
 }
 
 // thresholds are the sensors that have some.

@@ -79,8 +79,14 @@ func (p *pty) say(line string) string {
 	if _, err := p.tty.WriteString(line + "\r"); err != nil {
 		p.t.Fatal(err)
 	}
+	return p.hear()
+}
+
+// hear reads an answer.
+func (p *pty) hear() string {
+	p.t.Helper()
 	var answer []byte
-	for b := make([]byte, 1); !strings.HasSuffix(string(answer), "]\r\n"); answer = append(answer, b[0]) {
+	for b := make([]byte, 1); !strings.HasSuffix(string(answer), "]\n") && !strings.HasSuffix(string(answer), "]\r\n"); answer = append(answer, b[0]) {
 		if _, err := p.tty.Read(b); err != nil {
 			p.t.Fatal(err)
 		}

@@ -236,7 +236,7 @@ func TestSerialSoftware(t *testing.T) {
 	if err := g.WaitAttention(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ask := ipmb.Frame{To: 0x20, NetFn: 0x30, ToLUN: ipmb.LUNSMS, From: 0x81, Seq: 5, Cmd: 5, Data: []byte{0xAA}}
+	ask := ipmb.Frame{To: 0x20, NetFn: 0x30, ToLUN: ipmb.LUNSMS, From: 0x8F, Seq: 5, Cmd: 5, Data: []byte{0xAA}}
 	raw, _ := ask.AppendBinary(nil)
 	code, data := command(t, g, byte(ipmb.CmdGetMessage))
 	if want := append([]byte{0x32, 0}, raw...); code != ipmb.OK || string(data) != string(want) {
@@ -284,6 +284,8 @@ func TestSerialPortCheck(t *testing.T) {
 		{SerialPort{Mode: "direct", Listen: "guest"}, true, ""},
 		{SerialPort{Mode: "radisys", Listen: "tcp:[::1]:9", Privilege: "user"}, false, ""},
 		{SerialPort{Mode: "basic", Listen: "unix:/s"}, false, ""},
+		{SerialPort{Mode: "basic", Listen: "pty:/s"}, false, ""},
+		{SerialPort{Mode: "basic", Listen: "pty:"}, false, "pty:PATH"},
 		{SerialPort{Mode: "basic", Listen: "guest"}, false, "starts"},
 		{SerialPort{Mode: "direct", Listen: "unix:/s"}, false, "nobody can log in"},
 		{SerialPort{Mode: "radisys", Listen: "guest", Privilege: "none"}, true, "nobody can log in"},

@@ -1,6 +1,9 @@
 package node
 
-import "github.com/midplane-project/midplane/ipmb"
+import (
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/node/serial"
+)
 
 // A serial channel as system management software sees it: a message from the line comes by Get Message, and one to it goes by Send
 // Message, each with a session handle before the whole frame, as Linux has it
@@ -48,4 +51,37 @@ func (b *bridge) toLine(req *ipmb.Request) error {
 		return ipmb.ErrInvalidField
 	}
 	return b.lines.Send(d[0]&channelMask, d[1], f)
+}
+
+// lineSession is the session that is open on a line.
+type lineSession struct {
+	serial.Session
+	port *serialPort
+}
+
+// lineSessions are those that are open.
+func (a *access) lineSessions() (out []lineSession) {
+	for _, p := range a.lines {
+		if s, open := p.door.Session(); open {
+			out = append(out, lineSession{s, p})
+		}
+	}
+	return out
+}
+
+// lineSession finds one, nil for none.
+func (a *access) lineSession(is func(lineSession) bool) *lineSession {
+	for _, s := range a.lineSessions() {
+		if is(s) {
+			return &s
+		}
+	}
+	return nil
+}
+
+// appendInfo completes Get Session Info's answer (IPMI 2.0 §22.20).
+func (s lineSession) appendInfo(b []byte) []byte {
+	b[0] = s.Handle
+	b = append(b, s.User, byte(s.Privilege), s.port.channel.Number)
+	return append(b, make([]byte, serialSessionTail)...)
 }

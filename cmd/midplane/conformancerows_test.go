@@ -26,7 +26,7 @@ const (
 const (
 	laterSOL   = "part of serial over LAN, which is a later part"
 	noOEM      = "optional; there are no OEM payloads"
-	noSerial   = "a serial/modem channel does not exist"
+	noModem    = "for modems, paging, PPP, or a port that is shared with the system: no serial channel has them"
 	noChannels = "optional; every channel there is receives always"
 	noLANCode  = "for IPMI 1.5 sessions without RMCP+, which no door offers"
 	noForward  = "optional, and for controllers with a second network interface"
@@ -176,19 +176,19 @@ var conformances = []conformance{
 	{"0C/02", "Get LAN Configuration Parameters", operator, "ipmb/mc.TestLANParameters", "", ""},
 	{"0C/03", "Suspend BMC ARPs", operator, "ipmb/mc.TestLANCommands", "", ""},
 	{"0C/04", "Get IP/UDP/RMCP Statistics", user, "ipmb/mc.TestLANCommands", "", ""},
-	{"0C/10", "Set Serial/Modem Configuration", admin, "", "", noSerial},
-	{"0C/11", "Get Serial/Modem Configuration", operator, "", "", noSerial},
-	{"0C/12", "Set Serial/Modem Mux", operator, "", "", noSerial},
-	{"0C/13", "Get TAP Response Codes", user, "", "", noSerial},
-	{"0C/14", "Set PPP UDP Proxy Transmit Data", user, "", "", noSerial},
-	{"0C/15", "Get PPP UDP Proxy Transmit Data", user, "", "", noSerial},
-	{"0C/16", "Send PPP UDP Proxy Packet", user, "", "", noSerial},
-	{"0C/17", "Get PPP UDP Proxy Receive Data", user, "", "", noSerial},
-	{"0C/18", "Serial/Modem Connection Active", none, "", "", noSerial},
-	{"0C/19", "Callback", admin, "", "", noSerial},
-	{"0C/1A", "Set User Callback Options", admin, "", "", noSerial},
-	{"0C/1B", "Get User Callback Options", user, "", "", noSerial},
-	{"0C/1C", "Set Serial Routing Mux", admin, "", "", noSerial},
+	{"0C/10", "Set Serial/Modem Configuration", admin, "ipmb/mc.TestSerialParameters node.TestSerialParameters", "", ""},
+	{"0C/11", "Get Serial/Modem Configuration", operator, "ipmb/mc.TestSerialParameters", "", ""},
+	{"0C/12", "Set Serial/Modem Mux", operator, "", "", noModem},
+	{"0C/13", "Get TAP Response Codes", user, "", "", noModem},
+	{"0C/14", "Set PPP UDP Proxy Transmit Data", user, "", "", noModem},
+	{"0C/15", "Get PPP UDP Proxy Transmit Data", user, "", "", noModem},
+	{"0C/16", "Send PPP UDP Proxy Packet", user, "", "", noModem},
+	{"0C/17", "Get PPP UDP Proxy Receive Data", user, "", "", noModem},
+	{"0C/18", "Serial/Modem Connection Active", none, "", "", noModem},
+	{"0C/19", "Callback", admin, "", "", noModem},
+	{"0C/1A", "Set User Callback Options", admin, "", "", noModem},
+	{"0C/1B", "Get User Callback Options", user, "", "", noModem},
+	{"0C/1C", "Set Serial Routing Mux", admin, "", "", noModem},
 	{"0C/20", "SOL Activating", none, "", "", laterSOL},
 	{"0C/21", "Set SOL Configuration Parameters", admin, "ipmb/mc.TestSOLParameters node.TestAccessIsKept", "", ""},
 	{"0C/22", "Get SOL Configuration Parameters", user, "ipmb/mc.TestSOLParameters", "", ""},

@@ -45,7 +45,7 @@ func (u *Users) Account(channel uint8, name string, atLeast ipmb.Privilege) (Acc
 		return Account{}, ErrNoAccount
 	}
 	a := one.on(channel)
-	return Account{ID: id, Name: name, Password: password, Limit: min(a.Limit, setting.Limit), Sessions: a.Sessions, SOL: a.SOL}, nil
+	return Account{ID: id, Name: name, Password: password, Limit: u.limit(channel, a, setting.Limit), Sessions: a.Sessions, SOL: a.SOL}, nil
 }
 
 // candidate finds the user of a login, id 0 if there is none.
@@ -57,11 +57,19 @@ func (u *Users) candidate(channel uint8, name string, most, atLeast ipmb.Privile
 		}
 		a := one.on(channel)
 		if one.enabled && one.sealed != nil && one.name == name && (name == "") == (id == NullUser) &&
-			a.Messaging && a.Limit != NoAccess && min(a.Limit, most) >= atLeast {
+			a.Messaging && a.Limit != NoAccess && u.limit(channel, a, most) >= atLeast {
 			return id, one, nil
 		}
 	}
 	return 0, user{}, nil
+}
+
+// limit is the privilege that access to a channel comes to.
+func (u *Users) limit(channel uint8, a UserAccess, most ipmb.Privilege) ipmb.Privilege {
+	if a.CallbackOnly && u.channels.medium(channel) == MediumSerial {
+		most = min(most, ipmb.PrivilegeCallback) // nobody is called back here
+	}
+	return min(a.Limit, most)
 }
 
 // decoyOwner is nobody's record.

@@ -84,6 +84,12 @@ func (t Channels) Has(n uint8) bool {
 	return err == nil && n != ipmb.ChannelPresent
 }
 
+// medium is that of a channel, 0 for one that is not there.
+func (t Channels) medium(n uint8) uint8 {
+	c, _ := t.find(&ipmb.Request{}, n)
+	return c.Medium
+}
+
 // Commands gives Get Channel Info and Get Channel Access of a controller whose
 // channels are all session-less. A channel that is not there gives CCh: C1h
 // would make Linux stop looking at the others.

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -24,10 +25,9 @@ const (
 
 // Their completion codes.
 const (
-	ErrNoChallenge    ipmb.CompletionCode = 0x85 // Activate Session: invalid session id
-	ErrMaxPrivilege   ipmb.CompletionCode = 0x86 // requested maximum exceeds the user's or channel's limit
-	ErrLevelExceeds   ipmb.CompletionCode = 0x81 // Set Session Privilege Level
-	ErrUnknownSession ipmb.CompletionCode = 0x87 // Close Session
+	ErrNoChallenge  ipmb.CompletionCode = 0x85 // Activate Session: invalid session id
+	ErrMaxPrivilege ipmb.CompletionCode = 0x86 // requested maximum exceeds the user's or channel's limit
+	ErrLevelExceeds ipmb.CompletionCode = 0x81 // Set Session Privilege Level
 )
 
 // Authentication types (IPMI 2.0 table 22-16).
@@ -35,7 +35,6 @@ const (
 	authMD5      = 2
 	authPassword = 4
 
-	authTypes        = 1<<authMD5 | 1<<authPassword
 	authNoPerMessage = 0x10 // messages are not authenticated one by one
 	authNamed        = 0x04
 	authNull         = 0x02
@@ -78,21 +77,35 @@ func (l *line) sessionCommand(ctx context.Context, req *ipmb.Request) (r ipmb.Re
 		return ipmb.Response{Code: ipmb.ErrLength}, true
 	}
 	data, err := do(ctx, req.Data)
+	if errors.Is(err, errElsewhere) {
+		return r, false
+	}
 	return ipmb.Response{Code: ipmb.CodeOf(err), Data: data}, true
 }
 
-// capabilities is Get Channel Authentication Capabilities for this channel.
+// errElsewhere says that a command is not about this channel: the controller
+// answers it.
+var errElsewhere = errors.New("not about this channel")
+
+// capabilities is Get Channel Authentication Capabilities.
 func (l *line) capabilities(_ context.Context, d []byte) ([]byte, error) {
 	channel := l.door.cfg.Origin.Channel
 	if n := d[0] & channelMask; n != ipmb.ChannelPresent && n != channel {
-		return nil, ipmb.ErrInvalidField
+		return nil, errElsewhere
 	}
-	if p := ipmb.Privilege(d[1] & privilegeMask); p < ipmb.PrivilegeCallback || p > ipmb.PrivilegeAdmin {
+	return l.door.Capabilities(d[1])
+}
+
+// Capabilities tells how a user may log in for a privilege level: the data of
+// Get Channel Authentication Capabilities.
+func (d *Door) Capabilities(level byte) ([]byte, error) {
+	p := ipmb.Privilege(level & privilegeMask)
+	if p < ipmb.PrivilegeCallback || p > ipmb.PrivilegeAdmin {
 		return nil, ipmb.ErrInvalidField
 	}
 	status := byte(authNoPerMessage)
-	if l.door.cfg.Users != nil {
-		named, null := l.door.cfg.Users()
+	if d.cfg.Users != nil {
+		named, null := d.cfg.Users()
 		if named {
 			status |= authNamed
 		}
@@ -100,13 +113,17 @@ func (l *line) capabilities(_ context.Context, d []byte) ([]byte, error) {
 			status |= authNull
 		}
 	}
-	return []byte{channel, authTypes, status, 0, 0, 0, 0, 0}, nil
+	return []byte{d.cfg.Origin.Channel, d.settings().AuthFor(p), status, 0, 0, 0, 0, 0}, nil
 }
 
 // challenge is Get Session Challenge. Whoever is no user gets one too, and fails
 // with it as with a wrong password: nobody learns here who is one.
 func (l *line) challenge(_ context.Context, d []byte) ([]byte, error) {
-	if d[0] != authMD5 && d[0] != authPassword {
+	var enabled byte
+	for _, types := range l.door.settings().Auth {
+		enabled |= types
+	}
+	if d[0] != authMD5 && d[0] != authPassword || enabled>>d[0]&1 == 0 {
 		return nil, ipmb.ErrInvalidField
 	}
 	l.setup = setup{name: nameOf(d[1:]), auth: d[0], id: newID()}
@@ -133,7 +150,8 @@ func (l *line) activate(ctx context.Context, d []byte) ([]byte, error) {
 	switch {
 	case s.id == 0:
 		return nil, ErrNoChallenge
-	case d[0] != s.auth || limit < ipmb.PrivilegeCallback || limit > ipmb.PrivilegeAdmin:
+	case d[0] != s.auth || limit < ipmb.PrivilegeCallback || limit > ipmb.PrivilegeAdmin,
+		l.door.settings().AuthFor(limit)>>s.auth&1 == 0:
 		return nil, ipmb.ErrInvalidField
 	}
 	a, err := l.door.account(s.name, ipmb.PrivilegeNone)
@@ -146,8 +164,8 @@ func (l *line) activate(ctx context.Context, d []byte) ([]byte, error) {
 	if limit > a.Limit {
 		return nil, ErrMaxPrivilege
 	}
-	opened := l.open(a, limit, min(limit, ipmb.PrivilegeUser), time.Now())
-	out := binary.LittleEndian.AppendUint32([]byte{s.auth}, opened.id)
+	id := l.door.open(a, limit, min(limit, ipmb.PrivilegeUser), time.Now())
+	out := binary.LittleEndian.AppendUint32([]byte{s.auth}, id)
 	out = append(out, 0, 0, 0, 0) // no sequence numbers: a line has no session header
 	return append(out, byte(limit)), nil
 }
@@ -171,30 +189,32 @@ func (s setup) proves(password, code []byte) bool {
 
 // setPrivilege changes the session's level, and tells it; 0 asks only.
 func (l *line) setPrivilege(_ context.Context, d []byte) ([]byte, error) {
-	s, p := l.session, ipmb.Privilege(d[0]&privilegeMask)
+	p, limit := ipmb.Privilege(d[0]&privilegeMask), l.origin().Privilege
+	if p != ipmb.PrivilegeNone {
+		limit, _ = l.door.opens()
+	}
+	l.door.mu.Lock()
+	defer l.door.mu.Unlock()
+	s := l.door.session
 	switch {
 	case s == nil:
 		return nil, ipmb.ErrPrivilege
 	case p == ipmb.PrivilegeCallback || p > ipmb.PrivilegeAdmin:
 		return nil, ipmb.ErrInvalidField
-	}
-	limit, _ := l.door.opens()
-	if p > min(s.limit, s.account.Limit, limit) {
+	case p == ipmb.PrivilegeNone:
+		return []byte{byte(limit)}, nil
+	case p > min(s.limit, s.account.Limit, limit):
 		return nil, ErrLevelExceeds
 	}
-	if p != ipmb.PrivilegeNone {
-		s.privilege = p
-	}
-	return []byte{byte(s.privilege)}, nil
+	s.privilege = p
+	return []byte{byte(p)}, nil
 }
 
+// closeSession ends the line's own session; others are the controller's matter.
 func (l *line) closeSession(_ context.Context, d []byte) ([]byte, error) {
-	switch {
-	case l.session == nil:
-		return nil, ipmb.ErrPrivilege
-	case binary.LittleEndian.Uint32(d) != l.session.id:
-		return nil, ErrUnknownSession
+	id := binary.LittleEndian.Uint32(d)
+	if !l.door.CloseSession(id) {
+		return nil, errElsewhere
 	}
-	l.logout()
 	return nil, nil
 }

@@ -26,6 +26,8 @@ var (
 
 // basic is the codec of basic and direct mode.
 type basic struct {
+	plain
+
 	frame   []byte
 	started bool
 	escaped bool
@@ -96,7 +98,7 @@ func unescape(x byte) byte {
 func (c *basic) AppendReceipt(b []byte, _ Event) []byte { return append(b, basicHandshake) }
 
 // AppendFrame implements Codec.
-func (c *basic) AppendFrame(b []byte, f ipmb.Frame) ([]byte, error) {
+func (c *basic) AppendFrame(b []byte, f ipmb.Frame, _ bool) ([]byte, error) {
 	raw, err := f.AppendBinary(nil)
 	if err != nil {
 		return b, err

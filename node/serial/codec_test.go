@@ -33,6 +33,9 @@ var captured = []struct {
 	},
 }
 
+// addrConsole is a remote console that speaks basic mode.
+const addrConsole = ipmb.Addr(0x81)
+
 // request is one from a line to the controller.
 func request(n ipmb.NetFn, seq uint8, cmd ipmb.Cmd, data ...byte) ipmb.Frame {
 	return ipmb.Frame{To: addrBMC, NetFn: n, From: addrConsole, Seq: seq, Cmd: cmd, Data: append([]byte{}, data...)}
@@ -76,13 +79,17 @@ func TestCaptured(t *testing.T) {
 	for i, tt := range captured {
 		for mode, in := range map[Mode][]byte{Terminal: []byte(tt.terminal), Basic: unhex(t, tt.basic)} {
 			for _, n := range []int{1, 3, 1000} {
+				want := tt.want
+				if mode == Terminal {
+					want.From = addrTerminal
+				}
 				got := all(codec(t, mode), append([]byte("noise\r\n"), in...), n)
-				if len(got) != 1 || !reflect.DeepEqual(got[0], Event{Frame: tt.want}) {
+				if len(got) != 1 || !reflect.DeepEqual(got[0], Event{Frame: want}) {
 					t.Errorf("%d in %s mode, %d at a time: %+v", i, mode, n, got)
 				}
 			}
 		}
-		if b, err := new(basic).AppendFrame(nil, tt.want); err != nil || hex.EncodeToString(b) != tt.basic {
+		if b, err := new(basic).AppendFrame(nil, tt.want, false); err != nil || hex.EncodeToString(b) != tt.basic {
 			t.Errorf("%d: %x, %v", i, b, err)
 		}
 	}
@@ -99,12 +106,12 @@ func TestAnswers(t *testing.T) {
 		Radisys:  "811C63200D010020A50D\r",
 	} {
 		c := codec(t, mode)
-		if got, err := c.AppendFrame(nil, answer); err != nil || string(got) != want {
+		if got, err := c.AppendFrame(nil, answer, false); err != nil || string(got) != want {
 			t.Errorf("%s: %q, want %q, %v", mode, got, want, err)
 		}
 		answer := answer
 		answer.Data = make([]byte, ipmb.MaxFramePayload+1)
-		if got, err := c.AppendFrame(nil, answer); err == nil {
+		if got, err := c.AppendFrame(nil, answer, false); err == nil {
 			t.Errorf("%s: %d bytes of data make %q", mode, len(answer.Data), got)
 		}
 	}
@@ -125,15 +132,15 @@ func TestBad(t *testing.T) {
 		{Basic, "\xa0\x20\x18\xc8\x81\x0c\x01\x72\xaa\xa5", ErrEscape, "\xa6"},
 		{Basic, "\xa0" + string(long) + "\xa5", ErrLong, "\xa6"},
 		{Basic, "\x20\x18\xc8\x81\x0c\x01\x72\xa5", nil, ""},
-		{Terminal, "[]", ipmb.ErrFrameShort, "[ERR C7]\r\n"},
-		{Terminal, "[18 00]", ipmb.ErrFrameShort, "[ERR C7]\r\n"},
-		{Terminal, "[1c 00 01]", ipmb.ErrFrameShort, "[ERR C7]\r\n"}, // a response without a code
-		{Terminal, "[18 00 0]", ErrHex, "[ERR CC]\r\n"},
-		{Terminal, "[18 0 001]", ErrHex, "[ERR CC]\r\n"},
-		{Terminal, "[hello]", ErrHex, "[ERR CC]\r\n"},
-		{Terminal, "[" + string(long) + "]", ErrLong, "[ERR C7]\r\n"},
-		{Terminal, "[" + string(long[:2*ipmb.MaxFrameLen]) + "]", ErrLong, "[ERR C7]\r\n"},
-		{Terminal, "18 00 01]", nil, ""},
+		{Terminal, "[]" + "\r", ipmb.ErrFrameShort, "[ERR C7]\r\n"},
+		{Terminal, "[18 00]" + "\r", ipmb.ErrFrameShort, "[ERR C7]\r\n"},
+		{Terminal, "[1c 00 01]" + "\r", ipmb.ErrFrameShort, "[ERR C7]\r\n"}, // a response without a code
+		{Terminal, "[18 00 0]" + "\r", ErrHex, "[ERR CC]\r\n"},
+		{Terminal, "[18 0 001]" + "\r", ErrHex, "[ERR CC]\r\n"},
+		{Terminal, "[hello]" + "\r", ErrHex, "[ERR CC]\r\n"},
+		{Terminal, "[" + string(long) + "]" + "\r", ErrLong, "[ERR C7]\r\n"},
+		{Terminal, "[" + string(long[:2*ipmb.MaxFrameLen]) + "]" + "\r", ErrLong, "[ERR C7]\r\n"},
+		{Terminal, "18 00 01]" + "\r", nil, ""},
 		{Radisys, "\r\r\r", nil, ""},
 		{Radisys, "2018C8810C0173\r", ipmb.ErrFrameChecksum, ""},
 		{Radisys, "2018C8810C01 7\r", ErrHex, ""},
@@ -155,7 +162,7 @@ func TestBad(t *testing.T) {
 			t.Errorf("%s %.40q: receipt %q, want %q", tt.mode, tt.in, r, tt.receipt)
 		}
 		// Whatever it was, the next one is heard.
-		good, err := c.AppendFrame(nil, request(6, 1, 1).Reply(ipmb.Response{}))
+		good, err := c.AppendFrame(nil, request(6, 1, 1).Reply(ipmb.Response{}), false)
 		if again := all(c, good, 7); err != nil || len(again) != 1 || again[0].Err != nil {
 			t.Errorf("%s after %.40q: %+v, %v", tt.mode, tt.in, again, err)
 		}
@@ -166,18 +173,22 @@ func TestBad(t *testing.T) {
 func TestBeginsAnew(t *testing.T) {
 	for mode, in := range map[Mode]string{
 		Basic:    "\xa0\x20\x18\xc8\x81\xaa\xa0\x20\x18\xc8\x81\x0c\x01\x72\xa5",
-		Terminal: "[18 0[18 0C 01]",
+		Terminal: "[18 0[18 0C 01]\r",
 	} {
 		got := all(codec(t, mode), []byte(in), 4)
-		if len(got) != 1 || !reflect.DeepEqual(got[0].Frame, request(6, 3, 1)) {
+		want := request(6, 3, 1)
+		if mode == Terminal {
+			want.From = addrTerminal
+		}
+		if len(got) != 1 || !reflect.DeepEqual(got[0].Frame, want) {
 			t.Errorf("%s: %+v", mode, got)
 		}
 	}
 }
 
 func TestText(t *testing.T) {
-	for in, want := range map[string]string{"[SYS TMODE]": "SYS TMODE", "[ sys pwd -X ]\r": "sys pwd -X"} {
-		if got := all(new(terminal), []byte(in), 4); len(got) != 1 || got[0].Text != want {
+	for in, want := range map[string]string{"[SYS TMODE]\n": "SYS TMODE", "[ sys pwd -X ]\r": "sys pwd -X"} {
+		if got := all(codec(t, Terminal), []byte(in), 4); len(got) != 1 || got[0].Text != want {
 			t.Errorf("%s: %+v", in, got)
 		}
 	}
@@ -199,7 +210,9 @@ func FuzzCodec(f *testing.F) {
 		f.Add(uint8(0), uint8(3), []byte(c.terminal))
 		f.Add(uint8(1), uint8(3), unhex(f, c.basic))
 	}
-	f.Add(uint8(0), uint8(1), []byte("[SYS PWD -U bob secret]"))
+	f.Add(uint8(0), uint8(1), []byte("[SYS PWD -U bob secret]\r"))
+	f.Add(uint8(0), uint8(2), []byte("[SYS \x7fTM\\\r\nODX\bE]x[SY\x1b\r[SYS TMODE] \r"))
+	f.Add(uint8(2), uint8(4), []byte("\xa0\x20\x18\xc8\x81\xaa\xb0\xaa\x3b\x0c\xa5"))
 	f.Add(uint8(3), uint8(1), []byte("2018C8810C0172\r"))
 	f.Fuzz(func(t *testing.T, mode, n uint8, in []byte) {
 		m := Modes[int(mode)%len(Modes)]
@@ -211,7 +224,7 @@ func FuzzCodec(f *testing.F) {
 			if e.Err != nil || e.Text != "" {
 				continue
 			}
-			out, err := codec(t, m).AppendFrame(nil, e.Frame)
+			out, err := codec(t, m).AppendFrame(nil, e.Frame, false)
 			if err != nil {
 				t.Fatal(err)
 			}

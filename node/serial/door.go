@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -45,6 +44,8 @@ type Config struct {
 	// Limit is the highest privilege on the channel, and whether it takes
 	// messages; nil: it is as the Origin says.
 	Limit func() (ipmb.Privilege, bool)
+	// Settings are those of the channel; nil: the mode's defaults.
+	Settings func() mc.SerialSettings
 
 	Logger *slog.Logger
 }
@@ -53,13 +54,13 @@ type Config struct {
 type Door struct {
 	cfg    Config
 	logins logins
-	handle atomic.Uint32 // of the session that is open, 0 for none
 
 	plug chan struct{} // full while there is a line from Serve
 
-	mu   sync.Mutex
-	line *line
-	last uint8 // handle given out
+	mu      sync.Mutex
+	line    *line
+	session *session // nil: nobody has logged in
+	last    uint8    // number of the last session's handle
 }
 
 // Errors of Send, which are completion codes of Send Message.
@@ -77,9 +78,6 @@ func New(cfg Config) (*Door, error) {
 	return &Door{cfg: cfg, plug: make(chan struct{}, 1)}, nil
 }
 
-// Sessions counts the sessions that are open: none or one.
-func (d *Door) Sessions() int { return int(min(d.handle.Load(), 1)) }
-
 // Send sends a message of system management software to who is on the line. Its
 // handle is the one that came with what the line sent: 0 without a session.
 func (d *Door) Send(handle uint8, f ipmb.Frame) error {
@@ -90,17 +88,10 @@ func (d *Door) Send(handle uint8, f ipmb.Frame) error {
 	switch {
 	case l == nil || !open:
 		return ErrNoLine
-	case d.handle.Load() != uint32(handle):
+	case d.handle() != handle:
 		return ErrNoSession
 	}
-	out, err := l.codec.AppendFrame(nil, f)
-	if err != nil {
-		return ipmb.ErrLength
-	}
-	if err := l.write(out); err != nil {
-		return ErrNoLine
-	}
-	return nil
+	return l.send(f)
 }
 
 // setLine notes the line that is plugged in, nil for none.
@@ -108,16 +99,6 @@ func (d *Door) setLine(l *line) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.line = l
-}
-
-// newHandle gives a session's handle, another one than the last.
-func (d *Door) newHandle() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.last++; d.last == 0 {
-		d.last = 1
-	}
-	d.handle.Store(uint32(d.last))
 }
 
 // Serve takes lines from ln until ctx ends. A port has one plug: another line
@@ -166,8 +147,14 @@ func (d *Door) Dial(ctx context.Context, path string) error {
 	}
 }
 
+// Conn is the near end of a line.
+type Conn interface {
+	io.ReadWriteCloser
+	SetWriteDeadline(time.Time) error
+}
+
 // Line serves one line until it ends or ctx does, and closes it.
-func (d *Door) Line(ctx context.Context, conn net.Conn) {
+func (d *Door) Line(ctx context.Context, conn Conn) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
@@ -177,11 +164,26 @@ func (d *Door) Line(ctx context.Context, conn net.Conn) {
 	}
 	l := &line{door: d, codec: codec, conn: conn}
 	d.setLine(l)
-	defer d.setLine(nil)
-	defer l.logout()
+	defer d.lineLost()
 	if err := l.serve(ctx); ctx.Err() == nil && !errors.Is(err, io.EOF) {
 		d.log().Info("serial line lost", "err", err)
 	}
+}
+
+// lineLost ends the session with its line, unless the channel is set otherwise.
+func (d *Door) lineLost() {
+	d.setLine(nil)
+	if d.settings().EndsWithLine {
+		d.logout()
+	}
+}
+
+// settings are those of the channel that hold now.
+func (d *Door) settings() mc.SerialSettings {
+	if d.cfg.Settings == nil {
+		return d.cfg.Mode.defaults()
+	}
+	return d.cfg.Settings()
 }
 
 func (d *Door) log() *slog.Logger {

@@ -70,7 +70,7 @@ func TestOtherAddresses(t *testing.T) {
 			data, _ := reply.AppendBinary(nil)
 			return ipmb.Response{Data: data}
 		}
-		want, _ := r.codec.AppendFrame(nil, reply)
+		want, _ := r.codec.AppendFrame(nil, reply, false)
 		if got := r.say(fmt.Appendf(nil, "%x\r", raw)); got != string(want) {
 			t.Errorf("%q, want %q", got, want)
 		}
@@ -78,7 +78,7 @@ func TestOtherAddresses(t *testing.T) {
 			t.Errorf("asked %+v", q)
 		}
 		r.answer = func(*ipmb.Request) ipmb.Response { return ipmb.Response{Code: ipmb.ErrNAK} }
-		want, _ = r.codec.AppendFrame(nil, f.Reply(ipmb.Response{Code: ipmb.ErrNAK}))
+		want, _ = r.codec.AppendFrame(nil, f.Reply(ipmb.Response{Code: ipmb.ErrNAK}), false)
 		if got := r.say(fmt.Appendf(nil, "%x\r", raw)); got != string(want) {
 			t.Errorf("%q, want %q", got, want)
 		}
@@ -122,7 +122,7 @@ func TestOnePlug(t *testing.T) {
 		}
 		speaks := func(c net.Conn) bool {
 			answer := make([]byte, len("[OK TMODE]\r\n"))
-			if _, err := c.Write([]byte("[SYS TMODE]")); err != nil {
+			if _, err := c.Write([]byte("[SYS TMODE]\r")); err != nil {
 				return false
 			}
 			_, err := io.ReadFull(c, answer)
@@ -166,8 +166,9 @@ func FuzzLine(f *testing.F) {
 		"[SYS PWD -U bob secret]", "[SYS PWD -N]", "[SYS PWD -X]", "[SYS TMODE]", "[SYS HEALTH QUERY -V]", "[SYS SET BOOT 0 1 2 3 4]",
 		"[18 00 39 04 62 6F 62 00 00 00 00 00 00 00 00 00 00 00 00 00]", "[18 00 3B 04]", "[18 00 3C 00 00 00 00]", "[1A 00 01]",
 	} {
-		f.Add(uint8(0), []byte(s))
+		f.Add(uint8(0), []byte(s+"\r"))
 	}
+	f.Add(uint8(0), []byte("[SYS SET TCFG -V 27 35]\r[SYS GET BOOTOPT 05 00 00]\r[SYS SET BOOTOPT 05 00]\r[18 00 34 40 84 18 64 20 0C 01 D3]\r"))
 	f.Add(uint8(3), []byte("8418642018017F\r"))
 	f.Fuzz(func(t *testing.T, mode uint8, in []byte) {
 		synctest.Test(t, func(t *testing.T) {

@@ -170,7 +170,7 @@ func healthInFull(power string, grades [subsystems]grade) string {
 	for i, g := range grades {
 		out = append(out, subsystemWords[i].full+":"+gradeWords[g].full)
 	}
-	return strings.Join(out, newline)
+	return strings.Join(out, "\n")
 }
 
 func worst(grades [subsystems]grade) (w grade) {

@@ -2,20 +2,22 @@ package serial
 
 import (
 	"context"
-	"net"
 	"sync"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
 )
 
 // line is one connection of a port.
 type line struct {
-	door    *Door
-	codec   Codec
-	conn    net.Conn
-	session *session // nil: nobody has logged in
-	setup   setup    // what was asked for on the way to a session
+	door  *Door
+	codec Codec
+	conn  Conn
+	setup setup // what was asked for on the way to a session
+	// mode is the configuration of terminal mode that holds on this line alone;
+	// nil: the channel's does.
+	mode *mc.TerminalMode
 
 	writing sync.Mutex // answers, and what software sends
 }
@@ -25,13 +27,17 @@ func (l *line) serve(ctx context.Context) error {
 	for {
 		n, err := l.conn.Read(buf)
 		for in, ok := buf[:n], true; ok; {
+			l.configure()
 			var e Event
-			if e, in, ok = l.codec.Next(in); !ok {
+			if e, in, ok = l.next(in); !ok {
 				break
 			}
 			if err := l.event(ctx, e); err != nil {
 				return err
 			}
+		}
+		if err := l.write(l.echo()); err != nil {
+			return err
 		}
 		if err != nil {
 			return err
@@ -39,35 +45,91 @@ func (l *line) serve(ctx context.Context) error {
 	}
 }
 
-// event answers what the line brought. A channel that takes no messages is
-// silent.
-func (l *line) event(ctx context.Context, e Event) error {
+// configure tells the codec how the line is to be spoken.
+func (l *line) configure() {
+	s := l.door.settings()
+	if l.mode != nil {
+		s.Mode = *l.mode
+	}
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	l.codec.Configure(s)
+}
+
+func (l *line) next(in []byte) (Event, []byte, bool) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	return l.codec.Next(in)
+}
+
+// echo is what the line gets back of what it brought. A channel that takes no
+// messages is silent.
+func (l *line) echo() []byte {
+	echo := l.codec.AppendEcho(nil)
 	if _, open := l.door.opens(); !open {
 		return nil
 	}
-	l.expire(time.Now())
-	if err := l.write(l.codec.AppendReceipt(nil, e)); err != nil {
+	return echo
+}
+
+// event answers what the line brought. A channel that takes no messages is
+// silent.
+func (l *line) event(ctx context.Context, e Event) error {
+	echo := l.echo()
+	if _, open := l.door.opens(); !open {
+		return nil
+	}
+	l.door.hear(time.Now())
+	if err := l.write(l.codec.AppendReceipt(echo, e)); err != nil {
 		return err
 	}
+	out, err := l.reply(ctx, e)
+	if err != nil {
+		return err
+	}
+	return l.write(l.codec.AppendReady(out))
+}
+
+// reply gives what answers an event, nothing if nothing does.
+func (l *line) reply(ctx context.Context, e Event) ([]byte, error) {
 	switch {
 	case e.Err != nil:
 		l.door.log().Debug("serial line brought no message", "err", e.Err)
-		return nil
+		return nil, nil
 	case e.Text != "":
-		return l.write(l.text(ctx, e.Text))
+		text, err := l.text(ctx, e.Text)
+		return l.codec.AppendText(nil, text, err), nil
 	}
 	reply, ok := l.answer(ctx, e.Frame)
 	if !ok {
-		return nil
+		return nil, nil
 	}
-	out, err := l.codec.AppendFrame(nil, reply)
+	reply, inner := l.split(e.Frame, reply)
+	out, err := l.codec.AppendFrame(nil, reply, false)
 	if err != nil {
-		out, err = l.codec.AppendFrame(nil, e.Frame.Reply(ipmb.Response{Code: ipmb.ErrCannotReturn}))
+		return l.codec.AppendFrame(nil, e.Frame.Reply(ipmb.Response{Code: ipmb.ErrCannotReturn}), false)
 	}
+	if inner != nil {
+		return l.codec.AppendFrame(out, *inner, true)
+	}
+	return out, nil
+}
+
+// split takes the answer of a tracked Send Message apart: its completion code
+// comes first, and the answer of the controller that it was for is a message of
+// its own (IPMI 2.0 §14.7). Where there are no sessions the one is in the other.
+func (l *line) split(f, reply ipmb.Frame) (ipmb.Frame, *ipmb.Frame) {
+	tracked := f.NetFn == ipmb.NetFnApp && f.Cmd == ipmb.CmdSendMessage && len(f.Data) > 0 &&
+		ipmb.Tracking(f.Data[0]>>6) == ipmb.TrackRequest
+	if !tracked || !l.door.cfg.Mode.Sessions() || len(reply.Data) < 1+ipmb.MinFrameLen {
+		return reply, nil
+	}
+	inner, err := ipmb.ParseFrame(reply.Data[1:])
 	if err != nil {
-		return err
+		return reply, nil
 	}
-	return l.write(out)
+	reply.Data = reply.Data[:1]
+	return reply, &inner
 }
 
 // answer gives the frame that answers f, if any does.
@@ -92,7 +154,7 @@ func (l *line) deliver(f ipmb.Frame) (ipmb.Frame, bool) {
 	switch p := l.origin().Privilege; {
 	case p < ipmb.PrivilegeUser:
 		code = ipmb.ErrPrivilege
-	case !l.door.cfg.Deliver(p, uint8(l.door.handle.Load()), f):
+	case !l.door.cfg.Deliver(p, l.door.handle(), f):
 		code = ipmb.ErrBusy
 	}
 	if code == ipmb.OK || f.IsResponse() {
@@ -146,11 +208,25 @@ func (l *line) bridge(ctx context.Context, f ipmb.Frame) ipmb.Frame {
 func (l *line) origin() ipmb.Origin {
 	o := l.door.cfg.Origin
 	limit, _ := l.door.opens()
-	if s := l.session; s != nil {
-		o.Privilege, o.Session = s.privilege, s.id
+	if s, open := l.door.Session(); open {
+		o.Privilege, o.Session = s.Privilege, s.ID
 	}
 	o.Privilege = min(o.Privilege, limit)
 	return o
+}
+
+// send sends a message of system management software.
+func (l *line) send(f ipmb.Frame) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	out, err := l.codec.AppendFrame(nil, f, false)
+	if err != nil {
+		return ipmb.ErrLength
+	}
+	if err := l.put(out); err != nil {
+		return ErrNoLine
+	}
+	return nil
 }
 
 func (l *line) write(b []byte) error {
@@ -159,6 +235,11 @@ func (l *line) write(b []byte) error {
 	}
 	l.writing.Lock()
 	defer l.writing.Unlock()
+	return l.put(b)
+}
+
+// put writes; whoever calls it holds the lock.
+func (l *line) put(b []byte) error {
 	_ = l.conn.SetWriteDeadline(time.Now().Add(stuckLate))
 	_, err := l.conn.Write(b)
 	return err

@@ -14,6 +14,8 @@ const carriageReturn = 0x0D
 // radisys is the codec of Radisys ASCII: an IPMB frame in hex, and CR. There is
 // no start character, so that a line of noise ends at the next CR.
 type radisys struct {
+	plain
+
 	line []byte
 	long bool
 }
@@ -55,7 +57,7 @@ func (c *radisys) stop() (e Event, empty bool) {
 func (c *radisys) AppendReceipt(b []byte, _ Event) []byte { return b }
 
 // AppendFrame implements Codec.
-func (c *radisys) AppendFrame(b []byte, f ipmb.Frame) ([]byte, error) {
+func (c *radisys) AppendFrame(b []byte, f ipmb.Frame, _ bool) ([]byte, error) {
 	raw, err := f.AppendBinary(nil)
 	if err != nil {
 		return b, err

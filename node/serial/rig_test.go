@@ -100,10 +100,18 @@ func (r *rig) count() int {
 	return len(r.asked)
 }
 
+// submitted ends a line of terminal mode.
+func (r *rig) submitted(b []byte) []byte {
+	if r.cfg.Mode == Terminal {
+		b = append(bytes.Clone(b), '\r')
+	}
+	return b
+}
+
 // say writes, and gives all that comes back at once.
 func (r *rig) say(b []byte) string {
 	r.t.Helper()
-	if _, err := r.conn.Write(b); err != nil {
+	if _, err := r.conn.Write(r.submitted(b)); err != nil {
 		r.t.Fatal(err)
 	}
 	var out []byte
@@ -113,6 +121,7 @@ func (r *rig) say(b []byte) string {
 		n, err := r.conn.Read(buf)
 		out = append(out, buf[:n]...)
 		if err != nil {
+			synctest.Wait() // the line may still look at what the test changes next
 			return string(out)
 		}
 	}
@@ -121,7 +130,7 @@ func (r *rig) say(b []byte) string {
 // hear is say with time for slow answers.
 func (r *rig) hear(text string, within time.Duration) string {
 	r.t.Helper()
-	if _, err := r.conn.Write([]byte(text)); err != nil {
+	if _, err := r.conn.Write(r.submitted([]byte(text))); err != nil {
 		r.t.Fatal(err)
 	}
 	_ = r.conn.SetReadDeadline(time.Now().Add(within))
@@ -130,13 +139,14 @@ func (r *rig) hear(text string, within time.Duration) string {
 	if err != nil {
 		r.t.Fatalf("%s: %v", text, err)
 	}
+	synctest.Wait()
 	return string(buf[:n])
 }
 
 // ask sends a request in basic mode and gives the answer's code and data.
 func (r *rig) ask(cmd ipmb.Cmd, data ...byte) (ipmb.CompletionCode, []byte) {
 	r.t.Helper()
-	b, err := r.codec.AppendFrame(nil, request(ipmb.NetFnApp, 1, cmd, data...))
+	b, err := r.codec.AppendFrame(nil, request(ipmb.NetFnApp, 1, cmd, data...), false)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -154,6 +164,7 @@ func (r *rig) ask(cmd ipmb.Cmd, data ...byte) (ipmb.CompletionCode, []byte) {
 			if !ok || e.Frame.Cmd != cmd {
 				r.t.Fatalf("answer %+v", e)
 			}
+			synctest.Wait()
 			return a.Code, a.Data
 		}
 	}
@@ -161,7 +172,7 @@ func (r *rig) ask(cmd ipmb.Cmd, data ...byte) (ipmb.CompletionCode, []byte) {
 
 func basicBytes(t *testing.T, f ipmb.Frame) []byte {
 	t.Helper()
-	b, err := new(basic).AppendFrame(nil, f)
+	b, err := new(basic).AppendFrame(nil, f, false)
 	if err != nil {
 		t.Fatal(err)
 	}

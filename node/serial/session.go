@@ -12,25 +12,42 @@ import (
 	"github.com/midplane-project/midplane/ipmb/mc"
 )
 
-// idleLimit is how long a session lasts without a message.
-const idleLimit = 5 * time.Minute
-
-// session is a user who has logged in on a line.
+// session is a user who has logged in on a port. The door's lock guards it.
 type session struct {
 	id        uint32
+	handle    uint8
 	account   mc.Account
 	limit     ipmb.Privilege // asked for when it was opened
 	privilege ipmb.Privilege // now
 	heard     time.Time
 }
 
+// Session is what is told of one.
+type Session struct {
+	ID           uint32
+	Handle, User uint8
+	Privilege    ipmb.Privilege
+}
+
+// Handles of sessions: those of LAN sessions are below, and each channel has
+// its own.
+const (
+	handleBase  = 0x40
+	handleShift = 4
+	handleCount = 1 << handleShift
+)
+
 // open begins a session, which ends the one there was.
-func (l *line) open(a mc.Account, limit, privilege ipmb.Privilege, now time.Time) *session {
-	l.logout()
-	l.session = &session{id: newID(), account: a, limit: limit, privilege: privilege, heard: now}
-	l.door.newHandle()
-	l.door.log().Info("serial session", "user", a.Name, "privilege", privilege)
-	return l.session
+func (d *Door) open(a mc.Account, limit, privilege ipmb.Privilege, now time.Time) uint32 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.last = (d.last + 1) % handleCount
+	d.session = &session{
+		id: newID(), handle: handleBase | d.cfg.Origin.Channel%4<<handleShift | d.last,
+		account: a, limit: limit, privilege: privilege, heard: now,
+	}
+	d.log().Info("serial session", "user", a.Name, "privilege", privilege)
+	return d.session.id
 }
 
 // newID gives a session id, which is never 0.
@@ -41,27 +58,79 @@ func newID() uint32 {
 }
 
 // logout ends the session, if there is one.
-func (l *line) logout() {
-	if l.session == nil {
-		return
+func (d *Door) logout() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.session = nil
+}
+
+// Session tells of the session that is open.
+func (d *Door) Session() (Session, bool) {
+	d.expire(time.Now())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.session
+	if s == nil {
+		return Session{}, false
 	}
-	l.session = nil
-	l.door.handle.Store(0)
+	return Session{ID: s.id, Handle: s.handle, User: s.account.ID, Privilege: s.privilege}, true
+}
+
+// CloseSession ends a session by its id and reports whether it was there.
+func (d *Door) CloseSession(id uint32) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.session == nil || d.session.id != id {
+		return false
+	}
+	d.session = nil
+	return true
+}
+
+// Sessions counts the sessions that are open: none or one.
+func (d *Door) Sessions() int {
+	if _, open := d.Session(); open {
+		return 1
+	}
+	return 0
+}
+
+// handle is that of the session, 0 without one.
+func (d *Door) handle() uint8 {
+	s, _ := d.Session()
+	return s.Handle
 }
 
 // expire ends a session that was idle for too long, and one whose user may no
 // longer log in.
-func (l *line) expire(now time.Time) {
-	s := l.session
+func (d *Door) expire(now time.Time) {
+	d.mu.Lock()
+	s := d.session
+	d.mu.Unlock()
 	if s == nil {
 		return
 	}
-	a, err := l.door.account(s.account.Name, ipmb.PrivilegeNone)
-	if err != nil || a.ID != s.account.ID || now.Sub(s.heard) > idleLimit {
-		l.logout()
-		return
+	a, err := d.account(s.account.Name, ipmb.PrivilegeNone) // without the lock: it asks the users
+	idle := d.settings().Inactivity
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.session != s:
+	case err != nil, a.ID != s.account.ID, idle > 0 && now.Sub(s.heard) > idle:
+		d.session = nil
+	default:
+		s.privilege = min(s.privilege, a.Limit)
 	}
-	s.heard, s.privilege = now, min(s.privilege, a.Limit)
+}
+
+// hear notes that the session's line brought something.
+func (d *Door) hear(now time.Time) {
+	d.expire(now)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.session != nil {
+		d.session.heard = now
+	}
 }
 
 func (d *Door) account(name string, atLeast ipmb.Privilege) (mc.Account, error) {
@@ -101,18 +170,32 @@ func (l *logins) succeeded() {
 	l.delay = 0
 }
 
-// password logs a user in by name and password, as high as he may.
+// password logs a user in by name and password, as high as he may by one that
+// is sent in clear.
 func (l *line) password(ctx context.Context, name, password string) error {
-	l.logout()
-	a, err := l.door.account(name, ipmb.PrivilegeCallback)
-	if err != nil || !samePassword(a.Password, password) {
-		l.door.log().Warn("serial login failed", "user", name)
-		l.door.logins.failed(ctx)
+	d := l.door
+	d.logout()
+	a, err := d.account(name, ipmb.PrivilegeCallback)
+	level := d.byPassword(a.Limit)
+	if err != nil || !samePassword(a.Password, password) || level == ipmb.PrivilegeNone {
+		d.log().Warn("serial login failed", "user", name)
+		d.logins.failed(ctx)
 		return ipmb.ErrPrivilege
 	}
-	l.door.logins.succeeded()
-	l.open(a, a.Limit, a.Limit, time.Now())
+	d.logins.succeeded()
+	d.open(a, level, level, time.Now())
 	return nil
+}
+
+// byPassword is the highest level up to a limit for which a password will do.
+func (d *Door) byPassword(limit ipmb.Privilege) ipmb.Privilege {
+	s := d.settings()
+	for ; limit > ipmb.PrivilegeNone; limit-- {
+		if s.AuthFor(limit)&mc.SerialAuthPassword != 0 {
+			break
+		}
+	}
+	return limit
 }
 
 // samePassword compares with a password that is filled up with zeros.

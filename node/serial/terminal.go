@@ -1,56 +1,187 @@
 package serial
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
 )
 
-// A message of terminal mode (IPMI 2.0 §14.7) is in brackets:
+// A message of terminal mode (IPMI 2.0 §14.7) is in brackets, with a newline
+// that submits it:
 //
 //	[netFn<<2|LUN seq<<2|bridge cmd data…]   hex, blanks between the pairs as one likes
 //	[SYS …]                                  a text command
 //
-// The bridge bits are not looked at and sent as 0: what is to be bridged comes
-// in a Send Message.
+// The bridge bits are 01b in the answer to a message that was bridged, else 0.
 const (
+	terminalStart  = '['
+	terminalStop   = ']'
 	terminalHeader = 3
 	lunMask        = 0x03
 	seqShift       = 2
-	newline        = "\r\n"
+	bridgedAnswer  = 0x01
 	textPrefix     = "SYS"
 	maxLine        = 3*ipmb.MaxFrameLen + 2
 )
 
+// Characters that edit a line.
+const (
+	charBS        = 0x08
+	charLF        = 0x0A
+	charDEL       = 0x7F
+	firstPrint    = 0x20
+	lastPrint     = 0x7E
+	charContinues = '\\'
+	rubout        = "\b \b"
+)
+
+// place is where in a message a line is.
+type place uint8
+
+const (
+	outside place = iota
+	given         // up outside by ESC: a newline is answered with one
+	inside
+	stopped // behind the stop character: a newline submits
+)
+
 // terminal is the codec of terminal mode.
 type terminal struct {
-	line    []byte
-	started bool
-	long    bool
+	mode      mc.TerminalMode
+	line      []byte
+	at        place
+	long      bool
+	continues bool // behind a line continuation character
+	newline   bool // behind a newline: LF may follow it
+	echo      []byte
 }
 
-// Next implements Codec. What is outside of brackets, newlines too, is noise.
+// Configure implements Codec.
+func (c *terminal) Configure(s mc.SerialSettings) { c.mode = s.Mode }
+
+// waits reports whether the next character is for this codec, whatever it is.
+func (c *terminal) waits() bool { return c.at != outside }
+
+// drop forgets the message that has begun.
+func (c *terminal) drop() {
+	c.line, c.at, c.long, c.continues, c.newline = c.line[:0], outside, false, false, false
+}
+
+// Next implements Codec. What is outside of brackets is noise.
 func (c *terminal) Next(in []byte) (Event, []byte, bool) {
 	for i, x := range in {
-		switch {
-		case x == '[':
-			*c = terminal{line: c.line[:0], started: true}
-		case !c.started:
-		case x == ']':
-			return c.stop(), in[i+1:], true
-		case len(c.line) == maxLine:
-			c.long = true
-		default:
-			c.line = append(c.line, x)
+		if c.take(x) {
+			e := c.submit()
+			c.drop()
+			return e, in[i+1:], true
 		}
 	}
 	return Event{}, nil, false
 }
 
-func (c *terminal) stop() (e Event) {
-	c.started = false
+// take takes one character and reports whether it submits a message.
+func (c *terminal) take(x byte) (submits bool) {
+	after := c.newline
+	c.newline = false
+	switch {
+	case x == terminalStart:
+		c.drop()
+		c.at = inside
+		c.show(string(x))
+	case c.at == given:
+		c.at = outside
+		if c.submitsLine(x) {
+			c.say(c.mode.Out)
+		}
+	case c.at == outside, after && x == charLF:
+	case x == charESC:
+		if c.drop(); c.mode.Edit {
+			c.at = given
+		}
+	case c.mode.Edit && (x == charBS || x == charDEL):
+		c.rubout()
+	case c.submitsLine(x):
+		return c.endLine()
+	case x < firstPrint || x > lastPrint, c.at == stopped && x != ' ':
+		c.drop()
+	default:
+		c.add(x)
+	}
+	return false
+}
+
+// submitsLine reports whether a character is the newline that the console is
+// to send. LF is taken for one always: many programs send no other.
+func (c *terminal) submitsLine(x byte) bool { return x == c.mode.In || x == charLF }
+
+// endLine is for a newline inside of a message, which belongs behind its end or
+// a line continuation character.
+func (c *terminal) endLine() (submits bool) {
+	switch {
+	case c.at == stopped:
+		c.show(c.mode.Out)
+		return true
+	case c.continues:
+		c.line, c.continues, c.newline = c.line[:len(c.line)-1], false, true
+		c.show(c.mode.Out)
+	default:
+		c.drop()
+	}
+	return false
+}
+
+func (c *terminal) add(x byte) {
+	c.show(string(x))
+	if c.continues = x == charContinues; c.at == stopped {
+		return
+	}
+	switch {
+	case x == terminalStop:
+		c.at = stopped
+	case len(c.line) == maxLine:
+		c.long = true
+	default:
+		c.line = append(c.line, x)
+	}
+}
+
+// rubout takes the last character back.
+func (c *terminal) rubout() {
+	switch {
+	case c.at == stopped:
+		c.at = inside
+	case len(c.line) > 0 && !c.long:
+		c.line = c.line[:len(c.line)-1]
+	default:
+		c.drop()
+	}
+	c.continues = false
+	if c.mode.Rubout {
+		c.say(rubout)
+	} else {
+		c.say(string(rune(charDEL)))
+	}
+}
+
+// show is say if the console wants an echo.
+func (c *terminal) show(s string) {
+	if c.mode.Echo {
+		c.say(s)
+	}
+}
+
+func (c *terminal) say(s string) { c.echo = append(c.echo, s...) }
+
+// AppendEcho implements Codec.
+func (c *terminal) AppendEcho(b []byte) []byte {
+	b = append(b, c.echo...)
+	c.echo = c.echo[:0]
+	return b
+}
+
+func (c *terminal) submit() (e Event) {
 	text := strings.TrimSpace(string(c.line))
 	switch {
 	case c.long:
@@ -73,7 +204,7 @@ func parseTerminal(line []byte) (ipmb.Frame, error) {
 	}
 	f := ipmb.Frame{
 		To: addrBMC, NetFn: ipmb.NetFn(raw[0] >> 2), ToLUN: ipmb.LUN(raw[0] & lunMask),
-		From: addrConsole, Seq: raw[1] >> seqShift, Cmd: ipmb.Cmd(raw[2]), Data: raw[terminalHeader:],
+		From: addrTerminal, Seq: raw[1] >> seqShift, Cmd: ipmb.Cmd(raw[2]), Data: raw[terminalHeader:],
 	}
 	switch {
 	case len(f.Data) > ipmb.MaxFramePayload:
@@ -87,71 +218,53 @@ func parseTerminal(line []byte) (ipmb.Frame, error) {
 	return f, nil
 }
 
-// parseHex reads pairs of hex digits with any white space between them.
-func parseHex(line []byte) ([]byte, error) {
-	var out []byte
-	for line = bytes.TrimSpace(line); len(line) > 0; line = bytes.TrimSpace(line) {
-		if len(line) < 2 {
-			return nil, ErrHex
-		}
-		hi, lo := hexDigit(line[0]), hexDigit(line[1])
-		if hi < 0 || lo < 0 {
-			return nil, ErrHex
-		}
-		out = append(out, byte(hi<<4|lo))
-		line = line[2:]
-	}
-	return out, nil
-}
-
-func hexDigit(x byte) int {
-	switch {
-	case '0' <= x && x <= '9':
-		return int(x - '0')
-	case 'a' <= x && x <= 'f':
-		return int(x-'a') + 10
-	case 'A' <= x && x <= 'F':
-		return int(x-'A') + 10
-	}
-	return -1
-}
-
 // AppendReceipt implements Codec: what cannot be read gets an error at once.
 func (c *terminal) AppendReceipt(b []byte, e Event) []byte {
 	switch e.Err {
 	case nil:
 		return b
 	case ErrHex:
-		return appendError(b, ipmb.ErrInvalidField)
+		return c.AppendText(b, "", ipmb.ErrInvalidField)
 	}
-	return appendError(b, ipmb.ErrLength)
+	return c.AppendText(b, "", ipmb.ErrLength)
 }
 
-// appendError appends the answer that says what went wrong.
-func appendError(b []byte, c ipmb.CompletionCode) []byte {
-	return fmt.Appendf(b, "[ERR %02X]"+newline, byte(c))
+// AppendText implements Codec. Lines of a text end with "\n".
+func (c *terminal) AppendText(b []byte, text string, err error) []byte {
+	switch {
+	case err != nil:
+		text = fmt.Sprintf("[ERR %02X]\n", byte(ipmb.CodeOf(err)))
+	case text == "":
+		text = "[OK]\n"
+	default:
+		text = "[OK " + text + "]\n"
+	}
+	return append(b, strings.ReplaceAll(text, "\n", c.mode.Out)...)
 }
 
-// appendOK appends the answer to a text command that was done.
-func appendOK(b []byte, text string) []byte {
-	if text != "" {
-		text = " " + text
+// AppendReady implements Codec: it is the handshake.
+func (c *terminal) AppendReady(b []byte) []byte {
+	if !c.mode.Handshake {
+		return b
 	}
-	return append(b, "[OK"+text+"]"+newline...)
+	return append(b, "["+textPrefix+"]"+c.mode.Out...)
 }
 
 // AppendFrame implements Codec.
-func (c *terminal) AppendFrame(b []byte, f ipmb.Frame) ([]byte, error) {
+func (c *terminal) AppendFrame(b []byte, f ipmb.Frame, bridged bool) ([]byte, error) {
 	if len(f.Data) > ipmb.MaxFramePayload {
 		return b, ErrLong
 	}
-	lun := f.ToLUN
+	lun, second := f.ToLUN, f.Seq<<seqShift
 	if f.IsResponse() {
 		lun = f.FromLUN
 	}
-	b = fmt.Appendf(b, "[%02X %02X %02X", byte(f.NetFn)<<2|byte(lun), f.Seq<<seqShift, byte(f.Cmd))
+	if bridged {
+		second |= bridgedAnswer
+	}
+	b = fmt.Appendf(b, "[%02X %02X %02X", byte(f.NetFn)<<2|byte(lun), second, byte(f.Cmd))
 	for _, x := range f.Data {
 		b = fmt.Appendf(b, " %02X", x)
 	}
-	return append(b, "]"+newline...), nil
+	return append(append(b, terminalStop), c.mode.Out...), nil
 }

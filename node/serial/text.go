@@ -19,6 +19,9 @@ var texts = []struct {
 	{[]string{"PWD"}, (*line).textPassword},
 	{[]string{"TMODE"}, (*line).textMode},
 	{[]string{"SET", "BOOT"}, (*line).textSetBoot},
+	{[]string{"SET", "BOOTOPT"}, (*line).textSetBootOption},
+	{[]string{"GET", "BOOTOPT"}, (*line).textGetBootOption},
+	{[]string{"SET", "TCFG"}, (*line).textConfigure},
 	{[]string{"HEALTH", "QUERY"}, (*line).textHealth},
 	{[]string{"POWER", "ON"}, textControl(chassisUp)},
 	{[]string{"POWER", "OFF"}, textControl(chassisDown)},
@@ -33,6 +36,7 @@ const (
 	cmdChassisControl  ipmb.Cmd = 0x02
 	cmdChassisIdentify ipmb.Cmd = 0x04
 	cmdSetBootOptions  ipmb.Cmd = 0x08
+	cmdGetBootOptions  ipmb.Cmd = 0x09
 	cmdSystemGUID      ipmb.Cmd = 0x37
 
 	chassisDown  = 0
@@ -42,24 +46,21 @@ const (
 	bootAcknowledge = 4
 	bootFlags       = 5
 	bootFlagsLen    = 5
+	bootSelectorLen = 3 // parameter, set, block
 	bootValid       = 0x80
 	bootEverybody   = 0x1F // BIOS, OS loader, OS, SMS, OEM
 )
 
-// text does a text command.
-func (l *line) text(ctx context.Context, text string) []byte {
+// text does a text command and gives the text of its answer.
+func (l *line) text(ctx context.Context, text string) (string, error) {
 	words := strings.Fields(text)[1:]
 	for _, t := range texts {
 		if len(words) < len(t.words) || !slices.EqualFunc(t.words, words[:len(t.words)], strings.EqualFold) {
 			continue
 		}
-		out, err := t.do(l, ctx, words[len(t.words):])
-		if err != nil {
-			return appendError(nil, ipmb.CodeOf(err))
-		}
-		return appendOK(nil, out)
+		return t.do(l, ctx, words[len(t.words):])
 	}
-	return appendError(nil, ipmb.ErrInvalidCommand)
+	return "", ipmb.ErrInvalidCommand
 }
 
 // command asks the controller in the name of who is on the line.
@@ -74,7 +75,7 @@ func (l *line) textPassword(ctx context.Context, args []string) (string, error) 
 	var name, password string
 	switch {
 	case len(args) == 1 && args[0] == "-X":
-		l.logout()
+		l.door.logout()
 		return "", nil
 	case len(args) >= 2 && len(args) <= 3 && args[0] == "-U":
 		name, password = args[1], strings.Join(args[2:], "")
@@ -111,6 +112,26 @@ func (l *line) textSetBoot(ctx context.Context, args []string) (string, error) {
 	}
 	_, err = l.command(ctx, ipmb.NetFnChassis, cmdSetBootOptions, append([]byte{bootFlags}, flags...)...)
 	return "", err
+}
+
+// textSetBootOption is Set System Boot Options with its data in hex.
+func (l *line) textSetBootOption(ctx context.Context, args []string) (string, error) {
+	data, err := parseHex([]byte(strings.Join(args, " ")))
+	if err != nil || len(data) == 0 {
+		return "", ipmb.ErrInvalidField
+	}
+	_, err = l.command(ctx, ipmb.NetFnChassis, cmdSetBootOptions, data...)
+	return "", err
+}
+
+// textGetBootOption is Get System Boot Options, both ways in hex.
+func (l *line) textGetBootOption(ctx context.Context, args []string) (string, error) {
+	data, err := parseHex([]byte(strings.Join(args, " ")))
+	if err != nil || len(data) != bootSelectorLen {
+		return "", ipmb.ErrInvalidField
+	}
+	out, err := l.command(ctx, ipmb.NetFnChassis, cmdGetBootOptions, data...)
+	return fmt.Sprintf("% X", out), err
 }
 
 func textControl(action byte) func(*line, context.Context, []string) (string, error) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/midplane-project/midplane/internal/yamlfile"
+	"github.com/midplane-project/midplane/node"
 	"github.com/midplane-project/midplane/node/power"
 	"github.com/midplane-project/midplane/node/template"
 )
@@ -109,8 +110,10 @@ func (s *Shelf) resolve(dir string) {
 			}
 		}
 		for j, p := range n.Serial {
-			if path, ok := strings.CutPrefix(p.Listen, "unix:"); ok && !filepath.IsAbs(path) {
-				n.Serial[j].Listen = "unix:" + filepath.Join(dir, path)
+			for _, kind := range []string{"unix:", node.SerialPTY} {
+				if path, ok := strings.CutPrefix(p.Listen, kind); ok && !filepath.IsAbs(path) {
+					n.Serial[j].Listen = kind + filepath.Join(dir, path)
+				}
 			}
 		}
 		if n.Power != nil {

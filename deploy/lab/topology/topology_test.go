@@ -79,7 +79,7 @@ func TestMistakesHaveTheirPlace(t *testing.T) {
 		{"serial mode", small + "    serial: [{mode: smoke, listen: 'unix:/s'}]\n", "shelf.yaml:9:14: nodes[1].serial[0]: mode: \"smoke\" is none of"},
 		{"serial port of a VM of one's own", small + "    serial: [{mode: basic, listen: guest}]\n", "nodes[1].serial[0]: listen: guest is the port of a VM that the node starts"},
 		{"serial listen", small + "    serial: [{mode: basic, listen: 'tcp:10.0.0.1:4'}]\n", "want a loopback IP:PORT"},
-		{"serial listen missing", small + "    serial: [{mode: basic}]\n", "want unix:PATH or tcp:HOST:PORT, or guest"},
+		{"serial listen missing", small + "    serial: [{mode: basic}]\n", "want unix:PATH or tcp:HOST:PORT, pty:PATH or guest"},
 		{"serial privilege", small + "    serial: [{mode: basic, listen: 'unix:/s', privilege: king}]\n", "\"king\" is none of"},
 		{"serial without sessions", small + "    serial: [{mode: direct, listen: 'unix:/s'}]\n", "nobody can log in by mode direct"},
 		{"serial twice", small + "    serial: [{mode: basic, listen: 'unix:/s'}, {mode: terminal, listen: 'unix:/s'}]\n", "serial[1]: listen: unix:/s stands twice"},
@@ -148,7 +148,7 @@ func TestSerialOfDefaults(t *testing.T) {
 defaults: {serial: [{mode: terminal, listen: guest}]}
 nodes:
   - {slot: 1, name: a}
-  - {slot: 2, name: b, serial: [{mode: basic, listen: "unix:b.tty", privilege: user}, {mode: direct, listen: guest}]}
+  - {slot: 2, name: b, serial: [{mode: basic, listen: "unix:b.tty", privilege: user}, {mode: direct, listen: guest}, {mode: terminal, listen: "pty:b.pty"}]}
   - {slot: 3, name: c, serial: []}
 `
 	path := filepath.Join(t.TempDir(), FileName)
@@ -161,7 +161,7 @@ nodes:
 	}
 	want := [][]Serial{
 		{{Mode: "terminal", Listen: "guest"}},
-		{{Mode: "basic", Listen: "unix:" + filepath.Dir(path) + "/b.tty", Privilege: "user"}, {Mode: "direct", Listen: "guest"}},
+		{{Mode: "basic", Listen: "unix:" + filepath.Dir(path) + "/b.tty", Privilege: "user"}, {Mode: "direct", Listen: "guest"}, {Mode: "terminal", Listen: "pty:" + filepath.Dir(path) + "/b.pty"}},
 		{},
 	}
 	for i, n := range s.Nodes {
