@@ -44,26 +44,26 @@ type DoorConfig struct {
 // Door serves a controller on a UDP socket.
 type Door struct {
 	DoorConfig
-	conn  net.PacketConn
-	udp   *net.UDPConn // conn, if it is one
-	group sync.WaitGroup
-	left  atomic.Bool   // it was moved: only those who are logged in are served
-	late  chan struct{} // bounds answers that wait
-	bare  bucket        // each has its own, so that pings keep nobody out
-	login bucket
+	socket  *socket
+	stop    context.CancelCauseFunc // ends Serve
+	group   sync.WaitGroup
+	left    atomic.Bool   // it was moved: only those who are logged in are served
+	helpers chan struct{} // bounds them
+	late    chan struct{} // bounds answers that wait
+	bare    bucket        // each has its own, so that pings keep nobody out
+	login   bucket
 }
 
 // NewDoor makes a door; Serve opens it.
 func NewDoor(c DoorConfig) *Door {
-	return &Door{DoorConfig: c, late: make(chan struct{}, maxLate)}
+	return &Door{DoorConfig: c, late: make(chan struct{}, maxLate), helpers: make(chan struct{}, min(maxHelpers, runtime.GOMAXPROCS(0)-1))}
 }
 
 // Serve answers what comes by conn until ctx ends, and closes it. Its sessions
 // end with it, unless it was moved.
 func (d *Door) Serve(ctx context.Context, conn net.PacketConn) error {
-	d.conn = conn
-	d.udp, _ = conn.(*net.UDPConn)
-	ctx, cancel := context.WithCancelCause(ctx)
+	d.socket = newSocket(conn)
+	ctx, d.stop = context.WithCancelCause(ctx)
 	defer func() {
 		if !d.left.Load() {
 			d.Sessions.Close()
@@ -72,12 +72,10 @@ func (d *Door) Serve(ctx context.Context, conn net.PacketConn) error {
 	defer d.group.Wait()
 	defer d.SOL.close(d)
 	d.SOL.open(ctx, d)
-	defer cancel(nil)
+	defer d.stop(nil)
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	for range min(runtime.GOMAXPROCS(0), maxReaders) {
-		d.group.Go(func() { d.read(ctx, cancel) })
-	}
+	d.group.Go(func() { d.read(ctx) })
 	<-ctx.Done()
 	return context.Cause(ctx)
 }
@@ -186,7 +184,7 @@ func (d *Door) send(b []byte, to netip.AddrPort) {
 	if b == nil {
 		return
 	}
-	if d.write(b, to) == nil {
+	if d.socket.write(b, to) == nil {
 		d.Count.Sent.Add(1)
 	}
 }

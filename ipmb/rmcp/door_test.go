@@ -263,7 +263,7 @@ func TestSlowCommands(t *testing.T) {
 	})
 	s.open()
 	var slow []*client
-	for range 3 * maxReaders {
+	for range 3 * maxHelpers {
 		c := s.dial(s.cfg.Suites[1], "admin", "secret", 0x14)
 		if got := c.login(nil); got != StatusOK {
 			t.Fatal(got)

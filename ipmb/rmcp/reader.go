@@ -4,42 +4,50 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"time"
 )
 
 const (
-	// maxReaders are at one socket, each with a processor of its own at best.
-	maxReaders = 4
-	// reliefAfter is how long a datagram may keep its reader before another one
-	// reads on. What comes from memory takes a tenth of it.
+	// maxHelpers read beside a door's first reader, with the processors that
+	// there are beside the first.
+	maxHelpers = 3
+	// callForHelp is after how many datagrams that were there already.
+	callForHelp = 8
+	// reliefAfter is how long a datagram may keep the first reader before
+	// another one reads on. What comes from memory takes a tenth of it.
 	reliefAfter = 500 * time.Microsecond
 )
 
 // read takes datagrams and answers them itself, for most answers are there
 // sooner than another goroutine would be. When one is not, somebody else reads
 // on, and this reader ends with it.
-func (d *Door) read(ctx context.Context, closed context.CancelCauseFunc) {
+func (d *Door) read(ctx context.Context) {
 	relieved := make(chan struct{}, 1)
 	relief := time.AfterFunc(reliefAfter, func() {
-		d.group.Go(func() { d.read(ctx, closed) })
+		d.group.Go(func() { d.read(ctx) })
 		relieved <- struct{}{}
 	})
 	relief.Stop()
-	buf := make([]byte, maxDatagram+1)
-	for {
-		n, from, err := d.receive(buf)
-		switch {
-		case ctx.Err() != nil:
+	eye := d.socket.newEye()
+	for there := 0; ; {
+		n, from, err := eye.glance()
+		if there++; err == errEmpty {
+			there = 0
+			n, from, err = eye.wait()
+		}
+		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			d.stop(err)
 			return
-		case errors.Is(err, net.ErrClosed):
-			closed(err)
-			return
-		case err != nil: // such as an ICMP message of an earlier answer's
+		}
+		if err != nil { // such as an ICMP message of an earlier answer's
 			continue
 		}
+		if there == callForHelp {
+			there = 0
+			d.callHelper(ctx)
+		}
 		relief.Reset(reliefAfter)
-		d.take(ctx, buf[:n], from)
+		d.take(ctx, eye.buf[:n], from)
 		if !relief.Stop() {
 			<-relieved
 			return
@@ -47,24 +55,23 @@ func (d *Door) read(ctx context.Context, closed context.CancelCauseFunc) {
 	}
 }
 
-// receive reads a datagram, from a socket of the system's without an
-// allocation. One that came by something else has no address.
-func (d *Door) receive(buf []byte) (int, netip.AddrPort, error) {
-	if d.udp != nil {
-		return d.udp.ReadFromUDPAddrPort(buf)
+// callHelper starts one that reads until nothing is there, unless all
+// processors have one.
+func (d *Door) callHelper(ctx context.Context) {
+	select {
+	case d.helpers <- struct{}{}:
+	default:
+		return
 	}
-	n, from, err := d.conn.ReadFrom(buf)
-	if a, ok := from.(*net.UDPAddr); ok {
-		return n, a.AddrPort(), err
-	}
-	return 0, netip.AddrPort{}, err
-}
-
-func (d *Door) write(b []byte, to netip.AddrPort) (err error) {
-	if d.udp != nil {
-		_, err = d.udp.WriteToUDPAddrPort(b, to)
-	} else {
-		_, err = d.conn.WriteTo(b, net.UDPAddrFromAddrPort(to))
-	}
-	return err
+	d.group.Go(func() {
+		defer func() { <-d.helpers }()
+		eye := d.socket.newEye()
+		for ctx.Err() == nil {
+			n, from, err := eye.glance()
+			if err != nil {
+				return
+			}
+			d.take(ctx, eye.buf[:n], from)
+		}
+	})
 }
