@@ -15,10 +15,12 @@ import (
 // A console that asks again within briskGap of its answer, briskRun times in a
 // row, is looked out for as long before its reader sleeps: to wake a sleeping
 // thread takes longer than to serve a request. Only consoles on this host are
-// so fast.
+// so fast. Where others took the processor meanwhile, and kept it, that is not
+// done again before waryRun times.
 const (
 	briskGap = 60 * time.Microsecond
-	briskRun = 8
+	briskRun = 3
+	waryRun  = 100
 )
 
 // errEmpty says that no datagram is there.
@@ -50,10 +52,11 @@ type eye struct {
 	n    int
 	err  error
 	run  int // gaps of at most briskGap, one after the other
+	need int // how many it takes before one is looked out for
 }
 
 func (s *socket) newEye() *eye {
-	e := &eye{socket: s, buf: make([]byte, maxDatagram+1)}
+	e := &eye{socket: s, buf: make([]byte, maxDatagram+1), need: briskRun}
 	e.look = func(fd uintptr) {
 		size := uint32(unsafe.Sizeof(e.from))
 		for {
@@ -100,19 +103,25 @@ func (e *eye) sender() netip.AddrPort {
 	return netip.AddrPortFrom(a, port)
 }
 
-// wait reads a datagram, which may take until there is one. It does not sleep
-// at once while the consoles are brisk; the other goroutines, and the other
-// processes of this processor, run in between.
-func (e *eye) wait() (int, netip.AddrPort, error) {
-	began := time.Now()
-	for e.run >= briskRun && time.Since(began) <= briskGap {
+// wait reads a datagram, which may take until there is one. While it looks out
+// for one, the other goroutines and the other processes of this processor run.
+func (e *eye) wait() (n int, from netip.AddrPort, err error) {
+	began, looks := time.Now(), e.run >= e.need
+	err = errEmpty
+	for looks && err == errEmpty && time.Since(began) <= briskGap {
 		runtime.Gosched()
 		syscall.RawSyscall(syscall.SYS_SCHED_YIELD, 0, 0, 0)
-		if n, from, err := e.glance(); err != errEmpty {
-			return n, from, err
+		n, from, err = e.glance()
+	}
+	if looks {
+		e.need = briskRun
+		if time.Since(began) > 2*briskGap {
+			e.need = waryRun
 		}
 	}
-	n, from, err := e.sleep()
+	if err == errEmpty {
+		n, from, err = e.sleep()
+	}
 	if e.run++; time.Since(began) > briskGap {
 		e.run = 0
 	}
