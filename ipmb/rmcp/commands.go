@@ -17,6 +17,11 @@ const (
 	ErrNoSuchHandle ipmb.CompletionCode = 0x88
 )
 
+const (
+	cmdSetPrivilege ipmb.Cmd = 0x3B
+	cmdCloseSession ipmb.Cmd = 0x3C
+)
+
 // Fields of the session commands (IPMI 2.0 §22.13, §22.18 to §22.20).
 const (
 	askExtended  = 0x80
@@ -42,11 +47,11 @@ func (t *Sessions) Commands() []ipmb.Command {
 			Data: ipmb.Exactly(2), Ref: "IPMI 2.0 §22.13", Do: t.capabilities,
 		},
 		{
-			Name: "Set Session Privilege Level", NetFn: ipmb.NetFnApp, Cmd: 0x3B, Privilege: ipmb.PrivilegeUser,
+			Name: "Set Session Privilege Level", NetFn: ipmb.NetFnApp, Cmd: cmdSetPrivilege, Privilege: ipmb.PrivilegeUser,
 			Data: ipmb.Exactly(1), Effect: true, Ref: "IPMI 2.0 §22.18", Do: t.setPrivilege,
 		},
 		{
-			Name: "Close Session", NetFn: ipmb.NetFnApp, Cmd: 0x3C, Privilege: ipmb.PrivilegeCallback,
+			Name: "Close Session", NetFn: ipmb.NetFnApp, Cmd: cmdCloseSession, Privilege: ipmb.PrivilegeCallback,
 			Data: ipmb.Between(sessionIDLen, sessionIDLen+1), Effect: true, Ref: "IPMI 2.0 §22.19", Do: t.closeSession,
 		},
 		{

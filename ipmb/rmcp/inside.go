@@ -43,8 +43,14 @@ func (d *Door) inSession(ctx context.Context, p packet, from netip.AddrPort) {
 }
 
 // waits reports whether the answer to f takes a while for sure: it comes from
-// another controller, or when the disk has what was changed.
-func (d *Door) waits(f ipmb.Frame) bool { return bridges(f) || d.Effect(f.Request(d.Origin)) }
+// another controller, or when the disk has what was changed. Sessions are in
+// memory alone.
+func (d *Door) waits(f ipmb.Frame) bool {
+	if f.NetFn == ipmb.NetFnApp && (f.Cmd == cmdSetPrivilege || f.Cmd == cmdCloseSession) {
+		return false
+	}
+	return bridges(f) || d.Effect(f.Request(d.Origin))
+}
 
 // lookup finds a session for a packet that came.
 func (t *Sessions) lookup(id uint32) *session {

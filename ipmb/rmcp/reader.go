@@ -30,11 +30,7 @@ func (d *Door) read(ctx context.Context) {
 	relief.Stop()
 	eye := d.socket.newEye()
 	for there := 0; ; {
-		n, from, err := eye.glance()
-		if there++; err == errEmpty {
-			there = 0
-			n, from, err = eye.wait()
-		}
+		err := eye.next()
 		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 			d.stop(err)
 			return
@@ -42,12 +38,15 @@ func (d *Door) read(ctx context.Context) {
 		if err != nil { // such as an ICMP message of an earlier answer's
 			continue
 		}
+		if there++; !eye.there {
+			there = 0
+		}
 		if there == callForHelp {
 			there = 0
 			d.callHelper(ctx)
 		}
 		relief.Reset(reliefAfter)
-		d.take(ctx, eye.buf[:n], from)
+		d.take(ctx, eye.buf[:eye.n], eye.from)
 		if !relief.Stop() {
 			<-relieved
 			return
@@ -66,12 +65,8 @@ func (d *Door) callHelper(ctx context.Context) {
 	d.group.Go(func() {
 		defer func() { <-d.helpers }()
 		eye := d.socket.newEye()
-		for ctx.Err() == nil {
-			n, from, err := eye.glance()
-			if err != nil {
-				return
-			}
-			d.take(ctx, eye.buf[:n], from)
+		for ctx.Err() == nil && eye.glance() == nil {
+			d.take(ctx, eye.buf[:eye.n], eye.from)
 		}
 	})
 }

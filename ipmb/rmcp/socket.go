@@ -3,6 +3,7 @@ package rmcp
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"runtime"
@@ -43,13 +44,17 @@ func newSocket(c net.PacketConn) *socket {
 	return s
 }
 
-// eye looks at a socket without waiting. It belongs to one goroutine.
+// eye reads a socket. It belongs to one goroutine.
 type eye struct {
 	*socket
-	look func(fd uintptr) // made once
-	buf  []byte
-	from syscall.RawSockaddrInet6 // or an IPv4 one in its place
-	n    int
+	buf   []byte
+	n     int            // of buf
+	from  netip.AddrPort // where those came from
+	there bool           // they were there already
+
+	look func(fd uintptr)         // recvfrom, made once
+	wake func(fd uintptr) bool    // the same, until there is something
+	addr syscall.RawSockaddrInet6 // or an IPv4 one in its place
 	err  error
 	run  int // gaps of at most briskGap, one after the other
 	need int // how many it takes before one is looked out for
@@ -57,86 +62,107 @@ type eye struct {
 
 func (s *socket) newEye() *eye {
 	e := &eye{socket: s, buf: make([]byte, maxDatagram+1), need: briskRun}
-	e.look = func(fd uintptr) {
-		size := uint32(unsafe.Sizeof(e.from))
-		for {
-			n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&e.buf[0])), uintptr(len(e.buf)),
-				syscall.MSG_DONTWAIT, uintptr(unsafe.Pointer(&e.from)), uintptr(unsafe.Pointer(&size)))
-			switch errno {
-			case 0:
-				e.n, e.err = int(n), nil
-			case syscall.EINTR:
-				continue
-			default:
-				e.err = errEmpty // or trouble, which wait will meet, too
-			}
-			return
-		}
+	e.look = e.try
+	e.wake = func(fd uintptr) bool {
+		e.there = e.err == nil // at first
+		e.try(fd)
+		return e.err != errEmpty
 	}
 	return e
 }
 
-// glance reads a datagram if one is there; errEmpty says that none is.
-func (e *eye) glance() (int, netip.AddrPort, error) {
-	if e.raw == nil {
-		return 0, netip.AddrPort{}, errEmpty
+// try reads a datagram if one is there.
+func (e *eye) try(fd uintptr) {
+	size := uint32(unsafe.Sizeof(e.addr))
+	for errno := syscall.EINTR; errno == syscall.EINTR; {
+		var n uintptr
+		n, _, errno = syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&e.buf[0])), uintptr(len(e.buf)),
+			syscall.MSG_DONTWAIT, uintptr(unsafe.Pointer(&e.addr)), uintptr(unsafe.Pointer(&size)))
+		switch errno {
+		case 0:
+			e.n, e.from, e.err = int(n), e.sender(), nil
+		case syscall.EAGAIN:
+			e.err = errEmpty
+		default:
+			e.err = fmt.Errorf("rmcp: socket: %w", errno)
+		}
 	}
-	if err := e.raw.Control(e.look); err != nil {
-		return 0, netip.AddrPort{}, err
-	}
-	if e.err != nil {
-		return 0, netip.AddrPort{}, e.err
-	}
-	return e.n, e.sender(), nil
 }
 
 // sender is where what was read came from.
 func (e *eye) sender() netip.AddrPort {
-	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&e.from.Port))[:])
-	if e.from.Family == syscall.AF_INET {
-		return netip.AddrPortFrom(netip.AddrFrom4((*syscall.RawSockaddrInet4)(unsafe.Pointer(&e.from)).Addr), port)
+	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&e.addr.Port))[:])
+	if e.addr.Family == syscall.AF_INET {
+		return netip.AddrPortFrom(netip.AddrFrom4((*syscall.RawSockaddrInet4)(unsafe.Pointer(&e.addr)).Addr), port)
 	}
-	a := netip.AddrFrom16(e.from.Addr)
-	if zone := e.from.Scope_id; zone != 0 {
+	a := netip.AddrFrom16(e.addr.Addr)
+	if zone := e.addr.Scope_id; zone != 0 {
 		a = a.WithZone(strconv.Itoa(int(zone)))
 	}
 	return netip.AddrPortFrom(a, port)
 }
 
-// wait reads a datagram, which may take until there is one. While it looks out
-// for one, the other goroutines and the other processes of this processor run.
-func (e *eye) wait() (n int, from netip.AddrPort, err error) {
-	began, looks := time.Now(), e.run >= e.need
-	err = errEmpty
-	for looks && err == errEmpty && time.Since(began) <= briskGap {
-		runtime.Gosched()
-		syscall.RawSyscall(syscall.SYS_SCHED_YIELD, 0, 0, 0)
-		n, from, err = e.glance()
+// glance reads a datagram, or gives errEmpty.
+func (e *eye) glance() error {
+	if err := e.raw.Control(e.look); err != nil {
+		return err
 	}
-	if looks {
-		e.need = briskRun
-		if time.Since(began) > 2*briskGap {
-			e.need = waryRun
-		}
+	return e.err
+}
+
+// next reads a datagram, which may take until there is one.
+func (e *eye) next() error {
+	if e.udp == nil {
+		return e.strange()
+	}
+	began := time.Now()
+	err := errEmpty
+	if e.run >= e.need {
+		err = e.watch(began)
 	}
 	if err == errEmpty {
-		n, from, err = e.sleep()
+		err = e.sleep()
 	}
 	if e.run++; time.Since(began) > briskGap {
 		e.run = 0
 	}
-	return n, from, err
+	return err
 }
 
-func (e *eye) sleep() (int, netip.AddrPort, error) {
-	if e.udp != nil {
-		return e.udp.ReadFromUDPAddrPort(e.buf)
+// watch looks for briskGap; the other goroutines, and the other processes of
+// this processor, run in between.
+func (e *eye) watch(began time.Time) error {
+	err := e.glance()
+	e.there = err == nil
+	for err == errEmpty && time.Since(began) <= briskGap {
+		runtime.Gosched()
+		syscall.RawSyscall(syscall.SYS_SCHED_YIELD, 0, 0, 0)
+		err = e.glance()
 	}
+	e.need = briskRun
+	if time.Since(began) > 2*briskGap {
+		e.need = waryRun
+	}
+	return err
+}
+
+func (e *eye) sleep() error {
+	e.err = nil
+	if err := e.raw.Read(e.wake); err != nil {
+		return err
+	}
+	return e.err
+}
+
+// strange reads what is no socket of the system's.
+func (e *eye) strange() error {
 	n, from, err := e.ReadFrom(e.buf)
 	if a, ok := from.(*net.UDPAddr); ok {
-		return n, a.AddrPort(), err
+		e.n, e.from = n, a.AddrPort()
+		return err
 	}
-	return 0, netip.AddrPort{}, err // of a stranger, who cannot be answered
+	e.n = 0 // of somebody who cannot be answered
+	return err
 }
 
 func (s *socket) write(b []byte, to netip.AddrPort) (err error) {
