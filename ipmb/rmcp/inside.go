@@ -43,13 +43,16 @@ func (d *Door) inSession(ctx context.Context, p packet, from netip.AddrPort) {
 }
 
 // waits reports whether the answer to f takes a while for sure: it comes from
-// another controller, or when the disk has what was changed. Sessions are in
-// memory alone.
+// another controller, when the disk has what was changed, or where there is a
+// store from all of the cluster. Else a session's own commands are of memory.
 func (d *Door) waits(f ipmb.Frame) bool {
-	if f.NetFn == ipmb.NetFnApp && (f.Cmd == cmdSetPrivilege || f.Cmd == cmdCloseSession) {
+	switch {
+	case d.Sessions.cfg.Store != nil, bridges(f):
+		return true
+	case f.NetFn == ipmb.NetFnApp && (f.Cmd == cmdSetPrivilege || f.Cmd == cmdCloseSession):
 		return false
 	}
-	return bridges(f) || d.Effect(f.Request(d.Origin))
+	return d.Effect(f.Request(d.Origin))
 }
 
 // lookup finds a session for a packet that came.

@@ -79,7 +79,7 @@ func (s *SOL) open(ctx context.Context, d *Door) {
 	defer s.mu.Unlock()
 	s.ctx, s.door, s.log = ctx, d, d.Log
 	s.port = portRMCP
-	if a, ok := d.conn.LocalAddr().(*net.UDPAddr); ok {
+	if a, ok := d.socket.LocalAddr().(*net.UDPAddr); ok {
 		s.port = uint16(a.Port)
 	}
 }
