@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
 )
 
 // fakeStore is a store in memory, with faults to be switched on.
@@ -260,11 +261,17 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// five is session 5 as it is stored.
+var five = Kept{
+	ID: 5, Handle: 1, Auth: authSHA1, Integrity: integritySHA1, Cipher: confidentialityAES, Peer: source,
+	Secret: bytes.Repeat([]byte{1}, 20),
+}
+
 func TestSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeStore()
-		f.kept[5] = Kept{ID: 5, Handle: 1, Auth: authSHA1, Integrity: integritySHA1, Cipher: confidentialityAES, Secret: []byte("s"), Peer: source}
-		tab := NewSessions(Config{Store: f})
+		f.kept[5] = five
+		tab := NewSessions(Config{Store: f, Suites: mc.CipherSuites})
 		tab.Restore(f.list(), time.Now())
 		time.Sleep(IdleTime)
 		if err := tab.Sweep(t.Context(), time.Now()); err != nil || tab.Open() != 1 {
@@ -285,8 +292,8 @@ func TestSweep(t *testing.T) {
 // The end of a process ends no session.
 func TestCloseKeeps(t *testing.T) {
 	f := newFakeStore()
-	f.kept[5] = Kept{ID: 5, Handle: 1, Auth: authSHA1, Integrity: integritySHA1, Cipher: confidentialityAES, Secret: []byte("s"), Peer: source}
-	tab := NewSessions(Config{Store: f})
+	f.kept[5] = five
+	tab := NewSessions(Config{Store: f, Suites: mc.CipherSuites})
 	tab.Restore(f.list(), time.Now())
 	tab.Close()
 	if err := tab.Sweep(t.Context(), time.Now()); err != nil || len(f.kept) != 1 {
@@ -326,6 +333,6 @@ func FuzzKept(f *testing.F) {
 		if got, err := ParseKept(again); err != nil || !reflect.DeepEqual(got, k) {
 			t.Errorf("%+v became %+v, %v", k, got, err)
 		}
-		NewSessions(Config{}).Restore([]Kept{k}, time.Now())
+		NewSessions(Config{Suites: mc.CipherSuites}).Restore([]Kept{k}, time.Now())
 	})
 }

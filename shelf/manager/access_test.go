@@ -176,7 +176,7 @@ func kept(r *replica, t testing.TB) rmcp.Kept {
 	t.Helper()
 	k := rmcp.Kept{
 		ID: 0x11223344, Console: 7, Name: [16]byte{1, 2, 3}, Handle: 9, User: 2, Limit: admin, Privilege: ipmb.PrivilegeUser,
-		Auth: 3, Integrity: 4, Cipher: 1, Peer: netip.MustParseAddrPort("192.0.2.1:4000"), Secret: []byte("integrity key"),
+		Auth: 3, Integrity: 4, Cipher: 1, Peer: netip.MustParseAddrPort("192.0.2.1:4000"), Secret: []byte("a session integrity key, 32 long"),
 	}
 	if err := (sessionStore{r.access}).Save(t.Context(), rmcp.Change{Put: []rmcp.Kept{k}}); err != nil {
 		t.Fatal(err)
