@@ -130,7 +130,7 @@ func (t *Sessions) keep(ctx context.Context, id uint32) bool {
 	t.mu.Lock()
 	s := t.find(id)
 	if s == nil || s.state != stateLocal {
-		t.mu.Unlock()
+		defer t.mu.Unlock()
 		return s != nil && s.state == stateKept
 	}
 	s.state = stateKeeping

@@ -168,6 +168,12 @@ func (b *fakeBus) frames() []ipmb.Message {
 	return append([]ipmb.Message(nil), b.sent...)
 }
 
+// fakeLAN has the secrets of a LAN door, the same at every replica.
+var fakeLAN = &LAN{
+	Key:      func() ([]byte, error) { return bytes.Repeat([]byte{7}, mc.SealKeyLen), nil },
+	Password: func() (string, error) { return "Sesame0123456789", nil },
+}
+
 // replica is a manager with its fakes.
 type replica struct {
 	*Manager
@@ -183,7 +189,7 @@ func newReplica(c *fakeCluster, term uint64) *replica {
 	}
 	r.Manager = New(Config{
 		Shelf: "lab", State: c.fsm, Raft: r.raft, Bus: r.bus, Presence: r.bus.table,
-		Identity: mc.Identity{DeviceID: 0x20, Revision: 1, FirmwareMaj: 0, FirmwareMin: 0x10},
+		Identity: mc.Identity{DeviceID: 0x20, Revision: 1, FirmwareMaj: 0, FirmwareMin: 0x10}, LAN: fakeLAN,
 	})
 	r.bus.deliver = func(m ipmb.Message) { r.Serve(context.Background(), m) }
 	return r

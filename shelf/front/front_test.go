@@ -1,0 +1,299 @@
+package front
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// inside is a datagram of a session that says what.
+func inside(what string) []byte {
+	return append([]byte{rmcpVersion, 0, 0xFF, classIPMI, authPlus, 0xC0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0}, what...)
+}
+
+// bed is a front with entries of replicas, and a client.
+type bed struct {
+	t       *testing.T
+	config  Config
+	entries []*Entry
+	front   *Front
+	stop    func()
+	client  *net.UDPConn
+}
+
+func newBed(t *testing.T, n int) *bed {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mpf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	b := &bed{t: t, config: Config{Listen: "127.0.0.1:0"}}
+	for i := range n {
+		path := filepath.Join(dir, fmt.Sprint(i))
+		e, err := ListenEntry(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = e.Close() })
+		b.entries = append(b.entries, e)
+		b.config.Replicas = append(b.config.Replicas, "unix:"+path)
+	}
+	b.start()
+	t.Cleanup(func() { b.stop() })
+	if b.client, err = net.DialUDP("udp", nil, b.front.Addr().(*net.UDPAddr)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.client.Close() })
+	return b
+}
+
+// start opens the front; after a stop, where it was.
+func (b *bed) start() {
+	b.t.Helper()
+	var err error
+	if b.front, err = Open(b.config, slog.New(slog.DiscardHandler)); err != nil {
+		b.t.Fatal(err)
+	}
+	b.config.Listen = b.front.Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- b.front.Run(ctx) }()
+	b.stop = func() {
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			b.t.Error(err)
+		}
+		b.stop = func() {}
+	}
+}
+
+func (b *bed) send(what string) {
+	b.t.Helper()
+	if _, err := b.client.Write(inside(what)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// gets reads one datagram of a leader's.
+func gets(t *testing.T, c *Conn) (string, net.Addr) {
+	t.Helper()
+	stop := time.AfterFunc(10*time.Second, func() { _ = c.Close() })
+	defer stop.Stop()
+	buf := make([]byte, maxDatagram)
+	n, from, err := c.ReadFrom(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(buf[len(inside("")):n]), from
+}
+
+func (b *bed) answer(c *Conn, to net.Addr, what string) {
+	b.t.Helper()
+	if _, err := c.WriteTo([]byte(what), to); err != nil {
+		b.t.Fatal(err)
+	}
+	_ = b.client.SetReadDeadline(time.Now().Add(10 * time.Second))
+	buf := make([]byte, maxDatagram)
+	if n, err := b.client.Read(buf); err != nil || string(buf[:n]) != what {
+		b.t.Fatalf("%q, %v", buf[:n], err)
+	}
+}
+
+// What nobody answered goes to the next leader, whether the last one is gone or
+// stands still; what was answered does not.
+func TestNextLeader(t *testing.T) {
+	b := newBed(t, 3)
+	b.send("held")
+	first := b.entries[0].Lead(4)
+	what, from := gets(t, first)
+	if what != "held" {
+		t.Errorf("first leader got %q", what)
+	}
+	b.answer(first, from, "done")
+	b.send("lost")
+	if what, _ := gets(t, first); what != "lost" {
+		t.Errorf("first leader got %q", what)
+	}
+	second := b.entries[1].Lead(7) // the first stands still, and says nothing
+	if what, from = gets(t, second); what != "lost" {
+		t.Errorf("second leader got %q", what)
+	}
+	if _, err := first.WriteTo([]byte("old"), from); err != nil {
+		t.Error(err)
+	}
+	b.answer(second, from, "done too")
+	_ = second.Close()
+	b.send("between")
+	third := b.entries[2].Lead(8)
+	if what, from = gets(t, third); what != "between" {
+		t.Errorf("third leader got %q", what)
+	}
+	b.answer(third, from, "all")
+}
+
+// A front that was killed takes its place again; replicas and clients notice nothing.
+func TestFrontRestarts(t *testing.T) {
+	b := newBed(t, 1)
+	leader := b.entries[0].Lead(1)
+	b.send("before")
+	_, from := gets(t, leader)
+	b.answer(leader, from, "1")
+	b.stop()
+	b.start()
+	b.send("after")
+	what, from := gets(t, leader)
+	if what != "after" {
+		t.Errorf("got %q", what)
+	}
+	b.answer(leader, from, "2")
+}
+
+// A replica that is started again is found.
+func TestReplicaRestarts(t *testing.T) {
+	b := newBed(t, 1)
+	_ = b.entries[0].Close()
+	e, err := ListenEntry(b.config.Replicas[0][len("unix:"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	leader := e.Lead(1)
+	b.send("hello")
+	what, from := gets(t, leader)
+	if what != "hello" {
+		t.Errorf("got %q", what)
+	}
+	b.answer(leader, from, "1")
+}
+
+// A replica without front drops what comes while it does not lead.
+func TestSocket(t *testing.T) {
+	s, err := ListenSocket("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c, err := net.DialUDP("udp", nil, s.Addr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	b := &bed{t: t, client: c}
+	b.send("to nobody")
+	leader := s.Lead(1)
+	for what := ""; what != "to the leader"; {
+		b.send("to the leader") // the first may still be on its way to nobody
+		var from net.Addr
+		if what, from = gets(t, leader); what == "to nobody" {
+			continue
+		}
+		b.answer(leader, from, "1")
+	}
+	_ = leader.Close()
+	if _, err := leader.WriteTo([]byte("late"), c.LocalAddr()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// An address that this host does not have yet can be listened at.
+func TestVirtualAddress(t *testing.T) {
+	s, err := ListenSocket("192.0.2.77:6230")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHeld(t *testing.T) {
+	now := time.Now()
+	peer := func(n uint16) netip.AddrPort { return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), n) }
+	h := held{limit: 3}
+	for n := range uint16(5) {
+		h.add(datagram{peer: peer(n)}, now.Add(time.Duration(n)*time.Second))
+	}
+	if len(h.list) != 3 || h.list[0].peer != peer(2) {
+		t.Errorf("%d held, the oldest of %v", len(h.list), h.list[0].peer)
+	}
+	h.answered(peer(3))
+	if len(h.list) != 2 || h.list[1].peer != peer(4) {
+		t.Errorf("%d held", len(h.list))
+	}
+	h.age(now.Add(3*time.Second + holdTime))
+	if len(h.list) != 1 || h.list[0].peer != peer(4) {
+		t.Errorf("%d held", len(h.list))
+	}
+}
+
+// Whoever has no session is bounded, and crowds out nobody who has one.
+func TestFlood(t *testing.T) {
+	f := &Front{sessions: held{limit: holdSessions}, others: held{limit: holdOthers}}
+	now := time.Now()
+	f.take(datagram{data: inside("good")}, now)
+	ping := []byte{rmcpVersion, 0, 0xFF, 6, 0, 0, 0x11, 0xBE}
+	for range othersRate + 5 {
+		f.take(datagram{data: ping}, now)
+	}
+	f.take(datagram{data: []byte("nonsense")}, now)
+	if len(f.sessions.list) != 1 || len(f.others.list) != holdOthers || f.left >= 0 {
+		t.Errorf("%d of sessions, %d others held, %d left", len(f.sessions.list), len(f.others.list), f.left)
+	}
+	if f.take(datagram{data: ping}, now.Add(time.Second)); f.left != othersRate-1 {
+		t.Errorf("%d left in the next second", f.left)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	for _, c := range []Config{
+		{}, {Listen: "localhost:623", Replicas: []string{"unix:x"}}, {Listen: "127.0.0.1:1"}, {Listen: "127.0.0.1:1", Replicas: []string{"x"}},
+	} {
+		if c.Check() == nil {
+			t.Errorf("%+v is well", c)
+		}
+	}
+}
+
+func FuzzFrame(f *testing.F) {
+	f.Add(appendDatagram(nil, datagram{peer: netip.MustParseAddrPort("192.0.2.1:4000"), port: 623, data: inside("x")}))
+	f.Add(appendDatagram(nil, datagram{peer: netip.MustParseAddrPort("[2001:db8::1]:4000")}))
+	f.Add(appendLeading(nil, 7))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := readFrame(bufio.NewReader(bytes.NewReader(b)))
+		if err != nil {
+			return
+		}
+		again := appendLeading(nil, got.term)
+		if got.kind == kindDatagram {
+			again = appendDatagram(nil, got.datagram)
+			isRMCP(got.datagram.data)
+		}
+		if next, err := readFrame(bufio.NewReader(bytes.NewReader(again))); err != nil || next.kind != got.kind || next.term != got.term ||
+			next.datagram.peer != got.datagram.peer || !bytes.Equal(next.datagram.data, got.datagram.data) {
+			t.Errorf("%+v became %+v, %v", got, next, err)
+		}
+	})
+}
+
+func FuzzTake(f *testing.F) {
+	f.Add(inside("x"))
+	f.Add([]byte{rmcpVersion, 0, 0xFF, classIPMI, 0, 0, 0, 0, 0, 1, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		front := &Front{sessions: held{limit: 1}, others: held{limit: 1}}
+		front.take(datagram{data: b}, time.Now())
+	})
+}
