@@ -69,7 +69,7 @@ With --standalone it is a plain server's BMC without a shelf or certificates.`,
 	fl.StringVar(&c.Interface, "interface", "kcs", "system interface: kcs, bt, pci-kcs, pci-bt or ssif")
 	fl.StringVar(&c.Dir, "dir", "", "where the node keeps its state (default with --standalone: ./midplane-node)")
 	fl.StringArrayVar(&vms, "vm", nil, "listen for the VM at `unix:PATH|tcp:HOST:PORT` (may be repeated)")
-	fl.Func("serial", "a serial port, `MODE[,PRIVILEGE]=unix:PATH|tcp:IP:PORT`: terminal, basic, direct or radisys, and what may be done without a session (may be repeated)", func(s string) error {
+	fl.Func("serial", "a serial port, `MODE[,PRIVILEGE]=pty:PATH|unix:PATH|tcp:IP:PORT`: terminal, basic, direct or radisys, and what may be done without a session (may be repeated)", func(s string) error {
 		p, err := node.ParseSerialPort(s)
 		c.Serial = append(c.Serial, p)
 		return err

@@ -13,7 +13,7 @@ type explanation struct {
 var explained = []explanation{
 	{
 		"00 07|00 0f|04 15|04 22|04 23|04 2b|06 04|06 07|06 08|06 09|06 0a|06 0b|06 0c|06 0d|06 37|06 4d|06 54|06 59|06 61|06 63|06 64|" +
-			"0a 21|0a 5a|0a 5c|0c 02 0e|0c 22",
+			"0a 21|0a 5a|0a 5c|0c 02 0e|0c 11|0c 22",
 		"*", "c1",
 		"ipmi_sim does not serve it, though IPMI 2.0 appendix G has it",
 	},

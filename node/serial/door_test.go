@@ -154,6 +154,19 @@ func TestOnePlug(t *testing.T) {
 	})
 }
 
+// fuzzed are settings of a port by two bits: both modes, and a line that writes
+// between the answers.
+func fuzzed(m Mode, bits int) mc.SerialSettings {
+	s := m.defaults()
+	if bits&1 != 0 {
+		s.Basic, s.Terminal = true, true
+	}
+	if bits&2 != 0 {
+		s.Mode.Echo, s.Mode.Handshake, s.Mode.Edit = true, true, false
+	}
+	return s
+}
+
 // FuzzLine has a line bring anything. Nobody logs in by it, and every request
 // that reaches the controller has no privilege.
 func FuzzLine(f *testing.F) {
@@ -170,12 +183,16 @@ func FuzzLine(f *testing.F) {
 	}
 	f.Add(uint8(0), []byte("[SYS SET TCFG -V 27 35]\r[SYS GET BOOTOPT 05 00 00]\r[SYS SET BOOTOPT 05 00]\r[18 00 34 40 84 18 64 20 0C 01 D3]\r"))
 	f.Add(uint8(3), []byte("8418642018017F\r"))
+	f.Add(uint8(3), []byte("2018C8810C0172\r011AE5810C0500F6\r"))
+	f.Add(uint8(4), []byte("\xa0\x20\x18\xc8\x81\x0c\x01\x72\xa5[18 04 01]\r\xa0["))
+	f.Add(uint8(13), []byte("[SYS\\\r TMODE\x7fE]\x1b\n[18 04 01] \n"))
 	f.Fuzz(func(t *testing.T, mode uint8, in []byte) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
+			m := Modes[int(mode)%len(Modes)]
 			d, err := New(Config{
-				Mode: Modes[int(mode)%len(Modes)],
+				Mode: m, Settings: func() mc.SerialSettings { return fuzzed(m, int(mode)/len(Modes)) },
 				Handler: ipmb.HandlerFunc(func(_ context.Context, req *ipmb.Request) ipmb.Response {
 					if req.Origin.Privilege != ipmb.PrivilegeNone || req.Origin.Door != ipmb.DoorSerial {
 						t.Errorf("%+v", req)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"time"
@@ -151,6 +152,15 @@ func (d *Door) ServePTY(ctx context.Context, p *PTY) error {
 
 // plugged is one line of a terminal, which outlives it.
 type plugged struct{ *os.File }
+
+// Read implements [io.Reader]: EIO says that nobody has the terminal open any more.
+func (c plugged) Read(b []byte) (int, error) {
+	n, err := c.File.Read(b)
+	if errors.Is(err, unix.EIO) {
+		err = io.EOF
+	}
+	return n, err
+}
 
 // Close ends what is under way.
 func (c plugged) Close() error { return c.SetDeadline(time.Unix(1, 0)) }

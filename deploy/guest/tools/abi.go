@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"fmt"
 	"unsafe"
 )
 
@@ -46,6 +47,7 @@ const (
 const (
 	addrSystemInterface = 0x0c
 	addrIPMB            = 0x01
+	addrLAN             = 0x04 // and of serial channels
 	channelBMC          = 0x0f
 )
 
@@ -57,6 +59,7 @@ const addressSize = 8
 //
 //	int type   short channel   slave address  lun      (IPMB)
 //	int type   short channel   lun                     (system interface)
+//	int type   short channel   privilege, session handle, both software ids, lun   (LAN)
 type address [4 + 2 + 32]byte
 
 // ioctl numbers: direction<<30 | size<<16 | 'i'<<8 | number.
@@ -90,3 +93,11 @@ func newAddress(kind int32, channel int16) address {
 // slave and lun are of an IPMB address.
 func (a address) slave() byte { return a[6] }
 func (a address) lun() byte   { return a[7] }
+
+// String tells where a message came from.
+func (a address) String() string {
+	if binary.NativeEndian.Uint32(a[:]) == addrLAN {
+		return fmt.Sprintf("channel %d privilege %d session %02x", binary.NativeEndian.Uint16(a[4:]), a[6], a[7])
+	}
+	return fmt.Sprintf("%02x lun %d", a.slave(), a.lun())
+}

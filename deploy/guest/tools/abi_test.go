@@ -53,6 +53,13 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%s: % x, want % x", tt.name, got, tt.want)
 		}
 	}
+	line := newAddress(addrLAN, 3)
+	line[6], line[7] = 4, 0x71
+	for a, want := range map[address]string{line: "channel 3 privilege 4 session 71", ipmbAddress(0x84, 2): "84 lun 2"} {
+		if got := a.String(); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
 	if a := ipmbAddress(0x84, 2); a.slave() != 0x84 || a.lun() != 2 {
 		t.Errorf("slave %#x lun %d", a.slave(), a.lun())
 	}

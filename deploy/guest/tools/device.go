@@ -48,7 +48,7 @@ func (d *device) close() { unix.Close(d.fd) }
 // the id of the command it answers.
 func (d *device) send(to address, id int64, m message) error {
 	req := ipmiReq{
-		addr: unsafe.Pointer(&to), addrLen: addressSize, id: id,
+		addr: unsafe.Pointer(&to), addrLen: uint32(len(to)), id: id,
 		msg: ipmiMsg{netFn: m.netFn, cmd: m.cmd, dataLen: uint16(len(m.data))},
 	}
 	if len(m.data) > 0 {

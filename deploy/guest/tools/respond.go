@@ -54,8 +54,8 @@ func respond(ctx context.Context, dev *device, count int, out io.Writer) error {
 		if got.kind != recvCommand {
 			continue
 		}
-		fmt.Fprintf(out, "%s from %02x lun %d: %02x/%02x [% x]\n", time.Now().UTC().Format(time.TimeOnly),
-			got.addr.slave(), got.addr.lun(), got.netFn, got.cmd, got.data)
+		fmt.Fprintf(out, "%s from %v: %02x/%02x [% x]\n", time.Now().UTC().Format(time.TimeOnly),
+			got.addr, got.netFn, got.cmd, got.data)
 		answer := message{netFn: got.netFn | 1, cmd: got.cmd, data: append([]byte{0}, got.data...)}
 		if err := dev.send(got.addr, got.id, answer); err != nil {
 			return fmt.Errorf("answer: %w", err)

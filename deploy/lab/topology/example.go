@@ -27,7 +27,7 @@ defaults:               # for all nodes that do not say otherwise
   # watchdog_clock: vm  # the watchdog timer stands still while the VM is paused; wall: it does not
   # sel: {capacity: 4096, overflow: oldest}   # records of a node's event log; refuse: a full log answers C4h
   # serial: [{mode: terminal, listen: guest}]   # terminal, basic, direct or radisys on the guest's second serial port;
-  #                       or unix:PATH, tcp:127.0.0.1:PORT, where users log in unless there is a privilege: user, operator, admin
+  #                       or pty:PATH, unix:PATH, tcp:127.0.0.1:PORT, where users log in unless there is a privilege: user, operator, admin
   # lan: off            # no door of the node's own; or {listen: "127.0.0.1:6231"} for one node
   # template: sensors.yaml    # sensors and FRU devices; default: node/template/default.yaml, which explains the format
   qemu:
