@@ -119,7 +119,9 @@ func (b *blade) promote(t testing.TB) door {
 	d := door{"mallory", b.door.addr, "mallory", "her own password"}
 	for _, set := range [][]byte{
 		append(append([]byte{0x45, 3}, d.user...), make([]byte, 16-len(d.user))...),
-		append([]byte{0x47, 3, 2}, d.password...), {0x47, 3, 1}, {0x43, 0x91, 3, 4},
+		append([]byte{0x47, 3, 2}, d.password...),
+		{0x47, 3, 1},
+		{0x43, 0x91, 3, 4},
 	} {
 		if code, _, err := b.guest.Do(t.Context(), ipmb.NetFnApp, 0, ipmb.Cmd(set[0]), set[1:]); code != 0 || err != nil {
 			t.Fatalf("06/%02x: %v, %v", set[0], code, err)

@@ -118,13 +118,12 @@ func TestAttackS4Lengths(t *testing.T) {
 			}
 		}
 	}
-	third := c.rakp3()
-	if b := c.ask(payloadRAKP1, c.rakp1()); b[1] == 0 {
-		c.theirs = bytes.Clone(b[8:24])
-		third = c.rakp3()
-	} else {
+	b := c.ask(payloadRAKP1, c.rakp1())
+	if b[1] != 0 {
 		t.Fatalf("RAKP 1 after all that: % x", b)
 	}
+	c.theirs = bytes.Clone(b[8:24])
+	third := c.rakp3()
 	for n := 8; n < len(third); n += 8 { // a proof that is cut off is none
 		short := d.stranger(t)
 		if status := short.begin(); status != 0 {
@@ -252,8 +251,11 @@ func TestAttackS8Anonymous(t *testing.T) {
 	}
 	// A user who is enabled, may do all, and has no password.
 	for _, set := range [][]byte{
-		append([]byte{0x45, 5}, append([]byte("carol"), make([]byte, 11)...)...), {0x47, 5, 1}, {0x43, 0x91, 5, 4},
-		{0x47, 1, 1}, {0x43, 0x91, 1, 4},
+		append([]byte{0x45, 5}, append([]byte("carol"), make([]byte, 11)...)...),
+		{0x47, 5, 1},
+		{0x43, 0x91, 5, 4},
+		{0x47, 1, 1},
+		{0x43, 0x91, 1, 4},
 	} {
 		if code, _, err := b.guest.Do(t.Context(), 6, 0, ipmb.Cmd(set[0]), set[1:]); code != 0 || err != nil {
 			t.Fatalf("%02x: %v, %v", set[0], code, err)
