@@ -19,6 +19,7 @@ import (
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 	"github.com/midplane-project/midplane/shelf"
 	"github.com/midplane-project/midplane/shelf/cluster/clustertest"
+	"github.com/midplane-project/midplane/shelf/front"
 )
 
 // compactVerb is midplane compact: all replicas and nodes of a shelf in one
@@ -60,6 +61,9 @@ func readCompact(path string) (*lab.Compact, error) {
 	for i := range c.Nodes {
 		all = append(all, c.Nodes[i].Check())
 	}
+	if c.Front != nil {
+		all = append(all, c.Front.Check())
+	}
 	return &c, errors.Join(all...)
 }
 
@@ -85,7 +89,14 @@ func newCompact(c *lab.Compact, log *slog.Logger) *compact {
 func (c *compact) run(ctx context.Context) (err error) {
 	replicas, err := c.open()
 	g, ctx := errgroup.WithContext(ctx)
+	var door *front.Front
+	if err == nil && c.Front != nil {
+		door, err = front.Open(*c.Front, c.log)
+	}
 	if err == nil {
+		if door != nil {
+			g.Go(func() error { return ended(door.Run(ctx)) })
+		}
 		for _, r := range replicas {
 			g.Go(func() error { return r.Wait(ctx) })
 		}
@@ -102,6 +113,14 @@ func (c *compact) run(ctx context.Context) (err error) {
 		err = errors.Join(err, r.Close())
 	}
 	c.bus.Wait()
+	return err
+}
+
+// ended is no error of a part that was told to end.
+func ended(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
 	return err
 }
 

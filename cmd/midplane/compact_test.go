@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +19,7 @@ import (
 	"github.com/midplane-project/midplane/node/vm/vmtest"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 	"github.com/midplane-project/midplane/shelf"
+	"github.com/midplane-project/midplane/shelf/front"
 )
 
 const compactPatience = 30 * time.Second
@@ -28,14 +32,25 @@ func compactLab(t *testing.T) (c lab.Compact, dir string) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	addrs := []string{"10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"} // where nobody listens
+	writeFile(t, filepath.Join(dir, "key"), strings.Repeat("k", 32))
+	writeFile(t, filepath.Join(dir, "password"), "Sesame0123456789\n")
+	free, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer free.Close()
+	c.Front = &front.Config{Listen: free.LocalAddr().String()}
 	var replicas []node.Replica
 	for i, addr := range addrs {
 		name := fmt.Sprintf("shm%d", i+1)
 		c.Replicas = append(c.Replicas, shelf.Config{
 			Name: name, Dir: filepath.Join(dir, name), Listen: addr, Expect: 3, Seeds: addrs, Timing: "lan", PKI: dir,
 			Cluster: "7c9a1c1e-5b3e-4c55-9d77-0a2f4d1c0001", API: "unix:" + filepath.Join(dir, name+".sock"),
-			Shelves: []shelf.Declared{{Name: "lab"}},
+			Shelves: []shelf.Declared{{Name: "lab", LAN: &shelf.LANDoor{
+				Listen: "unix:" + filepath.Join(dir, name+".lan"), Key: filepath.Join(dir, "key"), Password: filepath.Join(dir, "password"),
+			}}},
 		})
+		c.Front.Replicas = append(c.Front.Replicas, c.Replicas[i].Shelves[0].LAN.Listen)
 		replicas = append(replicas, node.Replica{Name: name, Address: addr})
 	}
 	for slot := 1; slot <= 2; slot++ {
@@ -50,7 +65,8 @@ func compactLab(t *testing.T) (c lab.Compact, dir string) {
 }
 
 // TestCompact runs a whole shelf in this process: a guest asks the other's
-// controller and 20h, and the APIs answer on their sockets.
+// controller and 20h, and the APIs answer on their sockets; the LAN
+// door of the shelf is there too.
 func TestCompact(t *testing.T) {
 	c, dir := compactLab(t)
 	path := filepath.Join(dir, "compact.json")
@@ -81,6 +97,7 @@ func TestCompact(t *testing.T) {
 	for _, to := range []ipmb.Addr{0x84, ipmb.AddrShelfManager} {
 		askUntil(ctx, t, g, to)
 	}
+	checkCompactDoor(ctx, t, c.Front.Listen)
 	checkCompactAPI(ctx, t, lab.Endpoint{Name: "shm2", Unix: filepath.Join(dir, "shm2.sock")})
 }
 
@@ -95,6 +112,17 @@ func askUntil(ctx context.Context, t *testing.T, g *vmtest.Guest, to ipmb.Addr) 
 		case r.Code == ipmb.OK && len(r.Data) >= 11:
 			return
 		}
+	}
+}
+
+// checkCompactDoor logs in at the shelf manager's LAN door.
+func checkCompactDoor(ctx context.Context, t *testing.T, at string) {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(at)
+	out, err := exec.CommandContext(ctx, "ipmitool", "-I", "lanplus", "-H", host, "-p", port, "-U", "admin", "-P", "Sesame0123456789",
+		"-b", "0", "-t", "0x84", "raw", "6", "1").CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), " 20 81") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 
@@ -124,6 +152,7 @@ func checkCompactAPI(ctx context.Context, t *testing.T, e lab.Endpoint) {
 func TestCompactRefusesWhatIsWrong(t *testing.T) {
 	c, dir := compactLab(t)
 	c.Replicas[0].Timing = "slow"
+	c.Front.Replicas = nil
 	c.Nodes[1].Slot = 0
 	path := filepath.Join(dir, "compact.json")
 	if err := jsonfile.Write(path, c); err != nil {

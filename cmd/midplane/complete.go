@@ -42,6 +42,9 @@ func (a *app) completeProcesses(_ *cobra.Command, args []string, _ string) ([]st
 	for _, e := range l.ReplicaAPIs() {
 		names = append(names, e.Name)
 	}
+	if l.ManagerLAN().IsValid() {
+		names = append(names, "front")
+	}
 	for _, n := range l.Topology.Nodes {
 		names = append(names, "node/"+n.Name)
 		if !n.QEMU.None {

@@ -20,7 +20,7 @@ the first node's.
 
   eval $(midplane env)
   $IPMITOOL mc info
-  $IPMITOOL -b 0 -t 0x84 mc info      # the controller in slot 2, by way of the first
+  $IPMITOOL -b 0 -t 0x84 mc info      # the controller in slot 2, by way of it
 
 zsh does not split a variable into words: write ${=IPMITOOL} mc info there.
 
@@ -107,7 +107,11 @@ func (a *app) sayDoors(l *lab.Lab) {
 	if len(doors) == 0 {
 		return
 	}
-	a.say("With ipmitool: eval $(midplane env%s) ; $IPMITOOL mc info", shelfFlag(l))
+	across := ""
+	if t := doors[len(doors)-1].Target; doors[0].Target.Shelf && !t.Shelf {
+		across = "-b 0 -t " + t.Addr.String() + " "
+	}
+	a.say("With ipmitool: eval $(midplane env%s) ; $IPMITOOL %smc info", shelfFlag(l), across)
 	for _, d := range doors[:min(len(doors), 2)] {
 		a.say("  %s -f %s mc info   # %s", quoteAll(ipmitool(d)), quote(d.PasswordFile), d.Target)
 	}

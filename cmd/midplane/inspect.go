@@ -155,6 +155,7 @@ func (d *shelfDetail) rows(t *table) {
 	state, health := d.manager()
 	t.row("shelf", d.shelfView.Shelf)
 	t.row("shelf manager", state+" ("+health+")")
+	t.row("LAN door", d.LAN)
 	if d.Cluster != nil {
 		t.row("cluster", d.Cluster.Cluster)
 		for _, m := range d.Cluster.Members {

@@ -43,6 +43,8 @@ func TestIPMI(t *testing.T) {
 	}{
 		{"ipmi blade2 sdr elist", result{at("2") + "<sdr><elist> " + doorPassword + "\ntyped", "oops\n", 42}},
 		{"ipmi 1 -v --shelf x", result{at("1") + "<-v><--shelf><x> " + doorPassword + "\ntyped", "oops\n", 42}},
+		{"ipmi shelf -b 0 -t 0x90 mc info", result{at("0") + "<-b><0><-t><0x90><mc><info> " + doorPassword + "\ntyped", "oops\n", 42}},
+		{"ipmi 0x90 mc info", result{at("0") + "<-b><0><-t><0x90><mc><info> " + doorPassword + "\ntyped", "oops\n", 42}},
 		{"ipmi 0x84 -- -h", result{at("2") + "<-h> " + doorPassword + "\ntyped", "oops\n", 42}},
 	} {
 		if got := s.feed("typed", strings.Fields(c.args)...); got != c.want {
@@ -52,7 +54,6 @@ func TestIPMI(t *testing.T) {
 	for args, words := range map[string]string{
 		"ipmi blade1":         "midplane ipmi blade1 mc info",
 		"ipmi blade9 mc info": "no TARGET",
-		"ipmi 0x90 mc info":   "0x90 has no LAN door",
 	} {
 		if got := s.run(strings.Fields(args)...); got.code != 125 || !strings.Contains(got.err, words) {
 			t.Errorf("%s: %+v", args, got)
@@ -93,10 +94,10 @@ func TestEnv(t *testing.T) {
 		}
 	}
 	first := s.run("env")
-	if first.code != 0 || !strings.Contains(first.out, "127.77.1.1") || !strings.Contains(first.err, "this is blade1's") {
+	if first.code != 0 || !strings.Contains(first.out, "127.77.1.0") || first.err != "" {
 		t.Errorf("%+v", first)
 	}
-	if got := s.run("env", "shelf"); got.code != 3 || !strings.Contains(got.err, "these have one: blade1, blade2") {
+	if got := s.run("env", "0x90"); got.code != 3 || !strings.Contains(got.err, "these have one: shelf, blade1, blade2") {
 		t.Errorf("%+v", got)
 	}
 	if err := os.Remove(s.lab.Doors()[0].PasswordFile); err != nil {
@@ -115,5 +116,20 @@ func TestEnvForFreeIPMI(t *testing.T) {
 	}
 	if strings.Contains(got.out, doorPassword) {
 		t.Error("it shows the password")
+	}
+}
+
+// Where the shelf manager has no door, the first node's serves.
+func TestEnvWithoutTheShelfsDoor(t *testing.T) {
+	s := withDoors(t)
+	writeFile(t, filepath.Join(s.lab.StateDir, "shelf.yaml"), "lan: off\ndefaults: {lan: on}\n"+fakeShelfFile)
+	first := s.run("env")
+	if first.code != 0 || !strings.Contains(first.out, "127.77.1.1") || !strings.Contains(first.err, "this is blade1's") {
+		t.Errorf("%+v", first)
+	}
+	for args, words := range map[string]string{"env shelf": "shelf.yaml says so", "ipmi 0x90 mc info": "0x90 has no LAN door"} {
+		if got := s.run(strings.Fields(args)...); !strings.Contains(got.err, words) || !strings.Contains(got.err, "these have one: blade1, blade2") {
+			t.Errorf("%s: %+v", args, got)
+		}
 	}
 }

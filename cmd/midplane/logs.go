@@ -21,8 +21,8 @@ func (a *app) logsVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs [TARGET]",
 		Short: "Print what the daemons log, or what VMs print on their consoles",
-		Long: `Print logs: of a node or the shelf, of one replica (shm1), of the supervisor, of
-QEMU (vm/NODE), or of all. With --console, what a VM has printed on its serial
+		Long: `Print logs: of a node or the shelf, of one replica (shm1), of the front, of the
+supervisor, of QEMU (vm/NODE), or of all. With --console, what a VM has printed on its serial
 console, which is always recorded.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeTargets,

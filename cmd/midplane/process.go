@@ -9,7 +9,7 @@ import (
 	"github.com/midplane-project/midplane/deploy/lab"
 )
 
-const processHelp = "\n\nPROCESS is leader, shm1, node/blade1 or vm/blade1."
+const processHelp = "\n\nPROCESS is leader, shm1, front, node/blade1 or vm/blade1."
 
 // processVerb makes a verb that acts on one process of the shelf.
 func (a *app) processVerb(use, short, long, past string, act func(context.Context, *lab.Lab, string) (string, error)) *cobra.Command {

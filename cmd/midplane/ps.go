@@ -19,7 +19,8 @@ import (
 // shelfView is a shelf as ps shows it.
 type shelfView struct {
 	Shelf    string        `json:"shelf"`
-	Leader   string        `json:"leader"` // empty: none
+	LAN      string        `json:"lan,omitempty"` // IP:PORT of the shelf manager's door
+	Leader   string        `json:"leader"`        // empty: none
 	Term     uint64        `json:"term"`
 	Replicas []replicaView `json:"replicas"`
 	Slots    []slotView    `json:"slots"`
@@ -100,6 +101,9 @@ func lookAt(ctx context.Context, l *lab.Lab) (*shelfView, error) {
 		})
 	}()
 	v := &shelfView{Shelf: l.Name}
+	if a := l.ManagerLAN(); a.IsValid() {
+		v.LAN = a.String()
+	}
 	v.replicas(rs.settled(ctx, l.Name))
 	v.declared(l)
 	for _, s := range <-said {
@@ -228,7 +232,7 @@ func linkTrouble(on bool, st *v1.NodeStatusResponse) (out []string) {
 func (v *shelfView) table(t *table) {
 	t.header = []string{"SLOT", "NAME", "ADDRESS", "LAN", "STATE", "IF", "POWER", "VM", "SINCE", "HEALTH"}
 	state, health := v.manager()
-	t.row("", "shelf", ipmb.AddrShelfManager, "", state, "", "", "", "", health)
+	t.row("", "shelf", ipmb.AddrShelfManager, v.LAN, state, "", "", "", "", health)
 	now := time.Now()
 	for _, s := range v.Slots {
 		since := ""

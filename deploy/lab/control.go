@@ -28,11 +28,11 @@ func (l *Lab) restsOnPurpose(name string) bool {
 
 // victim is a process that kill, stop, resume and start act on.
 type victim struct {
-	name string // shm1, node/blade1, vm/blade1
+	name string // shm1, front, node/blade1, vm/blade1
 	vm   string // the node whose VM it is; empty for daemons
 }
 
-// victim reads leader, shm2, node/blade1, vm/blade1 or, for people in a hurry,
+// victim reads leader, shm2, front, node/blade1, vm/blade1 or, for people in a hurry,
 // blade1 for its node.
 func (l *Lab) victim(ctx context.Context, s string) (victim, error) {
 	if s == "leader" {
@@ -60,6 +60,8 @@ func (l *Lab) victim(ctx context.Context, s string) (victim, error) {
 		return victim{name: s}, l.notCompact(s)
 	case kind == "" && s == compactName && l.Compact:
 		return victim{name: s}, nil
+	case kind == "" && s == frontName && l.ManagerLAN().IsValid():
+		return victim{name: s}, l.notCompact(s)
 	case kind == "node" || kind == "":
 		t, err := l.ResolveNode(rest)
 		if err != nil {
@@ -67,7 +69,7 @@ func (l *Lab) victim(ctx context.Context, s string) (victim, error) {
 		}
 		return victim{name: nodePrefix + t.Name}, l.notCompact(nodePrefix + t.Name)
 	}
-	return victim{}, problem.Usagef("%q: want leader, shm1, node/NAME or vm/NAME", s)
+	return victim{}, problem.Usagef("%q: want leader, shm1, front, node/NAME or vm/NAME", s)
 }
 
 func (l *Lab) isReplica(s string) bool {

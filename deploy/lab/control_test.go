@@ -176,7 +176,7 @@ func TestLogs(t *testing.T) {
 	b := newBench(t, small)
 	l, _ := b.up()
 	for target, want := range map[string]string{
-		"": "supervisor shm1 node/a node/b", "shelf": "shm1", "a": "node/a", "0x84": "node/b",
+		"": "supervisor shm1 node/a node/b front", "shelf": "shm1", "a": "node/a", "0x84": "node/b",
 		"shm1": "shm1", "node/b": "node/b", "vm/a": "vm/a", "supervisor": "supervisor",
 	} {
 		files, err := l.Logs(target)

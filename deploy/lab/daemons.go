@@ -9,13 +9,15 @@ import (
 	"github.com/midplane-project/midplane/node"
 	"github.com/midplane-project/midplane/node/power"
 	"github.com/midplane-project/midplane/shelf"
+	"github.com/midplane-project/midplane/shelf/front"
 )
 
 // Compact is the file of midplane compact: all replicas and nodes of a shelf,
-// for one process.
+// and the front of its LAN door, for one process.
 type Compact struct {
 	Replicas []shelf.Config `json:"replicas"`
 	Nodes    []node.Config  `json:"nodes"`
+	Front    *front.Config  `json:"front,omitempty"` // nil: the shelf manager has no LAN door
 }
 
 // replicaConfig is the file of replica i.
@@ -25,7 +27,7 @@ func (l *Lab) replicaConfig(i int) shelf.Config {
 	c := shelf.Config{
 		Name: name, Dir: l.ReplicaDir(name), Listen: l.address(i), Expect: t.Replicas, Timing: t.Timing,
 		PKI: l.PKIDir(), Cluster: l.Cluster, API: "unix:" + l.socket(name, "api"),
-		Shelves: []shelf.Declared{{Name: l.Name}},
+		Shelves: []shelf.Declared{{Name: l.Name, LAN: l.replicaLAN(name)}},
 	}
 	for j := range t.Replicas {
 		if j != i {

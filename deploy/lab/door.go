@@ -24,17 +24,21 @@ type Door struct {
 
 // Door is the LAN door of a controller.
 func (l *Lab) Door(t Target) (Door, error) {
+	var a netip.AddrPort
 	switch {
-	case t.Node == nil:
-		return Door{}, l.noDoor("%s has no LAN door", t)
-	case !t.Node.LAN.On():
+	case t.Shelf && !l.Topology.LAN.Off:
+		a = l.ManagerLAN()
+	case t.Node != nil && t.Node.LAN.On():
+		a = l.NodeLAN(*t.Node)
+	case t.Shelf || t.Node != nil:
 		return Door{}, l.noDoor("%s has no LAN door: shelf.yaml says so", t)
+	default:
+		return Door{}, l.noDoor("%s has no LAN door", t)
 	}
-	a := l.NodeLAN(*t.Node)
 	if !a.IsValid() {
 		return Door{}, problem.NotFoundf("midplane up --shelf "+l.Name+" opens it", "%s has no LAN door yet", t)
 	}
-	return Door{t, a, node.LANUser, l.nodePasswordPath(t.Name)}, nil
+	return Door{t, a, node.LANUser, l.passwordPath(t)}, nil
 }
 
 func (l *Lab) noDoor(format string, args ...any) error {
@@ -51,17 +55,8 @@ func (l *Lab) noDoor(format string, args ...any) error {
 
 // Doors are all LAN doors of the shelf, its manager's first.
 func (l *Lab) Doors() (all []Door) {
-	targets := []Target{shelfTarget()}
-	for i := range l.Topology.Nodes {
-		targets = append(targets, nodeTarget(&l.Topology.Nodes[i]))
-	}
-	for _, t := range targets {
-		if t.Shelf || !t.Node.LAN.On() {
-			continue
-		}
-		if d, err := l.Door(t); err == nil {
-			all = append(all, d)
-		}
+	for _, d := range l.lanDoors() {
+		all = append(all, Door{d.target, d.addr, node.LANUser, l.passwordPath(d.target)})
 	}
 	return all
 }

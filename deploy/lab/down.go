@@ -43,6 +43,7 @@ func (l *Lab) down(ctx context.Context, say Say) (ended int, err error) {
 	}{
 		{"nodes", l.isNode},
 		{"VMs", l.isVM},
+		{"front", l.isFront},
 		{"replicas", l.isOurs},
 	} {
 		n, err := l.endAll(ctx, stage.what, stage.match, say)
@@ -108,6 +109,8 @@ func (l *Lab) isOurs(argv []string) bool {
 func (l *Lab) isNode(argv []string) bool {
 	return l.isOurs(argv) && len(argv) > 1 && (argv[1] == "node" || argv[1] == compactName)
 }
+
+func (l *Lab) isFront(argv []string) bool { return l.isOurs(argv) && len(argv) > 1 && argv[1] == frontName }
 
 // isVM recognises the shelf's QEMUs, those of nodes that shelf.yaml no longer
 // has among them, by their monitor's socket.

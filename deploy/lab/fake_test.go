@@ -19,6 +19,7 @@ import (
 	"github.com/midplane-project/midplane/node/power"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 	"github.com/midplane-project/midplane/shelf"
+	"github.com/midplane-project/midplane/shelf/front"
 )
 
 // serveFake serves a daemon's API until ctx ends.
@@ -55,6 +56,29 @@ func fakeReplica(ctx context.Context, args []string) error {
 	}
 	defer ln.Close()
 	return serveFake(ctx, c.API, func(s *grpc.Server) { v1.RegisterClusterServer(s, replicaFake{name: c.Name}) })
+}
+
+// fakeFront answers whatever comes.
+func fakeFront(ctx context.Context, args []string) error {
+	c, err := front.ReadConfig(args[1])
+	if err != nil {
+		return err
+	}
+	conn, err := net.ListenPacket("udp", c.Listen)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	for b := make([]byte, 64); ; {
+		_, from, err := conn.ReadFrom(b)
+		if err != nil {
+			return nil
+		}
+		if _, err := conn.WriteTo(b[:1], from); err != nil {
+			return err
+		}
+	}
 }
 
 // nodeFake is a node that is attached, and starts its VM.

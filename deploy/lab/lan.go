@@ -53,15 +53,19 @@ func (l *Lab) lanAddress(on bool, listen string, host int) netip.AddrPort {
 
 // lanDoor is one door that the shelf will have.
 type lanDoor struct {
-	name string
-	addr netip.AddrPort
+	target Target
+	addr   netip.AddrPort
 }
 
 // lanDoors lists the doors that the shelf will have.
 func (l *Lab) lanDoors() (all []lanDoor) {
-	for _, n := range l.Topology.Nodes {
-		if a := l.NodeLAN(n); a.IsValid() {
-			all = append(all, lanDoor{n.Name, a})
+	if a := l.ManagerLAN(); a.IsValid() {
+		all = append(all, lanDoor{shelfTarget(), a})
+	}
+	for i := range l.Topology.Nodes {
+		n := &l.Topology.Nodes[i]
+		if a := l.NodeLAN(*n); a.IsValid() {
+			all = append(all, lanDoor{nodeTarget(n), a})
 		}
 	}
 	return all
@@ -185,14 +189,14 @@ func (l *Lab) checkLAN() error {
 	open, whose := l.openDoors(), map[netip.AddrPort]string{}
 	for _, d := range l.lanDoors() {
 		if other, twice := whose[d.addr]; twice {
-			return lanProblem("the LAN doors of "+other+" and "+d.name+" are at one address", d.addr.String(), nil)
+			return lanProblem("the LAN doors of "+other+" and "+d.target.Name+" are at one address", d.addr.String(), nil)
 		}
-		whose[d.addr] = d.name
+		whose[d.addr] = d.target.Name
 		if slices.Contains(open, d.addr.String()) {
 			continue
 		}
 		if err := tryLAN(d.addr); err != nil {
-			return lanProblem("the LAN door of "+d.name+" cannot have its address", d.addr.String(), err)
+			return lanProblem("the LAN door of "+d.target.Name+" cannot have its address", d.addr.String(), err)
 		}
 	}
 	return nil
@@ -216,19 +220,24 @@ func (l *Lab) livingNames() []string {
 // openDoors are the addresses that daemons of the shelf have, by their own
 // files.
 func (l *Lab) openDoors() (all []string) {
-	var nodes []node.Config
 	for _, name := range l.livingNames() {
-		var one node.Config
-		var compact Compact
-		if short, ok := cutNode(name); ok && jsonfile.Read(configPath(l.NodeDir(short), "node"), &one) == nil {
-			nodes = append(nodes, one)
+		var one Compact
+		if short, ok := cutNode(name); ok {
+			one.Nodes = make([]node.Config, 1)
+			_ = jsonfile.Read(configPath(l.NodeDir(short), "node"), &one.Nodes[0]) // else it has none
 		}
-		if name == compactName && jsonfile.Read(configPath(l.StateDir, compactName), &compact) == nil {
-			nodes = append(nodes, compact.Nodes...)
+		if name == frontName {
+			_ = jsonfile.Read(configPath(l.StateDir, frontName), &one.Front)
 		}
-	}
-	for _, c := range nodes {
-		all = append(all, c.LAN.Listen)
+		if name == compactName {
+			_ = jsonfile.Read(configPath(l.StateDir, compactName), &one)
+		}
+		for _, c := range one.Nodes {
+			all = append(all, c.LAN.Listen)
+		}
+		if one.Front != nil {
+			all = append(all, one.Front.Listen)
+		}
 	}
 	return all
 }

@@ -222,8 +222,8 @@ func (b *bench) leaksNot(l *Lab, secret string) {
 func TestDoorsWithPasswordsOfTheirOwn(t *testing.T) {
 	b := newBench(t, small+"lan: {password: own, port: 62301}\n")
 	l, _ := b.up()
-	if exists(l.LANPasswordPath()) || exists(l.nodePasswordPath("a")) || b.heard("password") {
-		t.Error("there is one that nobody wanted")
+	if exists(l.nodePasswordPath("a")) || !exists(l.LANPasswordPath()) || !b.heard("the shelf's LAN door: user admin, password ") {
+		t.Error("a node was given one, or the shelf manager has none")
 	}
 	if l.LANPort != 62301 || b.door(l, "a").Port() != 62301 {
 		t.Errorf("port %d", l.LANPort)
@@ -257,8 +257,58 @@ func TestNoDoor(t *testing.T) {
 			t.Fatal(err)
 		}
 		var p *problem.Error
-		if _, err := l.Door(at); !errors.As(err, &p) || !strings.Contains(p.What, words) || p.Do != "these have one: a" {
+		if _, err := l.Door(at); !errors.As(err, &p) || !strings.Contains(p.What, words) || p.Do != "these have one: shelf, a" {
 			t.Errorf("%s: %+v", target, err)
 		}
+	}
+}
+
+// The shelf manager's own door has a process of its own, and goes and comes
+// back as shelf.yaml says.
+func TestTheShelfsDoor(t *testing.T) {
+	b := newBench(t, small)
+	l, first := b.up()
+	if a := l.ManagerLAN(); a.Addr() != lanHost(l.ID, managerHost) || !taken(a) || l.Doors()[0].Address != a {
+		t.Errorf("at %v, open %v", a, taken(a))
+	}
+	info, err := os.Stat(l.lanKeyPath())
+	if err != nil || info.Mode().Perm() != 0o600 || info.Size() != lanKeyLen {
+		t.Errorf("%+v, %v", info, err)
+	}
+	key, _ := os.ReadFile(l.lanKeyPath())
+	c := l.replicaConfig(0)
+	if err := c.Check(); err != nil || c.Shelves[0].LAN.Listen != l.frontConfig().Replicas[0] {
+		t.Errorf("%+v, %v", c.Shelves[0].LAN, err)
+	}
+
+	t.Log("killed on purpose, it stays down")
+	if name, err := l.Kill(t.Context(), "front"); name != "front" || err != nil {
+		t.Fatal(name, err)
+	}
+	if _, second := b.up(); second["front"] != 0 || taken(l.ManagerLAN()) {
+		t.Error("it is up again")
+	}
+	if _, err := l.Start(t.Context(), "front", b.exe, b.say); err != nil {
+		t.Fatal(err)
+	}
+
+	t.Log("off, it ends, and replicas are told")
+	b.write(small + "lan: off\n")
+	l, third := b.up()
+	if third["front"] != 0 || third["shm1"] == first["shm1"] || len(l.Doors()) != 0 || l.replicaConfig(0).Shelves[0].LAN != nil {
+		t.Errorf("from %v to %v", first, third)
+	}
+	if _, err := l.Kill(t.Context(), "front"); err == nil {
+		t.Error("killed what is not there")
+	}
+
+	t.Log("somewhere else")
+	free := netip.MustParseAddrPort("127.77.255.3:62300")
+	b.write(small + "lan: {listen: '" + free.String() + "'}\n")
+	if l, _ = b.up(); l.ManagerLAN() != free || !taken(free) {
+		t.Errorf("at %v, open %v", l.ManagerLAN(), taken(free))
+	}
+	if again, _ := os.ReadFile(l.lanKeyPath()); string(again) != string(key) {
+		t.Error("it has another key")
 	}
 }

@@ -19,11 +19,19 @@ func (l *Lab) nodePasswordPath(name string) string {
 	return filepath.Join(l.NodeDir(name), node.LANPasswordFile)
 }
 
+// passwordPath has the password of a controller's first administrator.
+func (l *Lab) passwordPath(t Target) string {
+	if t.Shelf {
+		return l.LANPasswordPath()
+	}
+	return l.nodePasswordPath(t.Name)
+}
+
 // ensurePasswords makes the password of the shelf's doors once, and gives it to
-// nodes that have none. It gives the password when it is new.
+// nodes that have none; those that have one of their own make it themselves. It gives the password when it is new.
 func (l *Lab) ensurePasswords() (fresh string, err error) {
-	doors := l.lanDoors()
-	if len(doors) == 0 || l.Topology.LAN.Password == topology.PasswordOwn {
+	doors, own := l.lanDoors(), l.Topology.LAN.Password == topology.PasswordOwn
+	if len(doors) == 0 || own && !doors[0].target.Shelf {
 		return "", nil
 	}
 	have, err := os.ReadFile(l.LANPasswordPath())
@@ -36,8 +44,8 @@ func (l *Lab) ensurePasswords() (fresh string, err error) {
 		return "", err
 	}
 	for _, d := range doors {
-		path := l.nodePasswordPath(d.name)
-		if exists(path) {
+		path := l.passwordPath(d.target)
+		if own || exists(path) {
 			continue
 		}
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -58,9 +66,17 @@ func (l *Lab) passwords(o UpOptions) error {
 	case err != nil || fresh == "":
 		return err
 	case o.Foreground:
-		o.Say("✓ LAN doors: user %s, password in %s", node.LANUser, l.LANPasswordPath())
+		o.Say("✓ %s: user %s, password in %s", l.whoseDoors(), node.LANUser, l.LANPasswordPath())
 	default:
-		o.Say("✓ LAN doors: user %s, password %s (shown this once; it is in %s)", node.LANUser, fresh, l.LANPasswordPath())
+		o.Say("✓ %s: user %s, password %s (shown this once; it is in %s)", l.whoseDoors(), node.LANUser, fresh, l.LANPasswordPath())
 	}
 	return nil
+}
+
+// whoseDoors says which doors begin with the password.
+func (l *Lab) whoseDoors() string {
+	if l.Topology.LAN.Password == topology.PasswordOwn {
+		return "the shelf's LAN door"
+	}
+	return "LAN doors"
 }

@@ -51,6 +51,9 @@ func (l *Lab) Summary() Summary {
 	}
 	if s.Processes == 0 {
 		s.Processes = len(l.replicaNames()) + len(l.nodeNames())
+		if l.ManagerLAN().IsValid() {
+			s.Processes++
+		}
 	}
 	switch s.Running {
 	case 0:

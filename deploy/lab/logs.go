@@ -13,7 +13,7 @@ type LogFile struct {
 	Path string `json:"path"`
 }
 
-// Logs finds the logs of a target: a replica, supervisor, a node, vm/NODE
+// Logs finds the logs of a target: a replica, front, supervisor, a node, vm/NODE
 // (QEMU's own messages), shelf (the replicas) or, when it is empty, of all.
 func (l *Lab) Logs(target string) ([]LogFile, error) {
 	log := func(name string) LogFile { return LogFile{name, l.dir().LogPath(name)} }
@@ -26,7 +26,7 @@ func (l *Lab) Logs(target string) ([]LogFile, error) {
 		return all, nil
 	case target == SupervisorVerb:
 		return []LogFile{log(target)}, nil
-	case target == compactName && l.Compact, l.isReplica(target):
+	case target == compactName && l.Compact, target == frontName && l.ManagerLAN().IsValid(), l.isReplica(target):
 		return []LogFile{log(l.hostOf(target))}, nil
 	case strings.HasPrefix(target, vmPrefix):
 		t, err := l.ResolveNode(strings.TrimPrefix(target, vmPrefix))

@@ -35,6 +35,7 @@ var fakes = map[string]func(context.Context, []string) error{
 	},
 	"shelf": fakeReplica,
 	"node":  fakeNode,
+	"front": fakeFront,
 	"-name": func(ctx context.Context, _ []string) error { <-ctx.Done(); return nil },
 }
 

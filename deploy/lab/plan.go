@@ -14,8 +14,8 @@ import (
 	"github.com/midplane-project/midplane/node/power"
 )
 
-// Names of processes: a replica is called as it is, a node node/NAME, and the
-// one process of a compact shelf compact.
+// Names of processes: a replica is called as it is, a node node/NAME, the front
+// front, and the one process of a compact shelf compact.
 const (
 	nodePrefix  = "node/"
 	vmPrefix    = "vm/"
@@ -58,11 +58,14 @@ func (l *Lab) draft(exe string) (*draft, error) {
 			return nil, err
 		}
 	}
+	if c := l.frontConfig(); c != nil {
+		return d, d.add(frontName, exe, frontName, l.StateDir, c, stamp, nil)
+	}
 	return d, nil
 }
 
 func (l *Lab) draftCompact(d *draft, exe, stamp string) error {
-	var all Compact
+	all := Compact{Front: l.frontConfig()}
 	var vms []supervise.VM
 	for i := range l.Topology.Replicas {
 		c := l.replicaConfig(i)

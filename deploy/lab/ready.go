@@ -68,6 +68,10 @@ func (l *Lab) awaitReady(ctx context.Context, limit time.Duration, powerOn bool,
 			return l.nodeReady(ctx, p, n, needs)
 		})
 	}
+	p := l.processOf(plan, frontName)
+	watch(frontName, p == nil || l.restsOnPurpose(p.Name) || !needs.replica, func(ctx context.Context) (string, error) {
+		return l.frontReady(ctx, p)
+	})
 	go func() { _ = g.Wait(); close(lines) }()
 	for line := range lines {
 		say("%s", line)
@@ -75,8 +79,11 @@ func (l *Lab) awaitReady(ctx context.Context, limit time.Duration, powerOn bool,
 	return g.Wait()
 }
 
-// processOf finds the process in which a replica or a node runs.
+// processOf finds the process in which a replica, a node or the front runs.
 func (l *Lab) processOf(plan supervise.Plan, name string) *supervise.Process {
+	if name == frontName && !l.ManagerLAN().IsValid() {
+		return nil
+	}
 	for i := range plan.Processes {
 		if p := &plan.Processes[i]; p.Name == name || p.Name == compactName {
 			return p

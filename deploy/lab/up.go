@@ -171,8 +171,8 @@ func (l *Lab) bring(ctx context.Context, o UpOptions, source string) (own func()
 	if made > 0 {
 		o.Say("✓ certificates: %d issued in %s", made, l.PKIDir())
 	}
-	if err := l.passwords(o); err != nil {
-		return nil, fmt.Errorf("passwords of the LAN doors: %w", err)
+	if err := errors.Join(l.passwords(o), l.ensureLANKey()); err != nil {
+		return nil, fmt.Errorf("secrets of the LAN doors: %w", err)
 	}
 	if err := jsonfile.Write(l.choicesPath(), l.Choices); err != nil {
 		return nil, err

@@ -17,18 +17,18 @@ import (
 func TestUpAndDown(t *testing.T) {
 	b := newBench(t, twoNodes)
 	l, first := b.up()
-	for _, name := range []string{"shm1", "shm2", "shm3", "node/a", "node/b", "vm/a"} {
+	for _, name := range []string{"shm1", "shm2", "shm3", "node/a", "node/b", "vm/a", "front"} {
 		if first[name] == 0 {
 			t.Errorf("%s does not run", name)
 		}
 	}
-	if n := b.count(l); n != 7 {
-		t.Errorf("%d processes, want 7 with the supervisor", n)
+	if n := b.count(l); n != 8 {
+		t.Errorf("%d processes, want 8 with the supervisor", n)
 	}
 	if _, again := b.up(); !maps.Equal(first, again) {
 		t.Errorf("a second up changed %v to %v", first, again)
 	}
-	if s := l.Summary(); s.State != "up" || s.Running != 5 || s.Supervisor == 0 {
+	if s := l.Summary(); s.State != "up" || s.Running != 6 || s.Supervisor == 0 {
 		t.Errorf("%+v", s)
 	}
 	creds, err := l.AdminCredentials()
@@ -37,7 +37,7 @@ func TestUpAndDown(t *testing.T) {
 	}
 
 	ended, err := l.Down(t.Context(), b.say)
-	if err != nil || ended != 6 {
+	if err != nil || ended != 7 {
 		t.Errorf("%d ended, %v", ended, err)
 	}
 	if n := b.count(l); n != 0 {
@@ -67,8 +67,8 @@ func TestTwoUpsAtOnce(t *testing.T) {
 	}
 	all.Wait()
 	l, _ := b.up()
-	if n := b.count(l); n != 7 {
-		t.Errorf("%d processes, want 7", n)
+	if n := b.count(l); n != 8 {
+		t.Errorf("%d processes, want 8", n)
 	}
 }
 
@@ -109,12 +109,12 @@ func TestUpConverges(t *testing.T) {
 	b.write(twoNodes[:strings.Index(twoNodes, "  - slot: 1")] + "  - slot: 2\n    name: b\n    qemu: none\n")
 	l, last := b.up()
 	if err := await(t.Context(), startLimit, func(context.Context) error {
-		if n := b.count(l); n != 5 {
+		if n := b.count(l); n != 6 {
 			return errors.New("not yet")
 		}
 		return nil
 	}); err != nil {
-		t.Errorf("%d processes, want 5: %v", b.count(l), last)
+		t.Errorf("%d processes, want 6: %v", b.count(l), last)
 	}
 }
 

@@ -29,7 +29,7 @@ var (
 var nameRule = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
 // reserved are names that mean something else where a node's name may stand.
-var reserved = regexp.MustCompile(`^(shelf|leader|all|node|vm|supervisor|compact|shm[0-9]+)$`)
+var reserved = regexp.MustCompile(`^(shelf|leader|all|node|vm|supervisor|compact|front|shm[0-9]+)$`)
 
 const (
 	maxID     = 254
