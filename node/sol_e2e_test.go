@@ -24,6 +24,10 @@ func TestE2ESOL(t *testing.T) {
 		t.Fatal(err)
 	}
 	password := strings.TrimSpace(string(text))
+	var numbers strings.Builder
+	for i := range 19999 {
+		fmt.Fprintf(&numbers, "\n%d", i+1)
+	}
 	for i, c := range []struct {
 		command          []string
 		brk, leave, last string
@@ -32,6 +36,7 @@ func TestE2ESOL(t *testing.T) {
 		{[]string{"ipmiconsole", "-h", host, "-u", node.LANUser, "-p", password}, "&B", "&.", "[closing the connection]"},
 		{[]string{"solterm", "lan", "-U", node.LANUser, "-P", password, "-p", port, "-A", "rmcp+", host}, "~B", "~.", ""},
 	} {
+		name := c.command[0]
 		p := onTerminal(t, c.command[0], c.command[1:]...)
 		p.sees("guest ready") // it was there before
 		p.types("\r")
@@ -47,10 +52,17 @@ func TestE2ESOL(t *testing.T) {
 		p.sees("sysrq: HELP")
 		p.types("\r")
 		p.sees("# ")
+		p.types("seq 1 20000\r")
+		p.sees("seq 1 20000")
+		got := strings.ReplaceAll(p.sees("\n20000\r"), "\r", "")
+		if got != numbers.String() {
+			t.Errorf("%s: of 20000 lines %d bytes come, not %d", name, len(got), numbers.Len())
+		}
+		p.sees("# ")
 		p.types(c.leave)
 		p.sees(c.last)
 		if err := p.ends(); err != nil {
-			t.Error(err)
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

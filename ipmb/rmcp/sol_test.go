@@ -29,11 +29,16 @@ type port struct {
 
 func newPort() *port {
 	return &port{
-		out: make(chan string), heard: make(chan string, 100), changed: make(chan struct{}), taken: make(chan struct{}), closed: make(chan struct{}, 9),
+		out: make(chan string), heard: make(chan string, 100), changed: make(chan struct{}), closed: make(chan struct{}, 9),
 	}
 }
 
-func (p *port) Open() (Line, error) { return p, nil }
+func (p *port) Open() (Line, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taken = make(chan struct{})
+	return p, nil
+}
 
 func (p *port) Next(ctx context.Context) ([]byte, bool, error) {
 	select {
@@ -71,7 +76,18 @@ func (p *port) power(on bool) {
 	p.changed = make(chan struct{})
 }
 
-func (p *port) Taken() <-chan struct{} { return p.taken }
+func (p *port) Taken() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.taken
+}
+
+// take is somebody else who takes the port.
+func (p *port) take() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.taken)
+}
 
 func (p *port) Close() error {
 	p.closed <- struct{}{}
@@ -80,13 +96,18 @@ func (p *port) Close() error {
 
 // withSOL is a site whose admin may use a port.
 func withSOL(t *testing.T) (*site, *port) {
-	s, p := newSite(t), newPort()
+	p := newPort()
+	return withConsole(t, p), p
+}
+
+func withConsole(t *testing.T, c Console) *site {
+	s := newSite(t)
 	s.params = map[uint8][]byte{
 		mc.SOLEnable: {1}, mc.SOLAuth: {0xC0 | byte(ipmb.PrivilegeAdmin)}, mc.SOLAccumulate: {1, 10}, mc.SOLRetry: {7, 10},
 	}
-	s.sol.Console = p
+	s.sol.Console = c
 	s.open()
-	return s, p
+	return s
 }
 
 func (s *site) admin() *client {
@@ -237,10 +258,9 @@ func TestSOLEnds(t *testing.T) {
 	c.ping()
 
 	other.activate()
-	close(p.taken)
+	p.take()
 	other.wantSOL("is told", 0, 0, 0, solDeactivated, "")
 	<-p.closed
-	p.taken = make(chan struct{})
 
 	for other.do(6, 0x4A, 1)[2] != 0 {
 	}
@@ -276,9 +296,9 @@ func TestSOLReplay(t *testing.T) {
 
 // While the system takes nothing, a flush makes room.
 func TestSOLFlushesInput(t *testing.T) {
-	s, p := withSOL(t)
+	p := newPort()
 	p.full = make(chan struct{})
-	c := s.admin()
+	c := withConsole(t, p).admin()
 	c.activate()
 	c.sendSOL(solPacket{Seq: 1, Data: []byte("a")})
 	c.wantSOL("first", 0, 1, 1, 0, "")
@@ -317,9 +337,7 @@ type noPort struct{}
 func (noPort) Open() (Line, error) { return nil, errPort }
 
 func TestSOLWithoutPort(t *testing.T) {
-	s, _ := withSOL(t)
-	c := s.admin()
-	s.sol.Console = noPort{}
+	c := withConsole(t, noPort{}).admin()
 	if got := c.do(6, 0x48, activateSOL...); len(got) != 1 || got[0] != byte(ipmb.ErrUnspecified) {
 		t.Errorf("% x", got)
 	}
