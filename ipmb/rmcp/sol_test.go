@@ -369,3 +369,28 @@ func TestSOLIdle(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// A payload is as private as its session, and not less than the parameter asks.
+func TestSOLPrivacy(t *testing.T) {
+	for name, c := range map[string]struct {
+		session *session
+		force   byte
+		encrypt bool
+		want    error
+	}{
+		"as always":               {&session{keys: &keys{}}, 0xC0, true, nil},
+		"less than the session":   {&session{keys: &keys{}}, 0, false, ErrPayloadReadable},
+		"suite 12":                {&session{keys: &weakKeys{crypt: &keys{}}}, 0xC0, true, nil},
+		"more than the session":   {&session{keys: &weakKeys{}}, 0, true, ErrPayloadPrivate},
+		"forced":                  {&session{keys: &weakKeys{}}, 0xC0, false, ErrPayloadReadable},
+		"readable, as it may be":  {&session{keys: &weakKeys{}}, 0x40, false, nil},
+		"a session of IPMI 1.5":   {&session{keys: &weakKeys{}, v15: &challenge{}}, 0, false, ipmb.ErrState},
+		"one that is over, again": {&session{}, 0xC0, true, ErrPayloadPrivate},
+	} {
+		s := newSite(t)
+		s.params = map[uint8][]byte{mc.SOLAuth: {c.force | byte(ipmb.PrivilegeAdmin)}}
+		if err := s.sol.privacy(c.session, c.encrypt); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
