@@ -32,8 +32,11 @@ func TestE2ESOL(t *testing.T) {
 		{[]string{"ipmiconsole", "-h", host, "-u", node.LANUser, "-p", password}, "&B", "&.", "[closing the connection]"},
 		{[]string{"solterm", "lan", "-U", node.LANUser, "-P", password, "-p", port, "-A", "rmcp+", host}, "~B", "~.", ""},
 	} {
+		name := c.command[0]
 		p := onTerminal(t, c.command[0], c.command[1:]...)
-		p.sees("guest ready") // it was there before
+		if i == 0 {
+			p.sees("guest ready") // from before it came
+		}
 		p.types("\r")
 		p.sees("# ")
 		mark := fmt.Sprint(100 + i) // solterm drops what is typed faster than it sends
@@ -47,10 +50,12 @@ func TestE2ESOL(t *testing.T) {
 		p.sees("sysrq: HELP")
 		p.types("\r")
 		p.sees("# ")
+		p.counts(map[int]int{0: 20000}[i] + 1000)
+		p.sees("# ")
 		p.types(c.leave)
 		p.sees(c.last)
 		if err := p.ends(); err != nil {
-			t.Error(err)
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
@@ -70,4 +75,20 @@ func withLAN(s *site) {
 		return
 	}
 	s.t.Fatal("no address with port 623 can be had; it needs root or net.ipv4.ip_unprivileged_port_start")
+}
+
+// counts has the guest say many lines, and misses none of their characters.
+func (p *terminal) counts(to int) {
+	p.t.Helper()
+	ask := fmt.Sprintf("seq 1 %d", to)
+	p.types(ask + "\r")
+	p.sees(ask)
+	got := strings.ReplaceAll(p.sees(fmt.Sprintf("\n%d\r", to)), "\r", "")
+	var want strings.Builder
+	for i := range to - 1 {
+		fmt.Fprintf(&want, "\n%d", i+1)
+	}
+	if got != want.String() {
+		p.t.Errorf("%s: %d characters come, not %d", p.cmd.Path, len(got), want.Len())
+	}
 }

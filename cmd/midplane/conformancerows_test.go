@@ -24,7 +24,6 @@ const (
 
 // Why a command is answered with C1h.
 const (
-	laterSOL   = "part of serial over LAN, which is a later part"
 	noOEM      = "optional; there are no OEM payloads"
 	noModem    = "for modems, paging, PPP, or a port that is shared with the system: no serial channel has them"
 	noChannels = "optional; every channel there is receives always"
@@ -132,6 +131,24 @@ var conformances = []conformance{
 	{"06/54", "Get Channel Cipher Suites", none, "ipmb/mc.TestCipherSuites", "shelf/manager.TestBytes", ""},
 	{"06/55", "Suspend/Resume Payload Encryption", user, "", "", laterSOL},
 	{"06/56", "Set Channel Security Keys", admin, "ipmb/mc.TestChannelKeys", "shelf/manager.TestAccess", ""},
+	{"06/43", "Set User Access", admin, "ipmb/mc.TestUsers ipmb/mc.TestAccounts", "", ""},
+	{"06/44", "Get User Access", operator, "ipmb/mc.TestUsers", "", ""},
+	{"06/45", "Set User Name", admin, "ipmb/mc.TestUsers ipmb/mc.TestAccounts", "", ""},
+	{"06/46", "Get User Name", operator, "ipmb/mc.TestUsers", "", ""},
+	{"06/47", "Set User Password", admin, "ipmb/mc.TestUsers ipmb/mc.TestAccounts", "", ""},
+	{"06/48", "Activate Payload", user, "ipmb/rmcp.TestSOLSession ipmb/rmcp.TestSOLRefusals", "", ""},
+	{"06/49", "Deactivate Payload", user, "ipmb/rmcp.TestSOLEnds", "", ""},
+	{"06/4A", "Get Payload Activation Status", user, "ipmb/rmcp.TestSOLSession", "", ""},
+	{"06/4B", "Get Payload Instance Info", user, "ipmb/rmcp.TestSOLSession", "", ""},
+	{"06/4C", "Set User Payload Access", admin, "ipmb/mc.TestUsers node.TestAccessIsKept", "", ""},
+	{"06/4D", "Get User Payload Access", operator, "ipmb/mc.TestUsers", "", ""},
+	{"06/4E", "Get Channel Payload Support", user, "ipmb/rmcp.TestSOLRefusals", "", ""},
+	{"06/4F", "Get Channel Payload Version", user, "ipmb/rmcp.TestSOLRefusals", "", ""},
+	{"06/50", "Get Channel OEM Payload Info", user, "", "", noOEM},
+	{"06/52", "Master Write-Read", operator, "ipmb/mc.TestMasterWriteRead node.TestFRUIsKept", "", ""},
+	{"06/54", "Get Channel Cipher Suites", none, "ipmb/mc.TestCipherSuites", "", ""},
+	{"06/55", "Suspend/Resume Payload Encryption", user, "ipmb/rmcp.TestSOLSession", "", ""},
+	{"06/56", "Set Channel Security Keys", admin, "ipmb/mc.TestChannelKeys", "", ""},
 	{"06/57", "Get System Interface Capabilities", user, "", "", "the capabilities of SSIF are a part to come"},
 	{"06/58", "Set System Info Parameters", admin, "ipmb/mc.TestSystemInfo node.TestResetsOfTheVM", "", ""},
 	{"06/59", "Get System Info Parameters", user, "ipmb/mc.TestSystemInfo", "", ""},
@@ -192,6 +209,9 @@ var conformances = []conformance{
 	{"0C/20", "SOL Activating", none, "", "", laterSOL},
 	{"0C/21", "Set SOL Configuration Parameters", admin, "ipmb/mc.TestSOLParameters node.TestAccessIsKept", "shelf/manager.TestAccess", ""},
 	{"0C/22", "Get SOL Configuration Parameters", user, "ipmb/mc.TestSOLParameters", "shelf/manager.TestAccess", ""},
+	{"0C/20", "SOL Activating", none, "", "", noModem},
+	{"0C/21", "Set SOL Configuration Parameters", admin, "ipmb/mc.TestSOLParameters node.TestAccessIsKept", "", ""},
+	{"0C/22", "Get SOL Configuration Parameters", user, "ipmb/mc.TestSOLParameters", "", ""},
 	{"0C/30", "Forwarded Command", admin, "", "", noForward},
 	{"0C/31", "Set Forwarded Commands", admin, "", "", noForward},
 	{"0C/32", "Get Forwarded Commands", admin, "", "", noForward},

@@ -12,11 +12,18 @@ type explanation struct {
 
 var explained = []explanation{
 	{
+<<<<<<< HEAD
 		"00 07|00 0f|04 15|04 22|04 23|04 2b|06 04|06 07|06 08|06 09|06 0a|06 0b|06 0c|06 0d|06 37|06 4d|06 54|06 59|06 61|06 63|06 64|" +
 			"0a 21|0a 5a|0a 5c|0c 02 0e|0c 11|0c 22",
+=======
+		"00 07|00 0f|04 15|04 22|04 23|04 2b|06 04|06 07|06 08|06 09|06 0a|06 0b|06 0c|06 0d|06 37|06 4a|06 4b|06 4d|06 4f|06 54|06 59|06 61|06 63|06 64|" +
+			"0a 21|0a 5a|0a 5c|0c 02 0e|0c 22",
+>>>>>>> sol
 		"*", "c1",
 		"ipmi_sim does not serve it, though IPMI 2.0 appendix G has it",
 	},
+	{"06 4e 01", "00 03 00 3f *", "00 02 00 00 *", "the node takes IPMI messages and logins, too (IPMI 2.0 table 13-16)"},
+	{"06 4e 05", "cc", "00 02 *", "there is no channel 5"},
 	{"06 38|06 3d", "*", "c1", "ipmi_sim serves what belongs to sessions to its LAN only"},
 	{
 		"00 00 00|00 01 00|04 01 00|04 10 00|04 20 01 00|04 27 20 00|04 21 00 00 00 00 00 ff 00|04 29 10 00|04 2d 10 00|04 2f 10 00|06 01 00|06 25 00|06 2f 00|06 31 00|" +

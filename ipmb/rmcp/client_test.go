@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,6 +32,10 @@ type site struct {
 	last atomic.Pointer[ipmb.Request]
 	mux  *ipmb.Mux
 	addr net.Addr
+
+	sol    *SOL
+	mu     sync.Mutex
+	params map[uint8][]byte // of serial over LAN
 }
 
 func password(s string) []byte { return append([]byte(s), make([]byte, mc.LongPasswordLen-len(s))...) }
@@ -45,7 +50,8 @@ func newSite(t *testing.T) *site {
 		Account: s.account,
 		Key:     func(uint8, mc.KeyID) ([]byte, error) { return s.key, nil },
 	})
-	s.mux = ipmb.NewMux(s.Commands(), s.rows())
+	s.sol = NewSOL(SOLConfig{Sessions: s.Sessions, Parameter: s.param, Allowed: func(user uint8) bool { return user == 2 }})
+	s.mux = ipmb.NewMux(s.Commands(), s.sol.Commands(), s.rows())
 	return s
 }
 
@@ -55,6 +61,18 @@ func (s *site) rows() []ipmb.Command {
 		{NetFn: ipmb.NetFnApp, Cmd: 0x34, Privilege: ipmb.PrivilegeUser, Data: ipmb.AtLeast(1), Do: s.bridge},
 		{NetFn: ipmb.NetFnChassis, Cmd: 2, Privilege: ipmb.PrivilegeOperator, Data: ipmb.Exactly(1), Effect: true, Do: s.count},
 	}
+}
+
+func (s *site) param(n uint8) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.params[n]
+}
+
+func (s *site) setParam(n uint8, v ...byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.params[n] = v
 }
 
 func (s *site) account(_ uint8, name string, atLeast ipmb.Privilege) (mc.Account, error) {
@@ -98,7 +116,7 @@ func (s *site) open() {
 	}
 	s.addr = conn.LocalAddr()
 	d := NewDoor(DoorConfig{
-		Sessions: s.Sessions, Handler: s.mux, Count: new(mc.LANCounters), Log: slog.New(slog.DiscardHandler),
+		Sessions: s.Sessions, Handler: s.mux, Count: new(mc.LANCounters), SOL: s.sol, Log: slog.New(slog.DiscardHandler),
 		Origin: ipmb.Origin{Speaker: ipmb.SpeakerSession, Door: ipmb.DoorLAN, Channel: 1},
 		Effect: func(r *ipmb.Request) bool {
 			row := s.mux.Lookup(r.NetFn, r.Cmd, r.Data)

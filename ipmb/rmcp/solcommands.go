@@ -20,10 +20,12 @@ const (
 	ErrPayloadInactive    ipmb.CompletionCode = 0x80 // of Deactivate Payload
 	ErrPayloadDisabled    ipmb.CompletionCode = 0x81
 	ErrPayloadLimit       ipmb.CompletionCode = 0x82
+	ErrPayloadPrivate     ipmb.CompletionCode = 0x83 // not with encryption
 	ErrPayloadReadable    ipmb.CompletionCode = 0x84 // not without encryption
 	ErrPayloadUnknown     ipmb.CompletionCode = 0x80 // of Get Channel Payload Version
 	ErrEncryptionOp       ipmb.CompletionCode = 0x80 // of Suspend/Resume Payload Encryption
 	ErrEncryptionForced   ipmb.CompletionCode = 0x81
+	ErrEncryptionAbsent   ipmb.CompletionCode = 0x82 // the session has none
 	ErrEncryptionInactive ipmb.CompletionCode = 0x83
 )
 
@@ -33,6 +35,7 @@ const (
 	payloadInstances  = 1     // there is one serial port
 	maxInstance       = 15
 	auxEncrypt        = 0x80
+	authEncrypt       = 0x80 // of the parameter: encryption is forced
 	payloadVersion    = 0x10
 	noVLAN            = 0xFFFF
 	encryptSuspend    = 0
@@ -193,9 +196,8 @@ func (s *SOL) check(req *ipmb.Request) (*session, uint8, error) {
 	return nil, 0, nil
 }
 
-// activate opens the payload for the session that asks. Its characters are
-// always signed and encrypted, as all of a session's are; that the lines are
-// deasserted at first is not done, for clients ask for it and wait for output.
+// activate opens the payload for the session that asks. That the lines are
+// deasserted at first is not done: clients ask for it and wait for output.
 func (s *SOL) activate(_ context.Context, req *ipmb.Request) ([]byte, error) {
 	if s.Console == nil || s.Parameter(mc.SOLEnable)[0] == 0 {
 		return nil, ErrPayloadDisabled
@@ -210,8 +212,9 @@ func (s *SOL) activate(_ context.Context, req *ipmb.Request) ([]byte, error) {
 		return nil, ipmb.ErrPrivilege
 	case req.Data[1] > payloadInstances:
 		return nil, ErrPayloadLimit
-	case req.Data[2]&auxEncrypt == 0:
-		return nil, ErrPayloadReadable
+	}
+	if err := s.privacy(own, req.Data[2]&auxEncrypt != 0); err != nil {
+		return nil, err
 	}
 	if err := s.start(own); err != nil {
 		return nil, err
@@ -221,6 +224,36 @@ func (s *SOL) activate(_ context.Context, req *ipmb.Request) ([]byte, error) {
 		out = binary.LittleEndian.AppendUint16(out, v)
 	}
 	return out, nil
+}
+
+// privacy refuses what cannot be had: all that a session says is encrypted, or
+// nothing is.
+func (s *SOL) privacy(own *session, encrypt bool) error {
+	private, plus := own.privacy()
+	forced := s.Parameter(mc.SOLAuth)[0]&authEncrypt != 0
+	switch {
+	case !plus:
+		return ipmb.ErrState
+	case encrypt && !private:
+		return ErrPayloadPrivate
+	case !encrypt && (private || forced):
+		return ErrPayloadReadable
+	}
+	return nil
+}
+
+// privacy reports whether a session's packets are encrypted, and whether they
+// are RMCP+'s, which alone have payloads.
+func (s *session) privacy() (private, plus bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch k := s.keys.(type) {
+	case *keys:
+		private = true
+	case *weakKeys:
+		private = k.crypt != nil
+	}
+	return private, s.v15 == nil
 }
 
 // timing reads the parameters: units of 5 ms for collecting, of 10 ms for
@@ -390,8 +423,12 @@ func (s *SOL) encryption(_ context.Context, req *ipmb.Request) ([]byte, error) {
 	if own == nil || s.of(own) == nil || req.Data[1] > payloadInstances {
 		return nil, ErrEncryptionInactive
 	}
+	private, _ := own.privacy()
 	switch req.Data[2] & encryptOpMask {
 	case encryptResume:
+		if !private {
+			return nil, ErrEncryptionAbsent
+		}
 		return nil, nil
 	case encryptSuspend:
 		return nil, ErrEncryptionForced
