@@ -28,7 +28,7 @@ const (
 	noOEM      = "optional; there are no OEM payloads"
 	noModem    = "for modems, paging, PPP, or a port that is shared with the system: no serial channel has them"
 	noChannels = "optional; every channel there is receives always"
-	noLANCode  = "for IPMI 1.5 sessions without RMCP+, which no door offers"
+	noLANCode  = "for IPMI 1.5 sessions, which are there only where somebody asked for them (ipmb/rmcp.TestLogin15)"
 	noForward  = "optional, and for controllers with a second network interface"
 	byQEMU     = "answered by QEMU's device, which is the interface's hardware"
 )
