@@ -28,7 +28,8 @@ const (
 	noOEM      = "optional; there are no OEM payloads"
 	noModem    = "for modems, paging, PPP, or a port that is shared with the system: no serial channel has them"
 	noChannels = "optional; every channel there is receives always"
-	noLANCode  = "for IPMI 1.5 sessions, which are there only where somebody asked for them (ipmb/rmcp.TestLogin15)"
+	noLANCode  = "for IPMI 1.5 sessions without RMCP+, and none of theirs needs it"
+	off15      = "there where IPMI 1.5 sessions are switched on, which they are not by default"
 	noForward  = "optional, and for controllers with a second network interface"
 	byQEMU     = "answered by QEMU's device, which is the interface's hardware"
 )
@@ -105,8 +106,8 @@ var conformances = []conformance{
 	{"06/36", "Get BT Interface Capabilities", user, "", "", byQEMU},
 	{"06/37", "Get System GUID", none, "node.TestIdentityFollows", "shelf/manager.TestBytes", ""},
 	{"06/38", "Get Channel Authentication Capabilities", none, "ipmb/rmcp.TestCapabilities", "", ""},
-	{"06/39", "Get Session Challenge", none, "", "", noLANCode},
-	{"06/3A", "Activate Session", none, "", "", noLANCode},
+	{"06/39", "Get Session Challenge", none, "", "", off15},
+	{"06/3A", "Activate Session", none, "", "", off15},
 	{"06/3B", "Set Session Privilege Level", user, "ipmb/rmcp.TestPrivilegeLevels", "", ""},
 	{"06/3C", "Close Session", callback, "ipmb/rmcp.TestCloseSession", "", ""},
 	{"06/3D", "Get Session Info", user, "ipmb/rmcp.TestSessionInfo", "", ""},
