@@ -130,3 +130,83 @@ func TestE2ELANSuites(t *testing.T) {
 		client{chosen.ipmitool("-I", "lanplus", "channel", "getciphers", "ipmi", "1"), "md5_128"},
 	)
 }
+
+// What a user may is what his limit says, and who has no name or no password
+// is nobody. OpenIPMI can look users up by name and privilege; the others do by
+// name alone, and find the first of two.
+func TestE2ELANUsers(t *testing.T) {
+	l := openLAN(t, rmcp.Settings{V15: []string{"md5"}})
+	for _, u := range []struct{ id, name, password, level string }{
+		{"3", "oper", "secret16", "3"},
+		{"4", "twin", "first16", "2"},
+		{"5", "twin", "second16", "4"},
+		{"1", "", "nullnull", "4"},
+		{"6", "blank", "", "4"},
+	} {
+		var commands [][]string
+		if u.name != "" {
+			commands = append(commands, []string{"user", "set", "name", u.id, u.name})
+		}
+		if u.password != "" {
+			commands = append(commands, []string{"user", "set", "password", u.id, u.password})
+		}
+		for _, c := range append(commands, []string{"user", "enable", u.id}, []string{"channel", "setaccess", "1", u.id, "ipmi=on", "privilege=" + u.level}) {
+			command := l.ipmitool(append([]string{"-I", "lanplus"}, c...)...)
+			if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+				t.Fatalf("%q: %v\n%s", c, err, out)
+			}
+		}
+	}
+	tool := func(user, password string, args ...string) []string {
+		return append([]string{"ipmitool", "-I", "lanplus", "-H", l.host, "-p", l.port, "-U", user, "-P", password}, args...)
+	}
+	free := func(user, password, level string) []string {
+		return []string{"ipmi-raw", "-h", net.JoinHostPort(l.host, l.port), "-D", "LAN_2_0", "-u", user, "-p", password, "-l", level, "0", "6", "1"}
+	}
+	open := func(user, password, level string, more ...string) []string {
+		return append(append([]string{"openipmicmd", "-k", "0f 0 6 1", "lan", "-U", user, "-P", password, "-A", "rmcp+", "-L", level, "-p", l.port}, more...), l.host)
+	}
+	l.try(
+		client{tool("oper", "secret16", "-L", "OPERATOR", "raw", "6", "1"), deviceBytes},
+		client{tool("oper", "secret16", "-L", "USER", "chassis", "power", "cycle"), ""},
+		client{tool("oper", "secret16", "-L", "ADMINISTRATOR", "raw", "6", "1"), ""},
+		client{tool("oper", "secret16", "raw", "6", "1"), ""}, // asks for ADMINISTRATOR
+		client{free("oper", "secret16", "OPERATOR"), deviceBytes},
+		client{free("oper", "secret16", "ADMIN"), ""},
+		client{open("twin", "second16", "admin", "-Rl"), deviceBytes},
+		client{open("twin", "first16", "user", "-Rl"), deviceBytes},
+		client{open("twin", "second16", "admin"), ""},
+		client{tool("twin", "first16", "-L", "USER", "raw", "6", "1"), deviceBytes},
+		client{tool("twin", "second16", "raw", "6", "1"), ""},
+		client{tool("", "nullnull", "raw", "6", "1"), ""},
+		client{tool("", "", "raw", "6", "1"), ""},
+		client{tool("blank", "", "raw", "6", "1"), ""},
+		client{tool(LANUser, "", "raw", "6", "1"), ""},
+		client{tool("", "nullnull", "-C", "3", "raw", "6", "1"), ""},
+	)
+}
+
+// A suite has a limit, and one without is not to be used.
+func TestE2ELANSuiteLimits(t *testing.T) {
+	l := openLAN(t, rmcp.Settings{})
+	tool := func(args ...string) []string { return l.ipmitool(append([]string{"-I", "lanplus"}, args...)...) }
+	set := func(privileges string) {
+		command := tool("lan", "set", "1", "cipher_privs", privileges)
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	l.try(client{tool("lan", "print", "1"), "Cipher Suite Priv Max   : XXXaXXXXXXXXXXX"})
+	set("XXXuXXXXXXXXXXX")
+	l.try(
+		client{tool("lan", "print", "1"), "Cipher Suite Priv Max   : XXXuXXXXXXXXXXX"},
+		client{tool("-C", "3", "raw", "6", "1"), ""}, // asks for ADMINISTRATOR
+		client{tool("-C", "3", "-L", "USER", "raw", "6", "1"), deviceBytes},
+		client{tool("-C", "17", "raw", "6", "1"), deviceBytes},
+	)
+	set("XXXXXXXXXXXXXXX")
+	l.try(
+		client{tool("-C", "3", "-L", "USER", "raw", "6", "1"), ""},
+		client{tool("raw", "6", "1"), deviceBytes},
+	)
+}

@@ -27,7 +27,8 @@ const (
 	noOEM      = "optional; there are no OEM payloads"
 	noModem    = "for modems, paging, PPP, or a port that is shared with the system: no serial channel has them"
 	noChannels = "optional; every channel there is receives always"
-	noLANCode  = "for IPMI 1.5 sessions without RMCP+, which no door offers"
+	noLANCode  = "for IPMI 1.5 sessions without RMCP+, and none of theirs needs it"
+	off15      = "there where IPMI 1.5 sessions are switched on, which they are not by default"
 	noForward  = "optional, and for controllers with a second network interface"
 	byQEMU     = "answered by QEMU's device, which is the interface's hardware"
 )
@@ -109,6 +110,12 @@ var conformances = []conformance{
 	{"06/3B", "Set Session Privilege Level", user, "ipmb/rmcp.TestPrivilegeLevels", "shelf/manager.TestSessionsAreReplicated", ""},
 	{"06/3C", "Close Session", callback, "ipmb/rmcp.TestCloseSession", "shelf/manager.TestSessionsAreReplicated", ""},
 	{"06/3D", "Get Session Info", user, "ipmb/rmcp.TestSessionInfo", "shelf/manager.TestSessionsAreReplicated", ""},
+	{"06/38", "Get Channel Authentication Capabilities", none, "ipmb/rmcp.TestCapabilities", "", ""},
+	{"06/39", "Get Session Challenge", none, "", "", off15},
+	{"06/3A", "Activate Session", none, "", "", off15},
+	{"06/3B", "Set Session Privilege Level", user, "ipmb/rmcp.TestPrivilegeLevels", "", ""},
+	{"06/3C", "Close Session", callback, "ipmb/rmcp.TestCloseSession", "", ""},
+	{"06/3D", "Get Session Info", user, "ipmb/rmcp.TestSessionInfo", "", ""},
 	{"06/3F", "Get AuthCode", operator, "", "", noLANCode},
 	{"06/40", "Set Channel Access", admin, "ipmb/mc.TestChannelAccess node.TestAccessIsKept", "shelf/manager.TestAccess", ""},
 	{"06/41", "Get Channel Access", user, "ipmb/mc.TestChannelAccess", "shelf/manager.TestAccess", ""},

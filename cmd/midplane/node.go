@@ -80,6 +80,9 @@ With --standalone it is a plain server's BMC without a shelf or certificates.`,
 	fl.IntVar(&c.SEL.Capacity, "sel-capacity", node.DefaultSELCapacity, "`RECORDS` that the event log holds")
 	fl.StringVar(&c.SEL.Overflow, "sel-overflow", node.SELOldest, "when the event log is full: oldest (goes) or refuse (one more)")
 	fl.StringVar(&c.LAN.Listen, "lan", "", "serve RMCP+ (ipmitool -I lanplus) at `IP:PORT`; the administrator's password is in lan-password in --dir")
+	fl.IntSliceVar(&c.LAN.Suites, "lan-suites", nil, "cipher suites of the LAN door by `ID`, the better first (default 17,3; also 8 and 12)")
+	fl.BoolVar(&c.LAN.Unsafe, "lan-unsafe-suites", false, "let --lan-suites have 2, 1 and 0 too, whose messages can be read or forged; each start warns of it")
+	fl.StringSliceVar(&c.LAN.V15, "lan-v15", nil, "also serve IPMI 1.5 sessions (ipmitool -I lan) with auth `TYPE` md5, password; each start warns of it")
 	fl.StringVar(&c.API, "api", "", "serve the node's gRPC API at `unix:PATH`")
 	return cmd
 }
@@ -129,8 +132,10 @@ func overlay(cmd *cobra.Command, file, flags node.Config) node.Config {
 		"name": func() { file.Name = flags.Name }, "profile": func() { file.Profile = flags.Profile },
 		"interface": func() { file.Interface = flags.Interface }, "dir": func() { file.Dir = flags.Dir },
 		"pki": func() { file.PKI = flags.PKI }, "api": func() { file.API = flags.API }, "lan": func() { file.LAN.Listen = flags.LAN.Listen },
-		"template":     func() { file.Template = flags.Template },
-		"sel-capacity": func() { file.SEL.Capacity = flags.SEL.Capacity }, "sel-overflow": func() { file.SEL.Overflow = flags.SEL.Overflow },
+		"lan-suites": func() { file.LAN.Suites = flags.LAN.Suites }, "lan-v15": func() { file.LAN.V15 = flags.LAN.V15 },
+		"lan-unsafe-suites": func() { file.LAN.Unsafe = flags.LAN.Unsafe },
+		"template":          func() { file.Template = flags.Template },
+		"sel-capacity":      func() { file.SEL.Capacity = flags.SEL.Capacity }, "sel-overflow": func() { file.SEL.Overflow = flags.SEL.Overflow },
 		"serial": func() { file.Serial = append(file.Serial, flags.Serial...) },
 	} {
 		if cmd.Flags().Changed(name) {

@@ -34,7 +34,6 @@ const (
 	LANSuites           = 23
 	LANSuitePrivileges  = 24
 	LANDestinationVLAN  = 25
-	LANBadPasswords     = 26
 	LANv6Support        = 50
 	LANv6Enables        = 51
 	LANv6TrafficClass   = 52
@@ -77,6 +76,9 @@ const (
 	portRMCPSecure = 664
 )
 
+// Parameter 26, the bad password threshold, is not there: who guesses has a rate
+// (see ipmb/rmcp), and disabling a user would let whoever guesses keep him out.
+
 // lanParameters is the table of a LAN channel whose interface has the given
 // hardware address, and whose logins are those that are offered.
 func lanParameters(mac [6]byte, logins LANLogins) []Parameter {
@@ -105,7 +107,6 @@ func lanParameters(mac [6]byte, logins LANLogins) []Parameter {
 		// By suite id, as ipmitool and FreeIPMI have it; the specification goes by
 		// the place in LANSuites. By id suite 17 has no place: it is open to all.
 		{Number: LANSuitePrivileges, Data: ipmb.Exactly(9), Default: logins.suitePrivileges(), Check: suitePrivileges},
-		{Number: LANBadPasswords, Data: ipmb.Exactly(6), Default: make([]byte, 6), Check: func(v []byte) error { return only(0x01)(v[:1]) }},
 	}
 	return append(append(table, lanDestinations()...), lanIPv6()...)
 }

@@ -149,7 +149,7 @@ type client struct {
 	rqSeq   uint8
 	random  [randomLen]byte
 	theirs  []byte
-	keys    keys
+	keys    codec
 }
 
 const consoleID = 0x11223344
@@ -263,7 +263,7 @@ func (c *client) login(kg []byte) Status {
 	if want := c.a.mac(sik, c.random[:], word(c.id), testGUID.Wire())[:c.a.codeLen]; !bytes.Equal(b[8:], want) {
 		c.t.Errorf("RAKP 4 proves % x, want % x", b[8:], want)
 	}
-	c.keys = newKeys(c.a, sik)
+	c.keys = newCodec(c.suite, c.a, sik, c.password)
 	return StatusOK
 }
 

@@ -13,9 +13,9 @@ import (
 //   - A wrong proof is answered late, and the later the more of them there were.
 //     Its socket tries nothing else until then: it waits for its answers.
 //   - Who takes a new socket for each guess shares a rate with all that do so.
-//     What is above it is not looked at, nor lost: clients send it again, and
-//     what comes again has a rate of its own, which one who only fires does not
-//     use up.
+//     What is above it is not looked at. Clients then try again by the same
+//     socket, and each try has a rate of its own, which those who only fire do
+//     not use up.
 //   - All sources together have a rate too, those that guessed already another
 //     one than the others. Users at a source where they logged in lately need
 //     none of it.
@@ -28,16 +28,16 @@ const (
 	maxDelayShift = 5
 	forgetTime    = 5 * time.Minute
 	provenTime    = 24 * time.Hour
-	againTime     = 500 * time.Millisecond // from a proof to its repetition
 
 	maxFailures = 1024 // users at sources that are remembered
 	maxProven   = 256
 	maxWaiting  = 1024 // sockets that wait for an answer
 
-	keyRate     = 10 // proofs a second of a user at a source, of either kind
-	slowestRate = 1  // of those that come for the first time, after long guessing
-	slowing     = 50 // failures that halve their rate
-	allRate     = 20 // of all sources
+	firstRate   = 5  // proofs a second of a user at a source, by sockets that are new
+	slowestRate = 1  // what long guessing makes of it
+	slowing     = 50 // failures that halve it
+	againRate   = 8  // by sockets that try again, for each try
+	allRate     = 10 // of all sources, for each try
 	maxSaved    = 1  // seconds of a rate that may be saved up
 )
 
@@ -48,9 +48,9 @@ type failureKey struct {
 }
 
 type failure struct {
-	count        int
-	last         time.Time
-	first, again tokens // proofs that come for the first time, and again
+	count int
+	last  time.Time
+	tries [tiers]tokens
 }
 
 // guard is one table's.
@@ -58,51 +58,53 @@ type guard struct {
 	failures map[failureKey]*failure
 	proven   map[failureKey]time.Time
 	waiting  map[netip.AddrPort]time.Time // until when an answer is held back
-	all      [2][2]tokens                 // by whether the user failed at the source, and again
+	refused  refused
+	all      [2][tiers]tokens // by whether the user failed at the source
 }
 
 func newGuard() guard {
 	return guard{
 		failures: make(map[failureKey]*failure), proven: make(map[failureKey]time.Time),
-		waiting: make(map[netip.AddrPort]time.Time),
+		waiting: make(map[netip.AddrPort]time.Time), refused: refused{sockets: make(map[netip.AddrPort]refusal)},
 	}
 }
 
-// admit reports whether a proof may be looked at now. refused is when the same
-// one came and was not; zero: it did not come yet.
-func (g *guard) admit(k failureKey, from netip.AddrPort, refused, now time.Time) bool {
+// admit reports whether a proof may be looked at now.
+func (g *guard) admit(k failureKey, from netip.AddrPort, now time.Time) bool {
 	if until, ok := g.waiting[from]; ok {
 		if now.Before(until) {
 			return false
 		}
 		delete(g.waiting, from)
 	}
-	again, failed := index(!refused.IsZero() && now.Sub(refused) >= againTime), 0
+	if !g.take(k, g.refused.tier(from, now), now) {
+		g.refused.add(from, now)
+		return false
+	}
+	g.refused.remove(from)
+	return true
+}
+
+func (g *guard) take(k failureKey, tier int, now time.Time) bool {
+	failed := 0
 	if f := g.failures[k]; f != nil && f.count > freeFailures && now.Sub(f.last) <= forgetTime {
 		failed = 1
-		if !f.take(again, now) {
+		if !f.take(tier, now) {
 			return false
 		}
 	}
 	if at, ok := g.proven[k]; ok && now.Sub(at) < provenTime {
 		return true
 	}
-	return g.all[failed][again].take(now, allRate, allRate*maxSaved)
+	return g.all[failed][tier].take(now, allRate)
 }
 
-func index(b bool) int {
-	if b {
-		return 1
+func (f *failure) take(tier int, now time.Time) bool {
+	rate := float64(againRate)
+	if tier == 0 {
+		rate = max(slowestRate, firstRate/(1+float64(f.count)/slowing))
 	}
-	return 0
-}
-
-func (f *failure) take(again int, now time.Time) bool {
-	if again == 1 {
-		return f.again.take(now, keyRate, keyRate)
-	}
-	rate := max(slowestRate, keyRate/(1+float64(f.count)/slowing))
-	return f.first.take(now, rate, rate*maxSaved)
+	return f.tries[tier].take(now, rate)
 }
 
 // wrong counts a wrong proof and gives the delay of its answer.
@@ -130,20 +132,25 @@ func (g *guard) wrong(k failureKey, from netip.AddrPort, now time.Time) time.Dur
 	return delay
 }
 
-// right notes a right proof, which costs nothing. The failures stay: who has
-// the password is not who guesses it.
-func (g *guard) right(k failureKey, refused, now time.Time) {
-	again := index(!refused.IsZero() && now.Sub(refused) >= againTime)
+// right notes a right proof, which gives back what it took. The failures stay:
+// who has the password is not who guesses it.
+func (g *guard) right(k failureKey, now time.Time) {
 	if f := g.failures[k]; f != nil {
-		[]*tokens{&f.first, &f.again}[again].left++
+		giveBack(&f.tries)
 	}
 	for i := range g.all {
-		g.all[i][again].left++
+		giveBack(&g.all[i])
 	}
 	if _, ok := g.proven[k]; !ok && len(g.proven) >= maxProven {
 		forgetOldest(g.proven, now, provenTime, itself)
 	}
 	g.proven[k] = now
+}
+
+func giveBack(all *[tiers]tokens) {
+	for i := range all {
+		all[i].left++
+	}
 }
 
 func itself(t time.Time) time.Time { return t }
@@ -176,7 +183,8 @@ type tokens struct {
 	at   time.Time
 }
 
-func (b *tokens) take(now time.Time, rate, most float64) bool {
+func (b *tokens) take(now time.Time, rate float64) bool {
+	most := rate * maxSaved
 	if b.at.IsZero() {
 		b.left = most
 	} else {

@@ -52,27 +52,24 @@ func (g *guesser) guess(from netip.AddrPort) {
 	}
 }
 
-// administrator logs in as clients do: what gets no answer is sent again each
-// second, four times in all; then all of it begins anew, four times in all.
+// administrator logs in as ipmitool does: what gets no answer begins anew each
+// second by the same socket, four times in all.
 type administrator struct {
 	g     *guesser
 	from  netip.AddrPort
-	proof []byte
 	next  time.Time
 	tries int
 	in    bool
 }
 
 func (a *administrator) act() {
-	if a.in || a.g.now.Before(a.next) || a.tries == 16 {
+	if a.in || a.g.now.Before(a.next) || a.tries == 4 {
 		return
 	}
-	if a.tries%4 == 0 {
-		a.proof = a.g.attempt("secret", a.from)
-	}
+	proof := a.g.attempt("secret", a.from)
 	a.tries++
 	a.next = a.g.now.Add(time.Second)
-	if status, ok := a.g.prove(a.proof, a.from); ok {
+	if status, ok := a.g.prove(proof, a.from); ok {
 		if status != StatusOK {
 			a.g.t.Fatalf("the administrator gets %02x", status)
 		}
@@ -91,13 +88,13 @@ func TestGuessing(t *testing.T) {
 		most int // guesses in a minute
 	}{
 		"one socket":    {func(int) netip.AddrPort { return netip.AddrPortFrom(here, 1) }, 20},
-		"a socket each": {func(i int) netip.AddrPort { return netip.AddrPortFrom(here, uint16(i)) }, 2 + keyRate*seconds},
+		"a socket each": {func(i int) netip.AddrPort { return netip.AddrPortFrom(here, uint16(i)) }, 2 + firstRate*(seconds+1)},
 		"many sources": {func(i int) netip.AddrPort {
 			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, byte(i >> 16), byte(i >> 8), byte(i)}), 1)
-		}, 2*allRate*seconds + 2*allRate},
+		}, 2 * allRate * (seconds + 1)},
 		"a thousand sources": {func(i int) netip.AddrPort {
 			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, byte(i / 250 % 4), byte(i%250 + 1)}), uint16(i))
-		}, 2*allRate*seconds + 2*allRate},
+		}, 2 * allRate * (seconds + 1)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
@@ -149,9 +146,9 @@ func TestPatientGuessers(t *testing.T) {
 			p := &all[random.IntN(guessers)]
 			if p.tries++; p.proof == nil || p.tries > 4 {
 				port++
-				p.from, p.tries = netip.AddrPortFrom(here, port), 0
-				p.proof = g.attempt("guess", p.from)
+				p.from, p.tries = netip.AddrPortFrom(here, port), 1
 			}
+			p.proof = g.attempt("guess", p.from)
 			if _, ok := g.prove(p.proof, p.from); ok {
 				g.looked++
 				p.proof = nil
@@ -159,7 +156,7 @@ func TestPatientGuessers(t *testing.T) {
 		}
 		g.now = g.now.Add(time.Second / 10)
 	}
-	if most := 2 + 2*keyRate*seconds + 2*keyRate; g.looked > most || !admin.in {
+	if most := 2 + (firstRate+(tiers-1)*againRate)*(seconds+1); g.looked > most || !admin.in {
 		t.Errorf("%d guesses a minute, at most %d; the administrator is in: %v", g.looked, most, admin.in)
 	}
 	t.Logf("%d guesses a minute; the administrator needed %d tries", g.looked, admin.tries)
@@ -222,18 +219,21 @@ func TestGuardIsBounded(t *testing.T) {
 		for range freeFailures + 1 {
 			g.wrong(k, from, now)
 		}
-		g.right(k, time.Time{}, now)
+		g.right(k, now)
 		now = now.Add(time.Millisecond)
 	}
-	if len(g.failures) > maxFailures || len(g.waiting) > maxWaiting || len(g.proven) > maxProven {
-		t.Errorf("%d failures, %d waiting, %d proven", len(g.failures), len(g.waiting), len(g.proven))
+	for i := range 2 * maxRefused {
+		g.refused.add(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 2), now)
+	}
+	if len(g.failures) > maxFailures || len(g.waiting) > maxWaiting || len(g.proven) > maxProven || len(g.refused.sockets) > maxRefused {
+		t.Errorf("%d failures, %d waiting, %d proven, %d refused", len(g.failures), len(g.waiting), len(g.proven), len(g.refused.sockets))
 	}
 	g = newGuard()
 	for i := range 10 * allRate {
 		k := failureKey{source.Addr(), string(rune('a' + i))}
-		if !g.admit(k, source, time.Time{}, now) {
+		if !g.admit(k, source, now) {
 			t.Fatalf("right proof %d has to wait", i)
 		}
-		g.right(k, time.Time{}, now)
+		g.right(k, now)
 	}
 }

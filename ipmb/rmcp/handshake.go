@@ -151,8 +151,7 @@ func (t *Sessions) rakp3(r rakp3, raw []byte, from netip.AddrPort, now time.Time
 		return nil, 0
 	}
 	k := failureKey{s.source, l.request.Name}
-	if !t.guard.admit(k, from, s.refused, now) {
-		s.refuse(now)
+	if !t.guard.admit(k, from, now) {
 		return nil, 0
 	}
 	want := l.algorithm.mac(l.account.Password, l.random[:], word(l.open.Console), l.request.identity())
@@ -162,7 +161,7 @@ func (t *Sessions) rakp3(r rakp3, raw []byte, from netip.AddrPort, now time.Time
 		clear(l.account.Password)
 		return refuse(StatusIntegrity), t.guard.wrong(k, from, now)
 	}
-	t.guard.right(k, s.refused, now)
+	t.guard.right(k, now)
 	return t.enter(s, r.Tag, raw, from, now), 0
 }
 

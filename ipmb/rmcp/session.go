@@ -34,10 +34,8 @@ type session struct {
 	source netip.Addr
 	begun  time.Time
 	login  login
-	v15    *challenge // of an IPMI 1.5 session; nil: RMCP+
-	// refused is when its proof first came and was not looked at; see [guard].
-	refused time.Time
-	place   *list.Element // among the logins under way
+	v15    *challenge    // of an IPMI 1.5 session; nil: RMCP+
+	place  *list.Element // among the logins under way
 
 	// From here on only once it is logged in.
 	console   uint32
@@ -60,13 +58,6 @@ type session struct {
 	keys codec // nil once it ended
 	out  uint32
 	gone chan struct{} // closed at the end; nil: nobody waits for it
-}
-
-// refuse notes that a proof was not looked at.
-func (s *session) refuse(now time.Time) {
-	if s.refused.IsZero() {
-		s.refused = now
-	}
 }
 
 // seal wraps a payload for the console; nil once the session ended.

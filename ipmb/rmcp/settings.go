@@ -101,7 +101,7 @@ func (s Settings) Warn(log *slog.Logger) {
 			log.Warn("LAN door: a cipher suite is on whose messages can be read, and perhaps forged", "suite", suite.ID)
 		}
 	}
-	if len(s.V15) > 0 {
+	if s.AuthTypes() != 0 {
 		log.Warn("LAN door: IPMI 1.5 sessions are on: all that they carry can be read, passwords with type password too", "types", strings.Join(s.V15, " "))
 	}
 }

@@ -102,8 +102,7 @@ func (t *Sessions) prove15(p packet, from netip.AddrPort, now time.Time) (f ipmb
 		return f, nil, false
 	}
 	k := failureKey{s.source, s.v15.name}
-	if !t.guard.admit(k, from, s.refused, now) {
-		s.refuse(now)
+	if !t.guard.admit(k, from, now) {
 		return f, nil, false
 	}
 	if _, err := s.keys.open(p); err != nil || !s.login.genuine {
@@ -111,7 +110,7 @@ func (t *Sessions) prove15(p packet, from netip.AddrPort, now time.Time) (f ipmb
 		t.remove(s)
 		return f, nil, false
 	}
-	t.guard.right(k, s.refused, now)
+	t.guard.right(k, now)
 	s.v15.proven, s.peer, s.third = true, from, bytes.Clone(p.raw)
 	return f, nil, true
 }
