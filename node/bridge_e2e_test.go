@@ -93,7 +93,7 @@ func (l *fakeLine) rises() <-chan struct{} {
 // TestE2EBridgedFRU reads a whole EEPROM behind the bridge, in the chunks that
 // fit into a message of a real bus.
 func TestE2EBridgedFRU(t *testing.T) {
-	content := make([]byte, mc.MaxFRU)
+	content := make([]byte, mc.MaxFRU) // behind it a device is blank
 	for i := range content {
 		content[i] = byte(i * 7)
 	}
@@ -104,7 +104,7 @@ func TestE2EBridgedFRU(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "fru")
 		r.want(r.door, "Done", append(strings.Fields("-C 17 "+way+" fru read 5"), path)...)
 		got, err := os.ReadFile(path)
-		if err != nil || !bytes.Equal(got, content) {
+		if err != nil || !bytes.HasPrefix(got, content) || len(bytes.Trim(got[len(content):], "\xFF")) > 0 {
 			t.Errorf("%s: %d bytes, %v", way, len(got), err)
 		}
 		reads := 0
@@ -113,7 +113,7 @@ func TestE2EBridgedFRU(t *testing.T) {
 				reads++
 			}
 		}
-		if want := (len(content) + int(chunk) - 1) / int(chunk); reads != want {
+		if want := (len(got) + int(chunk) - 1) / int(chunk); reads != want {
 			t.Errorf("%s: %d reads, want %d", way, reads, want)
 		}
 	}

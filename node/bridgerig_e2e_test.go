@@ -83,7 +83,7 @@ func newBridgeRig(t *testing.T, style ipmb.BridgeStyle, frus ...mc.FRU) *bridgeR
 	}
 	r.first, r.second, r.third = board(self), board(other), board(third)
 	r.first.vm.on = true
-	r.ipmitool = ipmitool{t, randomPassword()}
+	r.ipmitool = ipmitool{t, RandomPassword()}
 	if err := (&Node{controller: r.first.Controller}).makeAdmin(r.password); err != nil {
 		t.Fatal(err)
 	}

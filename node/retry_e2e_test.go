@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -89,9 +90,20 @@ func (l *lossy) count() int {
 	return l.back
 }
 
-// tagged adds a record to a log that can be told from others.
-func tagged(n int) []string {
-	return strings.Fields(fmt.Sprintf("raw 0x0a 0x44 0 0 0xe0 0x4d 0x50 0x4c %d 0 0 0 0 0 0 0 0 0", n))
+// tagged adds a record to a log that can be told from others, by ipmitool or,
+// behind -h, by FreeIPMI.
+func (r *bridgeRig) tagged(at netip.AddrPort, way string, n int) {
+	r.t.Helper()
+	add := fmt.Sprintf("0x44 0 0 0xe0 0x4d 0x50 0x4c %#02x 0 0 0 0 0 0 0 0 0", n)
+	freeipmi, ok := strings.CutPrefix(way, "-h")
+	if !ok {
+		r.want(at, "\n", strings.Fields("-C 17 "+way+" raw 0x0a "+add)...)
+		return
+	}
+	args := fmt.Sprintf("-h %v -u %s -p %s -D LAN_2_0 -I 17 %s 0 0x0a %s", at, LANUser, r.password, freeipmi, add)
+	if out, err := exec.Command("ipmi-raw", strings.Fields(args)...).CombinedOutput(); err != nil {
+		r.t.Errorf("ipmi-raw%s: %v\n%s", freeipmi, err, out)
+	}
 }
 
 // tags counts the records of tagged in a board's log.
@@ -113,8 +125,10 @@ func (b *board) tags() map[byte]int {
 
 // TestE2ERetries loses each of a conversation's answers in turn: ipmitool asks
 // again, and what it asked for is done once, here and behind the bridge, and
-// whatever was lost of a login.
+// whatever was lost of a login. FreeIPMI repeats a command with another sequence
+// number, so that it is a new one: for it only its login's answers are lost.
 func TestE2ERetries(t *testing.T) {
+	const login = 4 // capabilities, Open Session, two RAKP messages
 	for name, c := range map[string]struct {
 		style ipmb.BridgeStyle
 		way   string
@@ -123,6 +137,7 @@ func TestE2ERetries(t *testing.T) {
 		"own":      {ipmb.BridgeSplit, "", func(r *bridgeRig) *board { return r.first }},
 		"split":    {ipmb.BridgeSplit, "-t 0x84 -b 0", func(r *bridgeRig) *board { return r.second }},
 		"embedded": {ipmb.BridgeEmbedded, "-t 0x84 -b 0", func(r *bridgeRig) *board { return r.second }},
+		"freeipmi": {ipmb.BridgeSplit, "-h", func(r *bridgeRig) *board { return r.first }},
 		"double":   {ipmb.BridgeSplit, "-T 0x84 -B 0 -t 0x86 -b 0", func(r *bridgeRig) *board { return r.third }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -130,10 +145,13 @@ func TestE2ERetries(t *testing.T) {
 			r := newBridgeRig(t, c.style)
 			add := func(lost int) int {
 				p := newLossy(t, r.door, lost)
-				r.want(p.at, "\n", append(strings.Fields("-C 17 "+c.way), tagged(lost+1)...)...)
+				r.tagged(p.at, c.way, lost+1)
 				return p.count()
 			}
 			answers := add(-1)
+			if name == "freeipmi" {
+				answers = login
+			}
 			var group sync.WaitGroup
 			for lost := range answers {
 				group.Go(func() { add(lost) })

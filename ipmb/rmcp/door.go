@@ -44,13 +44,14 @@ type DoorConfig struct {
 // Door serves a controller on a UDP socket.
 type Door struct {
 	DoorConfig
-	conn  net.PacketConn
-	udp   *net.UDPConn // conn, if it is one
-	group sync.WaitGroup
-	left  atomic.Bool   // it was moved: only those who are logged in are served
-	late  chan struct{} // bounds answers that wait
-	bare  bucket        // each has its own, so that pings keep nobody out
-	login bucket
+	conn    net.PacketConn
+	udp     *net.UDPConn // conn, if it is one
+	group   sync.WaitGroup
+	serving context.Context // SOL's lock guards it
+	left    atomic.Bool     // it was moved: only those who are logged in are served
+	late    chan struct{}   // bounds answers that wait
+	bare    bucket          // each has its own, so that pings keep nobody out
+	login   bucket
 }
 
 // NewDoor makes a door; Serve opens it.
