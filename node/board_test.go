@@ -47,6 +47,7 @@ type board struct {
 	outbox *fakeOutbox
 	frus   []mc.FRU // that the controller has beside its own
 
+	cable     bus     // instead of bus; nil: bus
 	payload   payload // instead of vm; nil: vm
 	stranger  bool    // somebody else starts the VM
 	clock     string  // of the watchdog
@@ -99,8 +100,12 @@ func (b *board) begin() {
 	if b.payload != nil {
 		v = b.payload
 	}
+	var out bus = b.bus
+	if b.cable != nil {
+		out = b.cable
+	}
 	b.Controller, err = newController(b.id, parts{
-		db: b.db, ledger: b.ledger, left: left, settings: st, out: b.bus, outbox: b.outbox, vm: v, life: life, frus: b.frus, network: b.net,
+		db: b.db, ledger: b.ledger, left: left, settings: st, out: out, outbox: b.outbox, vm: v, life: life, frus: b.frus, network: b.net,
 		template: b.template, load: b.load, air: func() (float64, bool) { return 0, false }, faultIDs: func() uint32 { return b.faultIDs.Add(1) },
 		log: slog.New(slog.DiscardHandler), canCycle: !b.stranger, watchdogClock: b.clock, sel: b.selConfig,
 	})

@@ -47,10 +47,11 @@ type Door struct {
 	socket  *socket
 	stop    context.CancelCauseFunc // ends Serve
 	group   sync.WaitGroup
-	left    atomic.Bool   // it was moved: only those who are logged in are served
-	helpers chan struct{} // bounds them
-	late    chan struct{} // bounds answers that wait
-	bare    bucket        // each has its own, so that pings keep nobody out
+	serving context.Context // SOL's lock guards it
+	left    atomic.Bool     // it was moved: only those who are logged in are served
+	helpers chan struct{}   // bounds them
+	late    chan struct{}   // bounds answers that wait
+	bare    bucket          // each has its own, so that pings keep nobody out
 	login   bucket
 }
 

@@ -88,8 +88,8 @@ func (t *Sessions) rakp1(r rakp1, status Status, raw []byte) []byte {
 	}
 	l := &s.login
 	switch {
-	case bytes.Equal(l.first, raw):
-		return l.answer
+	case sameButTag(l.first, raw):
+		return retagged(l.answer, r.Tag)
 	case l.first != nil || l.failed:
 		return appendRAKP(nil, r.Tag, StatusBadSession, l.open.Console)
 	case status != StatusOK:
@@ -109,6 +109,20 @@ func (t *Sessions) rakp1(r rakp1, status Status, raw []byte) []byte {
 	l.answer = append(b, l.algorithm.mac(l.account.Password,
 		word(l.open.Console), word(s.id), r.Random[:], l.random[:], guid, r.identity())...)
 	return l.answer
+}
+
+// sameButTag reports whether a step of a login came before: FreeIPMI repeats
+// one with another message tag.
+func sameButTag(before, now []byte) bool {
+	return len(before) > 0 && len(before) == len(now) && bytes.Equal(before[1:], now[1:])
+}
+
+// retagged is an answer with the tag of what it answers now.
+func retagged(answer []byte, tag byte) []byte {
+	if len(answer) == 0 {
+		return nil
+	}
+	return append([]byte{tag}, answer[1:]...)
 }
 
 // account finds the user of a login, one whose limit reaches atLeast before
@@ -140,9 +154,9 @@ func (t *Sessions) rakp3(r rakp3, raw []byte, from netip.AddrPort, now time.Time
 	l := &s.login
 	refuse := func(status Status) []byte { return appendRAKP(nil, r.Tag, status, l.open.Console) }
 	switch {
-	case s.handle != 0 && bytes.Equal(s.third, raw):
-		return s.fourth, 0
-	case l.failed && bytes.Equal(s.third, raw): // its answer is under way
+	case s.handle != 0 && sameButTag(s.third, raw):
+		return retagged(s.fourth, r.Tag), 0
+	case l.failed && sameButTag(s.third, raw): // its answer is under way
 		return nil, 0
 	case s.handle != 0 || l.first == nil || l.failed:
 		return refuse(StatusBadSession), 0

@@ -149,6 +149,29 @@ func TestRepeatedSteps(t *testing.T) {
 	}
 }
 
+// FreeIPMI does so with another message tag, which the answer then has.
+func TestRepeatedWithAnotherTag(t *testing.T) {
+	s := newSite(t)
+	c := s.client(s.cfg.Suites[1], "admin", "secret", 0x14)
+	c.open()
+	again := func(kind PayloadType, message []byte) []byte {
+		first := c.ask(kind, message)
+		message[0] = 99
+		second := c.ask(kind, message)
+		if first[1] != 0 || first[0] == 99 || second[0] != 99 || !bytes.Equal(first[1:], second[1:]) {
+			t.Errorf("% x, then % x", first, second)
+		}
+		return first
+	}
+	c.theirs = bytes.Clone(again(PayloadRAKP1, c.first())[8:24])
+	again(PayloadRAKP3, c.third())
+	other := c.first()
+	other[8] ^= 1
+	if b := c.ask(PayloadRAKP1, other); b[1] == 0 || s.active() != 1 {
+		t.Errorf("another one: % x, %d sessions", b, s.active())
+	}
+}
+
 // S7: the answers to a name that is there and to one that is not look alike.
 func TestUnknownLooksKnown(t *testing.T) {
 	s := newSite(t)

@@ -189,6 +189,7 @@ func (m *Mover) back(s *stand, move bool) {
 	}
 	delete(m.left, s.at)
 	s.door.left.Store(false)
+	s.door.SOL.reopen(s.door)
 	m.leave()
 	m.here = s
 }

@@ -80,7 +80,23 @@ func (s *SOL) open(ctx context.Context, d *Door) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ctx, s.door, s.log = ctx, d, d.Log
+	d.serving = ctx
+	s.begin(d)
+}
+
+// reopen is open for a door that was left and is back where it was.
+func (s *SOL) reopen(d *Door) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begin(d)
+}
+
+// begin has new payloads go by a door. The caller has mu.
+func (s *SOL) begin(d *Door) {
+	s.ctx, s.door, s.log = d.serving, d, d.Log
 	s.port = portRMCP
 	if a, ok := d.socket.LocalAddr().(*net.UDPAddr); ok {
 		s.port = uint16(a.Port)
