@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/midplane-project/midplane/internal/crew"
 	"github.com/midplane-project/midplane/internal/kv"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
@@ -28,6 +29,8 @@ const (
 	// inboundLimit bounds the bus's requests that are worked on at once; those
 	// above it are answered C0h, node busy.
 	inboundLimit = 64
+	// idleLimit is how many goroutines wait to be used again.
+	idleLimit = 4
 	// onceLimit is how many answers to requests with effect are remembered.
 	onceLimit = 1024
 	// bootShift puts the boot counter above the request counter in a request id.
@@ -103,7 +106,7 @@ type Controller struct {
 	cancel context.CancelFunc
 	life   sync.Mutex // no goroutine starts once closed
 	closed bool
-	group  sync.WaitGroup
+	crew   *crew.Crew // for what takes a while
 }
 
 // parts is what newController is built on.
@@ -141,6 +144,7 @@ func newController(id Identity, p parts) (*Controller, error) {
 		mail:     newMessages(p.settings.enables, st.saveEnables, p.ledger),
 		receiver: mc.NewEventReceiver(p.settings.receiver, st.saveReceiver),
 		slots:    make(chan struct{}, inboundLimit),
+		crew:     crew.New(idleLimit),
 		identity: id.deviceIdentity(mc.GUID(p.settings.instance)),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -251,7 +255,7 @@ func (c *Controller) spawn(f func(context.Context)) {
 	if c.closed {
 		return
 	}
-	c.group.Go(func() { f(c.ctx) })
+	c.crew.Go(func() { f(c.ctx) })
 }
 
 // Close ends what is under way and waits for it.
@@ -261,6 +265,6 @@ func (c *Controller) Close() {
 	c.closed = true
 	c.life.Unlock()
 	c.cancel()
-	c.group.Wait()
+	c.crew.Close()
 	c.mail.settle()
 }

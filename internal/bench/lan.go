@@ -40,7 +40,10 @@ func (b *bench) lan(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	if err := b.lanCores(ctx); err != nil {
+		return err
+	}
+	return b.lanIdle(ctx)
 }
 
 func (b *bench) lanIn(ctx context.Context, p place) error {
@@ -113,6 +116,22 @@ func (d *lanDoor) dial(ctx context.Context) (c *lanclient.Client, err error) {
 	return c, err
 }
 
+// crowd logs in as often as may be.
+func (d *lanDoor) crowd(ctx context.Context) (c *lanclient.Crowd, err error) {
+	err = d.until(ctx, startPatience, func() error {
+		conn, err := dialUDP(d.addr)
+		if err != nil {
+			return err
+		}
+		c, err = lanclient.NewCrowd(ctx, conn, d.who, manySessions)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d.name, err)
+	}
+	return c, nil
+}
+
 // login opens a session and closes it.
 func login(ctx context.Context, d *lanDoor) (side, error) {
 	once := func() error {
@@ -144,39 +163,7 @@ func inSession(ctx context.Context, d *lanDoor) (side, error) {
 
 // lanMany measures how many requests a second are answered to many sessions.
 func (b *bench) lanMany(ctx context.Context, p place, doors []*lanDoor) error {
-	var crowds []*lanclient.Crowd
-	defer func() {
-		for _, c := range crowds {
-			_ = c.Close(ctx)
-		}
-	}()
-	for _, d := range doors {
-		conn, err := dialUDP(d.addr)
-		if err != nil {
-			return err
-		}
-		c, err := lanclient.NewCrowd(ctx, conn, d.who, manySessions)
-		if err != nil {
-			return fmt.Errorf("%s: %w", d.name, err)
-		}
-		crowds = append(crowds, c)
-	}
-	rates := make([][]float64, len(doors))
-	err := p.on(func() error {
-		for round := range b.rounds + 1 {
-			for i, c := range crowds {
-				began := time.Now()
-				took, err := c.Ask(ctx, 4*b.requests/manySessions, ipmb.NetFnApp, ipmb.CmdGetDeviceID)
-				if err != nil {
-					return fmt.Errorf("%s: %w", doors[i].name, err)
-				}
-				if round > 0 {
-					rates[i] = append(rates[i], float64(len(took))/time.Since(began).Seconds())
-				}
-			}
-		}
-		return nil
-	})
+	rates, err := b.lanRates(ctx, p, doors)
 	if err != nil {
 		return err
 	}
@@ -191,6 +178,39 @@ func (b *bench) lanMany(ctx context.Context, p place, doors []*lanDoor) error {
 		Midplane: single(rates[1]...), Peer: peer, Note: "the peer's is suite 3; it has no 17",
 	})
 	return nil
+}
+
+// lanRates lets a crowd at each door take turns, and gives the rounds' rates.
+func (b *bench) lanRates(ctx context.Context, p place, doors []*lanDoor) ([][]float64, error) {
+	var crowds []*lanclient.Crowd
+	defer func() {
+		for _, c := range crowds {
+			_ = c.Close(ctx)
+		}
+	}()
+	for _, d := range doors {
+		c, err := d.crowd(ctx)
+		if err != nil {
+			return nil, err
+		}
+		crowds = append(crowds, c)
+	}
+	rates := make([][]float64, len(doors))
+	return rates, p.on(func() error {
+		for round := range b.rounds + 1 {
+			for i, c := range crowds {
+				began := time.Now()
+				took, err := c.Ask(ctx, 4*b.requests/manySessions, ipmb.NetFnApp, ipmb.CmdGetDeviceID)
+				if err != nil {
+					return fmt.Errorf("%s: %w", doors[i].name, err)
+				}
+				if round > 0 { // the first one warms up
+					rates[i] = append(rates[i], float64(len(took))/time.Since(began).Seconds())
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // lanNode starts a standalone node with a LAN door.
@@ -237,6 +257,11 @@ func (b *bench) lanSim(p place) (*lanDoor, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.door(s.lans[0]), nil
+}
+
+// door is the one at an address, of the BMC or of another controller.
+func (s *sim) door(addr string) *lanDoor {
 	who := lanclient.Credentials{Suite: lanclient.Suite3, User: node.LANUser, Password: simPassword}
-	return &lanDoor{s.process, s.lan, who, ipmb.SlotAddr(1)}, nil
+	return &lanDoor{s.process, addr, who, ipmb.SlotAddr(1)}
 }

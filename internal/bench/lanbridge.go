@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/midplane-project/midplane/internal/lanclient"
 	"github.com/midplane-project/midplane/ipmb"
@@ -19,7 +20,7 @@ func (b *bench) lanBridgeIn(ctx context.Context, p place) error {
 			return err
 		}
 		defer s.close()
-		d, err := s.door(ctx)
+		d, err := s.door(ctx, 1)
 		if err != nil {
 			return err
 		}
@@ -54,13 +55,14 @@ func bridged(ctx context.Context, d *lanDoor) (side, error) {
 	return side{d.name, ask, func() { _ = c.Close(ctx) }}, d.until(ctx, startPatience, ask)
 }
 
-// door is the LAN door of the node in slot 1, which bridges to slot 2.
-func (s *stand) door(ctx context.Context) (*lanDoor, error) {
-	d, pr := s.nodes[0], s.nodes[0].process
+// door is the LAN door of the node in a slot, which bridges to slot 2.
+func (s *stand) door(ctx context.Context, slot int) (*lanDoor, error) {
+	d := s.nodes[slot-1]
+	pr := d.process
 	if pr == nil {
 		pr = s.whole
 	}
-	password, err := passwordOf(ctx, pr, s.path("node1"))
+	password, err := passwordOf(ctx, pr, s.path(fmt.Sprintf("node%d", slot)))
 	who := lanclient.Credentials{Suite: lanclient.Suite3, User: node.LANUser, Password: password}
 	return &lanDoor{pr, d.lan, who, ipmb.SlotAddr(2)}, err
 }

@@ -22,8 +22,8 @@ const startPatience = 20 * time.Second
 // them.
 type sim struct {
 	*process
-	addr string // of the BMC's guest
-	lan  string // of its LAN
+	addr string   // of the BMC's guest
+	lans []string // of each controller's LAN, the BMC's first
 }
 
 // startSim writes ipmi_sim's two files and starts it with so many controllers
@@ -33,16 +33,20 @@ func (b *bench) startSim(p place, others int) (*sim, error) {
 	if err != nil {
 		return nil, err
 	}
-	outside, err := freeUDPPort()
-	if err != nil {
-		return nil, err
+	var lans []string
+	for range 1 + others {
+		lan, err := freeUDPPort()
+		if err != nil {
+			return nil, err
+		}
+		lans = append(lans, lan)
 	}
 	dir, err := os.MkdirTemp(b.dir, "sim-")
 	if err != nil {
 		return nil, err
 	}
 	lan, emu := filepath.Join(dir, "lan.conf"), filepath.Join(dir, "sim.emu")
-	if err := os.WriteFile(lan, simLAN(addr, outside), 0o600); err != nil {
+	if err := os.WriteFile(lan, simLAN(addr, lans...), 0o600); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(emu, simControllers(others), 0o600); err != nil {
@@ -52,18 +56,24 @@ func (b *bench) startSim(p place, others int) (*sim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: it is in Debian's package openipmi", err)
 	}
-	return &sim{pr, "tcp:" + addr, outside}, nil
+	return &sim{pr, "tcp:" + addr, lans}, nil
 }
 
-// simLAN is lan.conf: where the BMC's guest connects, and its LAN with an
-// administrator. Without a GUID nobody can log in.
-func simLAN(guest, lan string) []byte {
+// simLAN is lan.conf: where the BMC's guest connects, and each controller's LAN
+// with an administrator. Without a GUID nobody can log in.
+func simLAN(guest string, lans ...string) (s []byte) {
 	host, port, _ := net.SplitHostPort(guest)
-	s := fmt.Appendf(nil, "name \"bench\"\nset_working_mc 0x20\n  serial 15 %s %s codec VM\n", host, port)
-	host, port, _ = net.SplitHostPort(lan)
-	s = fmt.Appendf(s, "  startlan 1\n    addr %s %s\n    priv_limit admin\n    allowed_auths_admin md5\n", host, port)
-	s = append(s, "    guid a123456789abcdefa123456789abcdef\n  endlan\n"...)
-	return fmt.Appendf(s, "  user 2 true %q %q admin %d md5\n", node.LANUser, simPassword, manySessions)
+	s = fmt.Appendf(s, "name \"bench\"\nset_working_mc 0x20\n  serial 15 %s %s codec VM\n", host, port)
+	for i, lan := range lans {
+		if i > 0 {
+			s = fmt.Appendf(s, "set_working_mc 0x%02x\n", uint8(ipmb.SlotAddr(i)))
+		}
+		host, port, _ = net.SplitHostPort(lan)
+		s = fmt.Appendf(s, "  startlan 1\n    addr %s %s\n    priv_limit admin\n    allowed_auths_admin md5\n", host, port)
+		s = append(s, "    guid a123456789abcdefa123456789abcdef\n  endlan\n"...)
+		s = fmt.Appendf(s, "  user 2 true %q %q admin %d md5\n", node.LANUser, simPassword, manySessions)
+	}
+	return s
 }
 
 func simControllers(others int) []byte {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/midplane-project/midplane/internal/crew"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
 )
@@ -18,6 +19,7 @@ import (
 const (
 	maxBusy   = 8 // requests of one session that are worked on at once
 	maxLate   = 256
+	maxIdle   = 4     // goroutines that wait for a request that waits
 	bareRate  = 1000  // answers a second to those who have no session
 	loginRate = 10000 // steps of logins
 )
@@ -47,6 +49,7 @@ type Door struct {
 	socket  *socket
 	stop    context.CancelCauseFunc // ends Serve
 	group   sync.WaitGroup
+	crew    *crew.Crew      // for requests that wait
 	serving context.Context // SOL's lock guards it
 	left    atomic.Bool     // it was moved: only those who are logged in are served
 	helpers chan struct{}   // bounds them
@@ -57,7 +60,10 @@ type Door struct {
 
 // NewDoor makes a door; Serve opens it.
 func NewDoor(c DoorConfig) *Door {
-	return &Door{DoorConfig: c, late: make(chan struct{}, maxLate), helpers: make(chan struct{}, min(maxHelpers, runtime.GOMAXPROCS(0)-1))}
+	return &Door{
+		DoorConfig: c, crew: crew.New(maxIdle), late: make(chan struct{}, maxLate),
+		helpers: make(chan struct{}, min(maxHelpers, runtime.GOMAXPROCS(0)-1)),
+	}
 }
 
 // Serve answers what comes by conn until ctx ends, and closes it. Its sessions
@@ -70,6 +76,7 @@ func (d *Door) Serve(ctx context.Context, conn net.PacketConn) error {
 			d.Sessions.Close()
 		}
 	}()
+	defer d.crew.Close()
 	defer d.group.Wait()
 	defer d.SOL.close(d)
 	d.SOL.open(ctx, d)

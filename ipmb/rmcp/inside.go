@@ -36,7 +36,7 @@ func (d *Door) inSession(ctx context.Context, p packet, from netip.AddrPort) {
 			d.send(d.Sessions.sealAnswer(s, one.seq, i, a), from)
 		}
 	case d.waits(f):
-		d.group.Go(func() { d.serve(ctx, s, f, o, one, from) })
+		d.crew.Go(func() { d.serve(ctx, s, f, o, one, from) })
 	default:
 		d.serve(ctx, s, f, o, one, from)
 	}
