@@ -6,7 +6,8 @@
 // Files: header.go and packet.go frame datagrams, rakp.go has the messages of
 // a login, crypto.go and weak.go its keys, handshake.go what a login does, v15*.go
 // the same for IPMI 1.5, guard.go whose passwords are looked at, session.go and
-// table.go what comes of it, commands.go the rows, door.go the socket. Serial
+// table.go what comes of it, commands.go the rows, door.go what is answered,
+// reader.go who reads, socket.go from what. Serial
 // over LAN is in sol.go (packets), solstate.go (what is done with them),
 // solactive.go (a payload at work) and solcommands.go (its rows).
 //
