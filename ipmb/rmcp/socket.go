@@ -17,11 +17,11 @@ import (
 // row, is looked out for as long before its reader sleeps: to wake a sleeping
 // thread takes longer than to serve a request. Only consoles on this host are
 // so fast. Where others took the processor meanwhile, and kept it, that is not
-// done again before waryRun times.
+// done for the next waryFor datagrams.
 const (
 	briskGap = 60 * time.Microsecond
 	briskRun = 3
-	waryRun  = 100
+	waryFor  = 100
 )
 
 // errEmpty says that no datagram is there.
@@ -57,11 +57,11 @@ type eye struct {
 	addr syscall.RawSockaddrInet6 // or an IPv4 one in its place
 	err  error
 	run  int // gaps of at most briskGap, one after the other
-	need int // how many it takes before one is looked out for
+	wary int // for so many datagrams, none is looked out for
 }
 
 func (s *socket) newEye() *eye {
-	e := &eye{socket: s, buf: make([]byte, maxDatagram+1), need: briskRun}
+	e := &eye{socket: s, buf: make([]byte, maxDatagram+1)}
 	e.look = e.try
 	e.wake = func(fd uintptr) bool {
 		e.there = e.err == nil // at first
@@ -117,7 +117,7 @@ func (e *eye) next() error {
 	}
 	began := time.Now()
 	err := errEmpty
-	if e.run >= e.need {
+	if e.wary = max(e.wary-1, 0); e.wary == 0 && e.run >= briskRun {
 		err = e.watch(began)
 	}
 	if err == errEmpty {
@@ -139,9 +139,8 @@ func (e *eye) watch(began time.Time) error {
 		syscall.RawSyscall(syscall.SYS_SCHED_YIELD, 0, 0, 0)
 		err = e.glance()
 	}
-	e.need = briskRun
 	if time.Since(began) > 2*briskGap {
-		e.need = waryRun
+		e.wary = waryFor
 	}
 	return err
 }
