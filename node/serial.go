@@ -27,8 +27,8 @@ type SerialPort struct {
 	// operator or admin. Default: admin for the guest, as at its system
 	// interface; none otherwise.
 	Privilege string `json:"privilege,omitempty"`
-	// Style is how answers come back over a bridge: split (the default, where
-	// there are sessions) or embedded.
+	// Style is how answers come back over a bridge: split (the default in
+	// terminal mode) or embedded.
 	Style ipmb.BridgeStyle `json:"style,omitempty"`
 }
 

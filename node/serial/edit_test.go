@@ -160,7 +160,7 @@ func TestBridgedAnswers(t *testing.T) {
 		mode  Mode
 		style ipmb.BridgeStyle
 	}]string{
-		{mode: Basic}: split, {Basic, ipmb.BridgeSplit}: split, {Basic, ipmb.BridgeEmbedded}: embedded,
+		{mode: Basic}: embedded, {Basic, ipmb.BridgeSplit}: split, {Basic, ipmb.BridgeEmbedded}: embedded,
 		{mode: Direct}: embedded, {Direct, ipmb.BridgeSplit}: split, {Direct, ipmb.BridgeEmbedded}: embedded,
 	} {
 		onLine(t, Config{Mode: cfg.mode, Style: cfg.style}, func(r *rig) {

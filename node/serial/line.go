@@ -117,11 +117,12 @@ func (l *line) reply(ctx context.Context, e Event) ([]byte, error) {
 
 // split takes the answer of a tracked Send Message apart: its completion code
 // comes first, and the answer of the controller that it was for is a message of
-// its own (IPMI 2.0 §14.7), unless the port's style is another one. Where there
-// are no sessions the one is in the other if nothing is said.
+// its own (IPMI 2.0 §14.7), unless the port's style is another one. Where nothing
+// is said that is for terminal mode: on a line of binary packets ipmitool
+// overlooks one that it has read together with another (serial_bm_recv_msg).
 func (l *line) split(f, reply ipmb.Frame) (ipmb.Frame, *ipmb.Frame) {
 	style := l.door.cfg.Style
-	if style == "" && !l.door.cfg.Mode.Sessions() {
+	if style == "" && f.From != addrTerminal {
 		style = ipmb.BridgeEmbedded
 	}
 	r, ok := reply.Response()
