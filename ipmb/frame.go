@@ -45,8 +45,12 @@ func RequestFrame(to, from Addr, fromLUN LUN, seq uint8, req *Request) Frame {
 	return Frame{To: to, NetFn: req.NetFn, ToLUN: req.LUN, From: from, Seq: seq & seqMask, FromLUN: fromLUN, Cmd: req.Cmd, Data: req.Data}
 }
 
-// Reply builds the frame that answers f, a request.
+// Reply builds the frame that answers f, a request. An answer that no frame holds
+// is CAh, at which clients ask for less.
 func (f Frame) Reply(r Response) Frame {
+	if 1+len(r.Data) > MaxFramePayload {
+		r = Response{Code: ErrCannotReturn}
+	}
 	data := make([]byte, 0, 1+len(r.Data))
 	data = append(append(data, byte(r.Code)), r.Data...)
 	return Frame{

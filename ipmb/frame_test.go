@@ -71,6 +71,17 @@ func TestParseFrameRefuses(t *testing.T) {
 	}
 }
 
+// An answer that fits into no frame is one that says so.
+func TestReplyTooLong(t *testing.T) {
+	rq := ipmb.RequestFrame(0x82, 0x20, 0, 1, &ipmb.Request{NetFn: ipmb.NetFnApp, Cmd: 1})
+	for n, want := range map[int]ipmb.CompletionCode{ipmb.MaxFramePayload - 1: ipmb.OK, ipmb.MaxFramePayload: ipmb.ErrCannotReturn} {
+		raw, err := rq.Reply(ipmb.Response{Data: make([]byte, n)}).AppendBinary(nil)
+		if err != nil || ipmb.CompletionCode(raw[6]) != want {
+			t.Errorf("%d bytes: % x, %v", n, raw, err)
+		}
+	}
+}
+
 func TestReply(t *testing.T) {
 	rq, err := ipmb.ParseFrame(unhex(t, "84 18 64 20 02 01 dd"))
 	if err != nil {

@@ -44,6 +44,7 @@ func TestReadConfig(t *testing.T) {
 		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"lan":{"allow":["127.77.0.0/16:6230"],"style":"embedded"}}`:      "",
 		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"lan":{"allow":["127.77.0.1"]}}`:                                 "lan: allow: ",
 		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"lan":{"style":"both"}}`:                                         "lan: style: ",
+		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"serial":[{"mode":"basic","listen":"unix:/s","style":"both"}]}`:  "serial[0]: style: ",
 	} {
 		path := filepath.Join(t.TempDir(), "node.json")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -44,10 +44,10 @@ func (n *Node) listenLAN() (*rmcp.Mover, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &lanPlace{lan: n.controller.access.lan, door: rmcp.NewMover(n.lanDoor()), log: n.log}
+	p := &lanPlace{lan: n.controller.access.lan, door: rmcp.NewMover(n.lanDoor()), file: filepath.Join(n.cfg.Dir, lanAddressFile), log: n.log}
 	defer p.lan.Watch(p)
 	if !first.IsValid() {
-		return nil, p.forget()
+		return nil, errors.Join(p.forget(), os.RemoveAll(p.file))
 	}
 	if err := n.firstAdmin(); err != nil {
 		return nil, fmt.Errorf("administrator of the LAN door: %w", err)
@@ -59,6 +59,7 @@ func (n *Node) listenLAN() (*rmcp.Mover, error) {
 	if err := p.open(first); err != nil {
 		return nil, err
 	}
+	p.tell()
 	n.cfg.LAN.Warn(n.log)
 	n.log.Info("LAN door open", "address", p.door.At().String(), "user", LANUser)
 	return p.door, nil

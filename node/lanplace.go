@@ -7,12 +7,19 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
+	"github.com/midplane-project/midplane/internal/jsonfile"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
 	"github.com/midplane-project/midplane/ipmb/rmcp"
 )
+
+// lanAddressFile, in a node's directory, says where its LAN door is.
+const lanAddressFile = "lan-address"
 
 // lanPlace is where the LAN door listens, as the parameters of its channel have
 // it: they tell the truth, and who sets them moves the door, within what the
@@ -21,6 +28,7 @@ type lanPlace struct {
 	lan     *mc.LAN
 	allowed rmcp.Places
 	door    *rmcp.Mover // nowhere: the node has no LAN door
+	file    string      // for the lab to see where it is
 	log     *slog.Logger
 }
 
@@ -51,8 +59,10 @@ const (
 	vlanEnabled = 0x80 // in its second byte
 	v6Alone     = 1
 	v6Enabled   = 0x80
-	v6AddressAt = 2
-	ipv4Bits    = 32
+	// v6AloneOrNot: IPv6 alone, IPv4 alone, not both at a time; alerts by IPv6.
+	v6AloneOrNot = 0x05
+	v6AddressAt  = 2
+	ipv4Bits     = 32
 )
 
 // lanPlaceNumbers are the parameters that say where the door listens.
@@ -73,6 +83,7 @@ func where(get func(number, set uint8) []byte) netip.AddrPort {
 
 // preset has the parameters tell of an address until somebody sets them.
 func (p *lanPlace) preset(a netip.AddrPort) {
+	p.lan.Preset(mc.LANv6Support, []byte{v6AloneOrNot})
 	p.lan.Preset(mc.LANPort, binary.LittleEndian.AppendUint16(nil, a.Port()))
 	length := prefixLen(a.Addr())
 	if a.Addr().Is4() {
@@ -175,6 +186,7 @@ func (p *lanPlace) Prepare(_ []uint8, get func(number, set uint8) []byte) (func(
 		done(kept)
 		if kept {
 			p.log.Info("LAN door moved", "from", from.String(), "to", to.String())
+			p.tell()
 		}
 	}, nil
 }
@@ -194,6 +206,24 @@ func (n *Node) auditLAN(req *ipmb.Request, err error) {
 	o := req.Origin
 	n.log.Warn("LAN setting refused", "parameter", req.Data[1], "why", r.why, "code", r.code,
 		"by", o.Speaker.String(), "door", o.Door.String(), "privilege", o.Privilege.String(), "session", o.Session, "from", o.Source.String())
+}
+
+// tell writes down where the door is.
+func (p *lanPlace) tell() {
+	if err := jsonfile.Replace(p.file, []byte(p.door.At().String()+"\n")); err != nil {
+		p.log.Warn("where the LAN door is was not written down", "err", err)
+	}
+}
+
+// LANAddress reads where the LAN door of the node with this directory is, or
+// was last; not valid if that is not known.
+func LANAddress(dir string) netip.AddrPort {
+	text, err := os.ReadFile(filepath.Join(dir, lanAddressFile))
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	a, _ := netip.ParseAddrPort(strings.TrimSpace(string(text)))
+	return a
 }
 
 // open opens the door where the parameters say, if that is still allowed and

@@ -128,6 +128,9 @@ func (l *lanNode) answers(at netip.AddrPort) {
 	if err != nil {
 		l.t.Errorf("door at %v: %v", at, err)
 	}
+	if told := LANAddress(l.cfg.Dir); told != at {
+		l.t.Errorf("the file says %v", told)
+	}
 	l.want("0c 02 01 03 00 00", "00 11 "+octets(at))
 	l.want("0c 02 01 08 00 00", "00 11 "+portBytes(at.Port()))
 }
@@ -148,6 +151,7 @@ func TestLANMoves(t *testing.T) {
 	l := startLAN(t, cfg)
 	l.answers(first)
 	l.want("0c 02 01 06 00 00", "00 11 ff 00 00 00") // lo's
+	l.want("0c 02 01 32 00 00", "00 11 05")          // IPv6 or IPv4
 	l.want("0c 01 01 03 "+octets(second), "00")
 	l.answers(second)
 	l.end()

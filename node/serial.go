@@ -27,6 +27,9 @@ type SerialPort struct {
 	// operator or admin. Default: admin for the guest, as at its system
 	// interface; none otherwise.
 	Privilege string `json:"privilege,omitempty"`
+	// Style is how answers come back over a bridge: split (the default in
+	// terminal mode) or embedded.
+	Style ipmb.BridgeStyle `json:"style,omitempty"`
 }
 
 const (
@@ -60,6 +63,9 @@ func (p SerialPort) Check() error {
 	}
 	if err := checkSerialListen(p.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
+	}
+	if err := p.Style.Check(); err != nil {
+		return err
 	}
 	level, err := p.privilege()
 	if err != nil {
@@ -197,7 +203,7 @@ func (n *Node) serialConfig(p *serialPort) serial.Config {
 	}
 	number := p.channel.Number
 	c := serial.Config{
-		Mode: serial.Mode(p.Mode), Handler: n.controller.Handler(), Logger: n.log,
+		Mode: serial.Mode(p.Mode), Style: p.Style, Handler: n.controller.Handler(), Logger: n.log,
 		Sensors: n.controller.sensors.thresholds(),
 		Deliver: func(privilege ipmb.Privilege, handle uint8, f ipmb.Frame) bool {
 			return n.controller.mail.pushLine(number, privilege, handle, f)

@@ -170,7 +170,7 @@ func (v *shelfView) declared(l *lab.Lab) {
 			v.Slots = append(v.Slots, slotView{Slot: n.Slot, Address: n.Addr().String(), State: "unknown", Health: []string{}})
 		}
 		v.Slots[i].Name, v.Slots[i].Interface = n.Name, n.Interface
-		if a := l.NodeLAN(n); a.IsValid() {
+		if a := l.NodeLANNow(n); a.IsValid() {
 			v.Slots[i].LAN = a.String()
 		}
 	}

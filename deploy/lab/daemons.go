@@ -51,7 +51,7 @@ func (l *Lab) nodeConfig(n topology.Node) (node.Config, error) {
 		Serial: n.SerialPorts(),
 	}
 	if a := l.NodeLAN(n); a.IsValid() {
-		c.LAN.Listen = a.String()
+		c.LAN.Listen, c.LAN.Allow, c.LAN.Style = a.String(), n.LAN.Allow, n.LAN.Style
 	}
 	for i := range l.Topology.Replicas {
 		c.Replicas = append(c.Replicas, node.Replica{Name: topology.ReplicaName(i), Address: l.address(i)})

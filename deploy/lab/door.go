@@ -29,7 +29,7 @@ func (l *Lab) Door(t Target) (Door, error) {
 	case t.Shelf && !l.Topology.LAN.Off:
 		a = l.ManagerLAN()
 	case t.Node != nil && t.Node.LAN.On():
-		a = l.NodeLAN(*t.Node)
+		a = l.NodeLANNow(*t.Node)
 	case t.Shelf || t.Node != nil:
 		return Door{}, l.noDoor("%s has no LAN door: shelf.yaml says so", t)
 	default:
@@ -56,6 +56,9 @@ func (l *Lab) noDoor(format string, args ...any) error {
 // Doors are all LAN doors of the shelf, its manager's first.
 func (l *Lab) Doors() (all []Door) {
 	for _, d := range l.lanDoors() {
+		if d.target.Node != nil {
+			d.addr = l.NodeLANNow(*d.target.Node)
+		}
 		all = append(all, Door{d.target, d.addr, node.LANUser, l.passwordPath(d.target)})
 	}
 	return all

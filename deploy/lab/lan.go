@@ -38,6 +38,15 @@ func (l *Lab) NodeLAN(n topology.Node) netip.AddrPort {
 	return l.lanAddress(n.LAN.On(), n.LAN.Listen, n.Slot)
 }
 
+// NodeLANNow is where a node's LAN door is since IPMI commands moved it.
+func (l *Lab) NodeLANNow(n topology.Node) netip.AddrPort {
+	a := l.NodeLAN(n)
+	if now := node.LANAddress(l.NodeDir(n.Name)); a.IsValid() && now.IsValid() {
+		return now
+	}
+	return a
+}
+
 func (l *Lab) lanAddress(on bool, listen string, host int) netip.AddrPort {
 	switch {
 	case !on:

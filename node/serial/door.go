@@ -46,6 +46,9 @@ type Config struct {
 	Limit func() (ipmb.Privilege, bool)
 	// Settings are those of the channel; nil: the mode's defaults.
 	Settings func() mc.SerialSettings
+	// Style is how answers come back over the bridge; empty: split in
+	// terminal mode, else embedded.
+	Style ipmb.BridgeStyle
 
 	Logger *slog.Logger
 }

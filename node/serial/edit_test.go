@@ -154,14 +154,19 @@ func TestBridgedAnswers(t *testing.T) {
 		})
 	}
 	wrapped := request(ipmb.NetFnApp, 2, ipmb.CmdSendMessage, append([]byte{0x40}, raw...)...)
-	for mode, want := range map[Mode]string{
-		Basic:  "\xa6" + string(basicBytes(t, wrapped.Reply(ipmb.Response{}))) + string(basicBytes(t, inner.Reply(ipmb.Response{Data: []byte{0x42}}))),
-		Direct: "\xa6" + string(basicBytes(t, wrapped.Reply(ipmb.Response{Data: answer}))),
+	split := "\xa6" + string(basicBytes(t, wrapped.Reply(ipmb.Response{}))) + string(basicBytes(t, inner.Reply(ipmb.Response{Data: []byte{0x42}})))
+	embedded := "\xa6" + string(basicBytes(t, wrapped.Reply(ipmb.Response{Data: answer})))
+	for cfg, want := range map[struct {
+		mode  Mode
+		style ipmb.BridgeStyle
+	}]string{
+		{mode: Basic}: embedded, {Basic, ipmb.BridgeSplit}: split, {Basic, ipmb.BridgeEmbedded}: embedded,
+		{mode: Direct}: embedded, {Direct, ipmb.BridgeSplit}: split, {Direct, ipmb.BridgeEmbedded}: embedded,
 	} {
-		onLine(t, Config{Mode: mode}, func(r *rig) {
+		onLine(t, Config{Mode: cfg.mode, Style: cfg.style}, func(r *rig) {
 			r.answer = func(*ipmb.Request) ipmb.Response { return ipmb.Response{Data: answer} }
 			if got := r.say(basicBytes(t, wrapped)); got != want {
-				t.Errorf("%s: %q, want %q", mode, got, want)
+				t.Errorf("%v: %q, want %q", cfg, got, want)
 			}
 		})
 	}

@@ -117,14 +117,20 @@ func (l *line) reply(ctx context.Context, e Event) ([]byte, error) {
 
 // split takes the answer of a tracked Send Message apart: its completion code
 // comes first, and the answer of the controller that it was for is a message of
-// its own (IPMI 2.0 §14.7). Where there are no sessions the one is in the other.
+// its own (IPMI 2.0 §14.7), unless the port's style is another one. Where nothing
+// is said that is for terminal mode: on a line of binary packets ipmitool
+// overlooks one that it has read together with another (serial_bm_recv_msg).
 func (l *line) split(f, reply ipmb.Frame) (ipmb.Frame, *ipmb.Frame) {
-	tracked := f.NetFn == ipmb.NetFnApp && f.Cmd == ipmb.CmdSendMessage && len(f.Data) > 0 &&
-		ipmb.Tracking(f.Data[0]>>6) == ipmb.TrackRequest
-	if !tracked || !l.door.cfg.Mode.Sessions() || len(reply.Data) < 1+ipmb.MinFrameLen {
+	style := l.door.cfg.Style
+	if style == "" && f.From != addrTerminal {
+		style = ipmb.BridgeEmbedded
+	}
+	r, ok := reply.Response()
+	if !ok {
 		return reply, nil
 	}
-	inner, err := ipmb.ParseFrame(reply.Data[1:])
+	_, raw := style.Apart(f, r)
+	inner, err := ipmb.ParseFrame(raw)
 	if err != nil {
 		return reply, nil
 	}

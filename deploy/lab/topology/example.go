@@ -29,6 +29,7 @@ defaults:               # for all nodes that do not say otherwise
   # serial: [{mode: terminal, listen: guest}]   # terminal, basic, direct or radisys on the guest's second serial port;
   #                       or pty:PATH, unix:PATH, tcp:127.0.0.1:PORT, where users log in unless there is a privilege: user, operator, admin
   # lan: off            # no door of the node's own; or {listen: "127.0.0.1:6231"} for one node
+  # lan: {allow: ["127.78.0.0/16:6230"]}   # where else ipmitool lan set may move a node's door; default: nowhere
   # template: sensors.yaml    # sensors and FRU devices; default: node/template/default.yaml, which explains the format
   qemu:
     memory: 256         # MiB

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/rmcp"
 )
 
 // LAN is what is said of the shelf's doors for RMCP+, and of the shelf
@@ -25,6 +28,9 @@ type LAN struct {
 type NodeLAN struct {
 	Switch string `yaml:"-"`      // on or off
 	Listen string `yaml:"listen"` // IP:PORT; default: 127.77.ID.SLOT
+	// Allow are the addresses that IPMI commands may move it to, beside that one.
+	Allow []string         `yaml:"allow"`
+	Style ipmb.BridgeStyle `yaml:"style"` // of answers over the bridge: split or embedded
 }
 
 // Words for a door.
@@ -96,14 +102,17 @@ func (l *NodeLAN) UnmarshalYAML(unmarshal func(any) error) error {
 // MarshalYAML writes a door that needs no more as the word.
 func (l NodeLAN) MarshalYAML() (any, error) {
 	switch {
-	case l == NodeLAN{}:
+	case l.plain() && l.Switch == "":
 		return nil, nil
-	case l.Listen == "":
+	case l.plain():
 		return l.Switch, nil
 	}
 	type plain NodeLAN
 	return plain(l), nil
 }
+
+// plain reports whether nothing is said but that there is a door, or none.
+func (l NodeLAN) plain() bool { return l.Listen == "" && len(l.Allow) == 0 && l.Style == "" }
 
 // On reports whether there is a door.
 func (l NodeLAN) On() bool { return l.Switch != lanOff }
@@ -145,6 +154,14 @@ func (s *Shelf) checkLAN(c *checker) {
 	for i, n := range s.Nodes {
 		if n.LAN.Listen != "" {
 			one(fmt.Sprintf("$.nodes[%d].lan.listen", i), n.LAN.Listen, n.Name)
+		}
+		for j, allowed := range n.LAN.Allow {
+			if _, err := rmcp.ParsePlace(allowed); err != nil {
+				c.add(fmt.Sprintf("$.nodes[%d].lan.allow[%d]", i, j), "%v", err)
+			}
+		}
+		if err := n.LAN.Style.Check(); err != nil {
+			c.add(fmt.Sprintf("$.nodes[%d].lan", i), "%v", err)
 		}
 	}
 }

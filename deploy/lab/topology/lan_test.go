@@ -19,6 +19,7 @@ func TestWhichNodesHaveADoor(t *testing.T) {
 		{"defaults off, node on", "defaults: {lan: off}\n", ", lan: true", true, ""},
 		{"defaults on, shelf off", "lan: off\ndefaults: {lan: on}\n", "", true, ""},
 		{"node off", "", ", lan: off", false, ""},
+		{"shelf off, node may move", "lan: off\n", ", lan: {allow: ['127.78.0.0/16:6230'], style: embedded}", true, ""},
 		{"a fan tray has one too", "", ", profile: fan-tray", true, ""},
 	} {
 		s, err := Parse("shelf.yaml", []byte("name: d\n"+tt.head+"nodes:\n- {slot: 1, name: a"+tt.node+"}\n"))

@@ -81,6 +81,8 @@ type Serial struct {
 	Mode      string `yaml:"mode"`      // terminal, basic, direct, radisys
 	Listen    string `yaml:"listen"`    // guest, unix:PATH or tcp:IP:PORT
 	Privilege string `yaml:"privilege"` // without a session: none, callback, user, operator, admin
+
+	Style ipmb.BridgeStyle `yaml:"style"` // of answers over the bridge: split or embedded
 }
 
 // SerialPorts are the node's serial ports as its own file has them.
