@@ -43,8 +43,8 @@ var items = []struct {
 const pageHead = `# Attacks, and the tests that run them
 
 Made by ` + "`go test ./internal/attack -run List -update`" + `; the test fails when this page is not what is there.
-Each test named in the second column runs the attack against the real listener of a real node: the UDP socket of the LAN door,
-the socket of the VM protocol, the bridge to other boards. Those whose file ends in _e2e_test.go use the clients that people have.
+Each test named in the second column runs the attack against real listeners: the UDP sockets of a node's LAN door and of the shelf manager's
+(behind its front), the socket of the VM protocol, the bridge to other boards. Those whose file ends in _e2e_test.go use the clients that people have.
 The last column names tests that look at the same from within.
 
 | attack | test at the listener | what it shows | tests within |
