@@ -38,7 +38,8 @@ const (
 	slowing     = 50 // failures that halve it
 	againRate   = 8  // by sockets that try again, for each try
 	allRate     = 10 // of all sources, for each try
-	maxSaved    = 1  // seconds of a rate that may be saved up
+	keySaved    = 4  // seconds of a rate that may be saved up
+	allSaved    = 10
 )
 
 // failureKey is who guesses whose password.
@@ -96,7 +97,7 @@ func (g *guard) take(k failureKey, tier int, now time.Time) bool {
 	if at, ok := g.proven[k]; ok && now.Sub(at) < provenTime {
 		return true
 	}
-	return g.all[failed][tier].take(now, allRate)
+	return g.all[failed][tier].take(now, allRate, allSaved)
 }
 
 func (f *failure) take(tier int, now time.Time) bool {
@@ -104,7 +105,7 @@ func (f *failure) take(tier int, now time.Time) bool {
 	if tier == 0 {
 		rate = max(slowestRate, firstRate/(1+float64(f.count)/slowing))
 	}
-	return f.tries[tier].take(now, rate)
+	return f.tries[tier].take(now, rate, keySaved)
 }
 
 // wrong counts a wrong proof and gives the delay of its answer.
@@ -183,8 +184,8 @@ type tokens struct {
 	at   time.Time
 }
 
-func (b *tokens) take(now time.Time, rate float64) bool {
-	most := rate * maxSaved
+func (b *tokens) take(now time.Time, rate, saved float64) bool {
+	most := rate * saved
 	if b.at.IsZero() {
 		b.left = most
 	} else {
