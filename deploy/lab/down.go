@@ -110,7 +110,9 @@ func (l *Lab) isNode(argv []string) bool {
 	return l.isOurs(argv) && len(argv) > 1 && (argv[1] == "node" || argv[1] == compactName)
 }
 
-func (l *Lab) isFront(argv []string) bool { return l.isOurs(argv) && len(argv) > 1 && argv[1] == frontName }
+func (l *Lab) isFront(argv []string) bool {
+	return l.isOurs(argv) && len(argv) > 1 && argv[1] == frontName
+}
 
 // isVM recognises the shelf's QEMUs, those of nodes that shelf.yaml no longer
 // has among them, by their monitor's socket.

@@ -47,7 +47,7 @@ func (l *Lab) replicaLAN(name string) *shelf.LANDoor {
 	if !l.ManagerLAN().IsValid() {
 		return nil
 	}
-	return &shelf.LANDoor{Listen: l.lanEntry(name), Key: l.lanKeyPath(), Password: l.LANPasswordPath()}
+	return &shelf.LANDoor{Listen: l.lanEntry(name), Address: l.ManagerLAN().String(), Key: l.lanKeyPath(), Password: l.LANPasswordPath()}
 }
 
 // lanKeyPath has the key that seals what the replicas keep of the door's users

@@ -240,7 +240,7 @@ func TestClients(t *testing.T) {
 // doorOf is the door that a place is behind.
 func (s *clientShelf) doorOf(p place) *lanDoor {
 	if p.isShelf() {
-		return s.shelf
+		return s.manager
 	}
 	return s.boards[0]
 }
