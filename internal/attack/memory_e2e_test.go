@@ -119,6 +119,9 @@ func TestAttackS9Memory(t *testing.T) {
 		if out, err := who.ipmitool("user", "list", "1").CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
+		if status := who.stranger(t).begin(); status != 0 { // and no further
+			t.Fatalf("RAKP 2: %02x", status)
+		}
 		guess := who.stranger(t)
 		guess.door.password = "a wrong password"
 		if got := guess.logIn(); got != 0x0F {

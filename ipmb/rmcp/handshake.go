@@ -108,7 +108,19 @@ func (t *Sessions) rakp1(r rakp1, status Status, raw []byte) []byte {
 	b = append(append(b, l.random[:]...), guid...)
 	l.answer = append(b, l.algorithm.mac(l.account.Password,
 		word(l.open.Console), word(s.id), r.Random[:], l.random[:], guid, r.identity())...)
+	t.prepare(l)
 	return l.answer
+}
+
+// prepare works out all that the rest of a login takes of the password, and
+// forgets it: many a login goes no further than RAKP Message 2. Only messages
+// that are signed with the password itself need it later.
+func (t *Sessions) prepare(l *login) {
+	l.proof = l.algorithm.mac(l.account.Password, l.random[:], word(l.open.Console), l.request.identity())
+	l.sik, l.noKey = t.integrityKey(*l)
+	if l.suite.Integrity != integrityFlatMD5 {
+		clear(l.account.Password)
+	}
 }
 
 // sameButTag reports whether a step of a login came before: FreeIPMI repeats
@@ -168,8 +180,7 @@ func (t *Sessions) rakp3(r rakp3, raw []byte, from netip.AddrPort, now time.Time
 	if !t.guard.admit(k, from, now) {
 		return nil, 0
 	}
-	want := l.algorithm.mac(l.account.Password, l.random[:], word(l.open.Console), l.request.identity())
-	if right := hmac.Equal(want, r.Code); !right || !l.genuine {
+	if right := hmac.Equal(l.proof, r.Code); !right || !l.genuine {
 		l.failed, s.third = true, bytes.Clone(raw)
 		t.halfOpen.failed(s)
 		clear(l.account.Password)
@@ -189,8 +200,8 @@ func (t *Sessions) enter(s *session, tag byte, raw []byte, from netip.AddrPort, 
 	if role := l.request.privilege(); role > l.account.Limit || role > l.granted {
 		return refuse(StatusUnauthorized)
 	}
-	sik, err := t.integrityKey(l)
-	if err != nil || !t.activate(s, now) {
+	sik := l.sik
+	if l.noKey != nil || !t.activate(s, now) {
 		return refuse(StatusNoResources)
 	}
 	k := newCodec(l.suite, l.algorithm, sik, l.account.Password)

@@ -22,8 +22,11 @@ type login struct {
 	answer    []byte          // to it
 	request   rakp1
 	account   mc.Account
-	genuine   bool // there is such an account
-	failed    bool // one wrong proof ends it
+	proof     []byte // that RAKP Message 3 must have
+	sik       []byte // the session's integrity key
+	noKey     error  // why there is none
+	genuine   bool   // there is such an account
+	failed    bool   // one wrong proof ends it
 }
 
 // session is one console's, from its Open Session on. The table's lock guards
