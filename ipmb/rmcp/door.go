@@ -17,11 +17,9 @@ import (
 
 // Limits of a door.
 const (
-	maxBusy   = 8 // requests of one session that are worked on at once
-	maxLate   = 256
-	maxIdle   = 4     // goroutines that wait for a request that waits
-	bareRate  = 1000  // answers a second to those who have no session
-	loginRate = 10000 // steps of logins
+	maxBusy = 8 // requests of one session that are worked on at once
+	maxLate = 256
+	maxIdle = 4 // goroutines that wait for a request that waits
 )
 
 // Asked before there is a session (IPMI 2.0 appendix G): what a client needs to
@@ -54,14 +52,13 @@ type Door struct {
 	left    atomic.Bool     // it was moved: only those who are logged in are served
 	helpers chan struct{}   // bounds them
 	late    chan struct{}   // bounds answers that wait
-	bare    bucket          // each has its own, so that pings keep nobody out
-	login   bucket
+	limits  *limits
 }
 
 // NewDoor makes a door; Serve opens it.
 func NewDoor(c DoorConfig) *Door {
 	return &Door{
-		DoorConfig: c, crew: crew.New(maxIdle), late: make(chan struct{}, maxLate),
+		DoorConfig: c, limits: newLimits(), crew: crew.New(maxIdle), late: make(chan struct{}, maxLate),
 		helpers: make(chan struct{}, min(maxHelpers, runtime.GOMAXPROCS(0)-1)),
 	}
 }
@@ -99,7 +96,7 @@ func (d *Door) take(ctx context.Context, b []byte, from netip.AddrPort) {
 	}
 	switch class {
 	case classASF:
-		if tag, err := parsePing(rest); err == nil && !d.left.Load() && d.bare.take(time.Now(), bareRate) {
+		if tag, err := parsePing(rest); err == nil && !d.left.Load() && d.limits.take(limitBare, from, time.Now()) {
 			d.send(appendPong(nil, tag), from)
 		}
 	case classIPMI:
@@ -127,12 +124,15 @@ func (d *Door) packet(ctx context.Context, p packet, from netip.AddrPort) {
 		d.outside(ctx, p, from)
 		return
 	}
-	if !d.login.take(time.Now(), loginRate) {
+	if !d.limits.take(limitStep, from, time.Now()) {
 		return
 	}
 	r, ok := d.Sessions.step(p.Type, p.Payload, from, time.Now())
 	if !ok {
 		return
+	}
+	if r.kind == PayloadRAKP4 && r.body[1] == byte(StatusOK) {
+		d.limits.loggedIn(from, time.Now())
 	}
 	answer := appendBare(nil, true, r.kind, r.body)
 	if d.Sessions.cfg.Store != nil && d.stored(ctx, p, r, answer, from) {
@@ -170,7 +170,7 @@ func (d *Door) outside(ctx context.Context, p packet, from netip.AddrPort) {
 		return
 	}
 	setting, ok := d.Sessions.cfg.Active(d.Sessions.cfg.Channel)
-	if !ok || setting.Mode() == mc.AccessDisabled || !d.bare.take(time.Now(), bareRate) {
+	if !ok || setting.Mode() == mc.AccessDisabled || !d.limits.take(limitBare, from, time.Now()) {
 		return
 	}
 	o := d.Origin
@@ -195,21 +195,4 @@ func (d *Door) send(b []byte, to netip.AddrPort) {
 	if d.socket.write(b, to) == nil {
 		d.Count.Sent.Add(1)
 	}
-}
-
-// bucket lets through so many a second.
-type bucket struct {
-	mu   sync.Mutex
-	left int
-	from time.Time
-}
-
-func (b *bucket) take(now time.Time, rate int) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if now.Sub(b.from) >= time.Second {
-		b.left, b.from = rate, now
-	}
-	b.left--
-	return b.left >= 0
 }

@@ -18,7 +18,7 @@ func (d *Door) authenticated15(ctx context.Context, p packet, from netip.AddrPor
 		d.inSession(ctx, p, from)
 		return
 	}
-	if !d.login.take(time.Now(), loginRate) {
+	if !d.limits.take(limitStep, from, time.Now()) {
 		return
 	}
 	f, answer, ok := d.Sessions.prove15(p, from, time.Now())
@@ -29,6 +29,7 @@ func (d *Door) authenticated15(ctx context.Context, p packet, from netip.AddrPor
 		d.send(answer, from)
 		return
 	}
+	d.limits.loggedIn(from, time.Now())
 	o := d.Origin
 	o.Privilege, o.Session = ipmb.PrivilegeNone, p.ID
 	d.send(d.Sessions.answered15(f, p.ID, d.Handler.ServeIPMI(ctx, f.Request(o))), from)

@@ -1,0 +1,98 @@
+package rmcp
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// What those who have no session are answered is limited for each socket, for
+// each address, and in all: who floods the door keeps himself out first, and
+// who names another's address as his own sends him little. An address from which
+// somebody logged in lately has limits of its own, so that a flood from others
+// does not keep its users out.
+type limitKind int
+
+const (
+	limitBare limitKind = iota // what may be asked without a session
+	limitStep                  // steps of logins
+	limitKinds
+)
+
+// Rates, in answers a second.
+var (
+	socketRate = [limitKinds]float64{500, 3000}
+	sourceRate = [limitKinds]float64{800, 6000}
+	knownRate  = [limitKinds]float64{5000, 20000}
+	wholeRate  = [limitKinds]float64{1000, 10000}
+)
+
+const (
+	maxLimited = 4096 // sockets, and addresses
+	maxKnown   = 256
+	limitSaved = 1.4 // seconds
+	stepsEach  = 3   // of a login
+)
+
+// limits are a door's.
+type limits struct {
+	mu      sync.Mutex
+	sockets map[netip.AddrPort]*[limitKinds]tokens
+	sources map[netip.Addr]*[limitKinds]tokens
+	known   map[netip.Addr]time.Time
+	whole   [limitKinds]tokens
+}
+
+func newLimits() *limits {
+	return &limits{
+		sockets: make(map[netip.AddrPort]*[limitKinds]tokens), sources: make(map[netip.Addr]*[limitKinds]tokens),
+		known: make(map[netip.Addr]time.Time),
+	}
+}
+
+// take reports whether somebody may be answered. The narrower limit comes
+// first: what it refuses costs the wider one nothing.
+func (l *limits) take(k limitKind, from netip.AddrPort, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !limited(l.sockets, from)[k].take(now, socketRate[k], limitSaved) {
+		return false
+	}
+	address := limited(l.sources, from.Addr())
+	if at, ok := l.known[from.Addr()]; ok && now.Sub(at) < provenTime {
+		return address[k].take(now, knownRate[k], limitSaved)
+	}
+	return address[k].take(now, sourceRate[k], limitSaved) && l.whole[k].take(now, wholeRate[k], limitSaved)
+}
+
+// limited gives what somebody has left. In a full table anyone makes room: he
+// begins anew, but the wider limits do not.
+func limited[K comparable](table map[K]*[limitKinds]tokens, who K) *[limitKinds]tokens {
+	t := table[who]
+	if t == nil {
+		for other := range table {
+			if len(table) < maxLimited {
+				break
+			}
+			delete(table, other)
+		}
+		t = new([limitKinds]tokens)
+		table[who] = t
+	}
+	return t
+}
+
+// loggedIn gives back what a login took: those that succeed are not limited.
+func (l *limits) loggedIn(from netip.AddrPort, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	limited(l.sockets, from)[limitStep].left += stepsEach
+	limited(l.sources, from.Addr())[limitStep].left += stepsEach
+	if _, ok := l.known[from.Addr()]; !ok {
+		l.whole[limitStep].left += stepsEach
+		if len(l.known) >= maxKnown {
+			forgetOldest(l.known, now, provenTime, itself)
+		}
+	}
+	l.known[from.Addr()] = now
+}

@@ -1,0 +1,125 @@
+package rmcp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"log/slog"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
+)
+
+// mouth is a socket that counts what is said by it.
+type mouth struct {
+	net.PacketConn
+	said [][]byte
+}
+
+func (m *mouth) WriteTo(b []byte, _ net.Addr) (int, error) {
+	m.said = append(m.said, bytes.Clone(b))
+	return len(b), nil
+}
+
+// No message of somebody without a session has more than one answer, nor one
+// that is much longer than it: RAKP 2, whose length the specification fixes, is
+// the worst.
+func TestNoAmplification(t *testing.T) {
+	const factor = 2.2
+	s := site15(t, both15)
+	m := &mouth{}
+	d := NewDoor(DoorConfig{Sessions: s.Sessions, Handler: s.mux, Count: new(mc.LANCounters), Log: slog.New(slog.DiscardHandler)})
+	d.socket = newSocket(m)
+	c := s.client(s.cfg.Suites[1], "a", "guess", 0x14)
+	worst := 0.0
+	send := func(what string, b []byte) []byte {
+		t.Helper()
+		m.said = nil
+		d.take(t.Context(), b, source)
+		out := 0
+		for _, one := range m.said {
+			out += len(one)
+		}
+		if len(m.said) > 1 || float64(out) > factor*float64(len(b))+float64(asfPongData) {
+			t.Errorf("%s: %d answers, %d bytes for %d", what, len(m.said), out, len(b))
+		}
+		worst = max(worst, float64(out)/float64(len(b)))
+		if len(m.said) == 0 {
+			return nil
+		}
+		return m.said[0][16:]
+	}
+	for _, suite := range s.cfg.Suites {
+		c.suite = suite
+		c.a, _ = algorithmOf(suite)
+		answer := send("Open Session", appendBare(nil, true, PayloadOpenRequest, openBytes(0, suite.Auth, suite.Integrity, suite.Confidentiality)))
+		c.id = binary.LittleEndian.Uint32(answer[8:])
+		c.theirs = send("RAKP 1", appendBare(nil, true, PayloadRAKP1, c.first()))[8:24]
+		send("RAKP 1 again", appendBare(nil, true, PayloadRAKP1, c.first()))
+		send("RAKP 3", appendBare(nil, true, PayloadRAKP3, c.third()))
+		send("RAKP 3 again", appendBare(nil, true, PayloadRAKP3, c.third()))
+	}
+	send("ping", []byte{6, 0, 0xFF, classASF, 0, 0, 0x11, 0xBE, asfPing, 1, 0, 0})
+	for cmd := range 256 {
+		for _, data := range [][]byte{nil, {0x0E, 4}, {0x8E, 4}, {0x0E, 0, 0x80}, make([]byte, challengeLen), append([]byte{2}, make([]byte, 16)...)} {
+			for _, plus := range []bool{false, true} {
+				send("bare", appendBare(nil, plus, PayloadIPMI, c.frame(6, ipmb.Cmd(cmd), data...)))
+			}
+		}
+	}
+	t.Logf("at worst %.2f times as much", worst)
+}
+
+// Each socket, each address and all of them are limited, each after the other;
+// who logged in lately is not kept out by others.
+func TestLimits(t *testing.T) {
+	now := time.Now()
+	for kind := range limitKinds {
+		l := newLimits()
+		flood := func(n int, from func(i int) netip.AddrPort) (taken float64) {
+			for i := range n {
+				if l.take(kind, from(i), now) {
+					taken++
+				}
+			}
+			return taken
+		}
+		here := netip.MustParseAddr("192.0.2.1")
+		one := func(int) netip.AddrPort { return source }
+		sockets := func(i int) netip.AddrPort { return netip.AddrPortFrom(here, uint16(i+1)) }
+		others := func(i int) netip.AddrPort {
+			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 1)
+		}
+		most := socketRate[kind] * limitSaved
+		if got := flood(30000, one); got != most {
+			t.Errorf("one socket gets %v of %v", got, most)
+		}
+		if got := flood(30000, sockets); got+most != sourceRate[kind]*limitSaved {
+			t.Errorf("one address gets %v", got+most)
+		}
+		if got := flood(30000, others); got+sourceRate[kind]*limitSaved != wholeRate[kind]*limitSaved {
+			t.Errorf("all get %v", got+sourceRate[kind]*limitSaved)
+		}
+		known := netip.MustParseAddrPort("192.0.2.77:1")
+		if l.take(kind, known, now) {
+			t.Error("there is no flood")
+		}
+		l.loggedIn(known, now)
+		if !l.take(kind, netip.AddrPortFrom(known.Addr(), 2), now) {
+			t.Error("who logged in is kept out")
+		}
+		if max(len(l.sockets), len(l.sources)) > maxLimited {
+			t.Errorf("%d sockets and %d sources are remembered", len(l.sockets), len(l.sources))
+		}
+	}
+	l := newLimits()
+	for i := range 2 * maxKnown {
+		l.loggedIn(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1), now)
+	}
+	if len(l.known) > maxKnown {
+		t.Errorf("%d are known", len(l.known))
+	}
+}
