@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/midplane-project/midplane/deploy/lab"
 	"github.com/midplane-project/midplane/internal/jsonfile"
+	"github.com/midplane-project/midplane/internal/lanclient"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/node"
 	"github.com/midplane-project/midplane/node/vm/vmtest"
@@ -33,7 +34,7 @@ func compactLab(t *testing.T) (c lab.Compact, dir string) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	addrs := []string{"10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"} // where nobody listens
 	writeFile(t, filepath.Join(dir, "key"), strings.Repeat("k", 32))
-	writeFile(t, filepath.Join(dir, "password"), "Sesame0123456789\n")
+	writeFile(t, filepath.Join(dir, "password"), doorPassword+"\n")
 	free, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -118,11 +119,14 @@ func askUntil(ctx context.Context, t *testing.T, g *vmtest.Guest, to ipmb.Addr) 
 // checkCompactDoor logs in at the shelf manager's LAN door.
 func checkCompactDoor(ctx context.Context, t *testing.T, at string) {
 	t.Helper()
-	host, port, _ := net.SplitHostPort(at)
-	out, err := exec.CommandContext(ctx, "ipmitool", "-I", "lanplus", "-H", host, "-p", port, "-U", "admin", "-P", "Sesame0123456789",
-		"-b", "0", "-t", "0x84", "raw", "6", "1").CombinedOutput()
-	if err != nil || !strings.HasPrefix(string(out), " 20 81") {
-		t.Errorf("%v: %s", err, out)
+	who := lanclient.Credentials{Suite: lanclient.Suite3, User: node.LANUser, Password: doorPassword}
+	c, err := lanclient.Dial(ctx, at, who)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := c.Bridge(ctx, 0x84, ipmb.NetFnApp, ipmb.CmdGetDeviceID)
+	if err = errors.Join(err, c.Close(ctx)); err != nil || len(id) < 11 {
+		t.Errorf("% x, %v", id, err)
 	}
 }
 

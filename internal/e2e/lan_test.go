@@ -28,10 +28,14 @@ func (s *shelf) sh(t *testing.T, line string) string {
 func TestLANDoors(t *testing.T) {
 	s := blades.up(t)
 	for _, one := range []struct{ line, want string }{
+		{`eval $(midplane env); $IPMITOOL -b 0 -t 0x84 picmg addrinfo`, `IPMB-0 Address +: 0x84`},
+		{`midplane ipmi shelf -b 0 -t 0x82 chassis power status`, `Chassis Power is on`},
+		{`midplane env --freeipmi | tail -n 1 | bash`, `Device SDRs +: unsupported`},
+		{`midplane ps | grep shelf`, ` 127\.77\.[0-9]+\.0:(623|6230) +present`},
 		{`eval $(midplane env blade1); $IPMITOOL mc info`, `Provides Device SDRs      : yes`},
 		{`eval $(midplane env blade1); $IPMITOOL -b 0 -t 0x84 picmg addrinfo`, `IPMB-0 Address +: 0x84`},
 		{`eval "$(midplane env blade2)"; $IPMITOOL picmg addrinfo`, `IPMB-0 Address +: 0x84`},
-		{`midplane up | grep -o 'ipmitool -I .*# blade2$' | bash`, `Device ID +: 32`},
+		{`midplane up | grep -o 'ipmitool -I .*# .*$' | bash`, `(?s)Device SDRs +: no.*Device SDRs +: yes`},
 		{`midplane ipmi 0x82 chassis power status`, `Chassis Power is on`},
 		{`midplane ipmi blade2 -v sdr get 'CPU Temp'`, `Sensor Type \(Threshold\)  : Temperature`},
 		{`echo 'mc guid' | midplane ipmi 2 exec /dev/stdin`, `System GUID`},

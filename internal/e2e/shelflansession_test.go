@@ -5,14 +5,12 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -30,9 +28,12 @@ type lanSession struct {
 // session runs a file of commands in one session. Flags go before.
 func (s *lanShelf) session(t *testing.T, name string, commands []string, flags ...string) *lanSession {
 	t.Helper()
-	s.write(t, name, []byte(strings.Join(commands, "\n")+"\n"))
-	args := append([]string{"-I", "lanplus", "-H", s.addr.Addr().String(), "-p", fmt.Sprint(s.addr.Port()), "-U", "admin", "-P", lanPassword}, flags...)
-	l := &lanSession{cmd: exec.Command("ipmitool", append(args, "exec", filepath.Join(s.dir, name))...), ended: make(chan error, 1)}
+	file := filepath.Join(s.dir, name)
+	if err := os.WriteFile(file, []byte(strings.Join(commands, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	argv := s.client(append(flags, "exec", file)...)
+	l := &lanSession{cmd: exec.Command(argv[0], argv[1:]...), ended: make(chan error, 1)}
 	l.cmd.Stderr = &l.errors
 	out, err := l.cmd.StdoutPipe()
 	if err != nil {
@@ -107,17 +108,6 @@ func (s *lanShelf) records(t *testing.T, mark byte, flags ...string) map[string]
 	return count
 }
 
-// otherLeader waits until somebody else leads.
-func (s *lanShelf) otherLeader(t *testing.T, old string) {
-	t.Helper()
-	eventually(t, 20*time.Second, "another replica leads", func() error {
-		if s.leader(t) == old {
-			return errors.New("still " + old)
-		}
-		return nil
-	})
-}
-
 // TestShelfLANSessionSurvives does to processes what may happen to them in the
 // middle of two sessions, one with 0x20 and one with a board behind it. Each goes
 // on to its end by what the client itself does, and nothing is done twice.
@@ -128,18 +118,19 @@ func TestShelfLANSessionSurvives(t *testing.T) {
 		do   func(leader string)
 	}{
 		{"leader killed", func(old string) {
-			s.replicas[old].kill()
+			s.kill(t, old)
 			s.otherLeader(t, old)
-			s.replicas[old].start()
+			s.do(t, "start", old)
 		}},
 		{"leader stopped and continued", func(old string) {
-			s.replicas[old].signal(syscall.SIGSTOP)
+			s.do(t, "stop", old)
+			t.Cleanup(func() { s.atEnd("resume", old) })
 			s.otherLeader(t, old)
-			s.replicas[old].signal(syscall.SIGCONT)
+			s.do(t, "resume", old)
 		}},
 		{"front killed", func(string) {
-			s.front.kill()
-			s.front.start()
+			s.kill(t, "front")
+			s.do(t, "start", "front")
 		}},
 	} {
 		t.Run(f.name, func(t *testing.T) {
