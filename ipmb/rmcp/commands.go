@@ -193,13 +193,14 @@ func (t *Sessions) nth(n int) *session {
 }
 
 // appendInfo completes a description: the handle in front, the console's
-// address at the end. Its hardware address is unknown; routers hide it anyway.
+// address at the end, as far as it is of IPv4: there are four bytes for it.
 func (s *session) appendInfo(b []byte) []byte {
 	b[0] = s.handle
 	var ip [4]byte
+	var mac [macLen]byte
 	if a := s.peer.Addr().Unmap(); a.Is4() {
-		ip = a.As4()
+		ip, mac = a.As4(), neighbourNow(a)
 	}
-	b = append(append(b, ip[:]...), make([]byte, macLen)...)
+	b = append(append(b, ip[:]...), mac[:]...)
 	return binary.LittleEndian.AppendUint16(b, s.peer.Port())
 }
