@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/midplane-project/midplane/internal/crew"
 	"github.com/midplane-project/midplane/internal/kv"
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/crew"
 	"github.com/midplane-project/midplane/ipmb/mc"
 	"github.com/midplane-project/midplane/ipmb/mc/pef"
 	"github.com/midplane-project/midplane/ipmb/rmcp"

@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/midplane-project/midplane/internal/crew"
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/crew"
 	"github.com/midplane-project/midplane/ipmb/mc"
 )
 

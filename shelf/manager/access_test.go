@@ -180,7 +180,7 @@ func kept(r *replica, t testing.TB) rmcp.Kept {
 	t.Helper()
 	k := rmcp.Kept{
 		ID: 0x11223344, Console: 7, Name: [16]byte{1, 2, 3}, Handle: 9, User: 2, Limit: admin, Privilege: ipmb.PrivilegeUser,
-		Auth: 3, Integrity: 4, Cipher: 1, Peer: netip.MustParseAddrPort("192.0.2.1:4000"), Secret: []byte("a session integrity key, 32 long"),
+		Auth: 3, Integrity: 4, Cipher: 1, Peer: netip.MustParseAddrPort("198.51.100.7:4000"), Secret: []byte("a session integrity key, 32 long"),
 	}
 	if err := (sessionStore{r.access}).Save(t.Context(), rmcp.Change{Put: []rmcp.Kept{k}}); err != nil {
 		t.Fatal(err)
@@ -205,7 +205,7 @@ func TestSessionsAreReplicated(t *testing.T) {
 	info := "06 3d 00"
 	second := newReplica(cluster, 2)
 	stop = second.lead(t)
-	if got := second.lan(t, own, info); got != "00093f0102021"+"1c0000201000000000000a00f" {
+	if got := second.lan(t, own, info); got != "00093f01020211"+"c6336407000000000000"+"a00f" {
 		t.Errorf("info: %s", got)
 	}
 	if got := second.lan(t, own, "06 3b 04"); got != "0004" {
