@@ -29,6 +29,7 @@ type NodeServer struct {
 // RegisterNode adds the node's services to s, which must enforce [NodePolicy].
 func RegisterNode(s *grpc.Server, n *node.Node) {
 	v1.RegisterNodeServer(s, &NodeServer{node: n})
+	registerNodeUsers(s, n)
 	addCommon(s)
 }
 

@@ -36,6 +36,10 @@ var NodePolicy = with(common, authz.Policy{
 	v1.Node_InjectFault_FullMethodName: authz.Operators,
 	v1.Node_ListFaults_FullMethodName:  authz.Viewers,
 	v1.Node_HealFault_FullMethodName:   authz.Operators,
+	v1.Users_List_FullMethodName:       authz.Operators, // as the command is for operators
+	v1.Users_Add_FullMethodName:        authz.Admins,
+	v1.Users_Change_FullMethodName:     authz.Admins,
+	v1.Users_Remove_FullMethodName:     authz.Admins,
 })
 
 // ReplicaPolicy says who may call what at a replica. What only the leader can
@@ -50,6 +54,10 @@ var ReplicaPolicy = with(common, authz.Policy{
 	v1.Cluster_RemoveReplica_FullMethodName:      authz.Admins.Or(trust.Replica),
 	v1.Cluster_Backup_FullMethodName:             authz.Admins,
 	v1.Cluster_Restore_FullMethodName:            authz.Admins,
+	v1.Users_List_FullMethodName:                 authz.Operators.Or(trust.Replica),
+	v1.Users_Add_FullMethodName:                  authz.Admins.Or(trust.Replica),
+	v1.Users_Change_FullMethodName:               authz.Admins.Or(trust.Replica),
+	v1.Users_Remove_FullMethodName:               authz.Admins.Or(trust.Replica),
 })
 
 func with(a, b authz.Policy) authz.Policy {

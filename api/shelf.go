@@ -27,6 +27,7 @@ type ShelfServer struct {
 func RegisterReplica(s *grpc.Server, r *shelf.Replica) {
 	v1.RegisterShelfServer(s, &ShelfServer{replica: r})
 	v1.RegisterClusterServer(s, &ClusterServer{replica: r})
+	registerShelfUsers(s, r)
 	addCommon(s)
 }
 

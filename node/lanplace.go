@@ -197,6 +197,9 @@ var nowhere = netip.AddrPortFrom(netip.IPv4Unspecified(), 623)
 // Changed implements mc.ParameterHook.
 func (p *lanPlace) Changed(uint8) {}
 
+// Log is the node's log, for those who serve it.
+func (n *Node) Log() *slog.Logger { return n.log }
+
 // auditLAN notes who was not let to set a parameter.
 func (n *Node) auditLAN(req *ipmb.Request, err error) {
 	var r *lanRefusal

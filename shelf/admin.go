@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"google.golang.org/grpc"
 
@@ -21,6 +22,9 @@ var (
 
 // Name is the replica's name.
 func (r *Replica) Name() string { return r.cfg.Name }
+
+// Log is the replica's log, for those who serve it.
+func (r *Replica) Log() *slog.Logger { return r.log }
 
 // ShelfName gives the shelf that a request means: the one it names, or the
 // only one.

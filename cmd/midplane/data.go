@@ -7,7 +7,7 @@ func (a *app) dataVerbs() []*cobra.Command {
 	return []*cobra.Command{
 		a.psVerb(), a.inspectVerb(), a.clusterVerb(), a.eventsVerb(), a.selVerb(),
 		a.rawVerb(), a.traceVerb(), a.captureVerb(), a.faultVerb(),
-		a.consoleVerb(), a.execVerb(), a.cpVerb(), a.ipmiVerb(), a.envVerb(),
+		a.consoleVerb(), a.execVerb(), a.cpVerb(), a.ipmiVerb(), a.envVerb(), a.userVerb(),
 		a.collectVerb(), a.backupVerb(), a.restoreVerb(), a.tourVerb(),
 	}
 }

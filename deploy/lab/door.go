@@ -73,6 +73,23 @@ func (d Door) Password() (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
+// SetDoorPassword notes the password that the administrator of a controller has
+// now, and in the file for FreeIPMI's tools if there is one.
+func (l *Lab) SetDoorPassword(t Target, password string) error {
+	path := l.passwordPath(t)
+	if err := jsonfile.Replace(path, []byte(password+"\n")); err != nil {
+		return err
+	}
+	d, err := l.Door(t)
+	if err != nil || !exists(freeIPMIPath(d)) {
+		return nil // without a door nobody has written one
+	}
+	_, err = l.FreeIPMI(d)
+	return err
+}
+
+func freeIPMIPath(d Door) string { return filepath.Join(filepath.Dir(d.PasswordFile), "freeipmi.conf") }
+
 // FreeIPMI writes a configuration file for FreeIPMI's tools, which the door's
 // own address is not part of, and gives its path.
 func (l *Lab) FreeIPMI(d Door) (string, error) {
@@ -80,7 +97,7 @@ func (l *Lab) FreeIPMI(d Door) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(filepath.Dir(d.PasswordFile), "freeipmi.conf")
+	path := freeIPMIPath(d)
 	text := fmt.Sprintf("# %s of shelf %s\ndriver-type LAN_2_0\nusername %s\npassword %s\nprivilege-level ADMIN\n", d.Target, l.Name, d.User, password)
 	return path, jsonfile.Replace(path, []byte(text))
 }

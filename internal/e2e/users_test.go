@@ -1,0 +1,40 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"regexp"
+	"testing"
+)
+
+// TestUsers makes users with midplane user and logs in as them with ipmitool.
+func TestUsers(t *testing.T) {
+	s := upLAN(t)
+	const as = `as() { u=$1 p=$2; shift 2; IPMITOOL_PASSWORD=$p ${IPMITOOL/-U admin/-U $u} -N 1 -R 1 "$@" 2>&1; }; `
+	for _, target := range []string{"shelf", "blade1"} {
+		for _, one := range []struct{ line, want string }{
+			{`echo 'Horse battery' | midplane user add $T bob --privilege operator`, `bob +yes +operator +no`},
+			{`as bob 'Horse battery' -L operator user summary 1`, `Enabled User Count +: 2`},
+			{`! as bob wrong -L operator mc guid`, `Unable to establish`},
+			{`! as bob 'Horse battery' -L administrator mc guid`, `Unable to establish`},
+			{`midplane user set $T bob --name robert --privilege admin --sol`, `robert +yes +admin +yes`},
+			{`as robert 'Horse battery' mc guid`, `System GUID`},
+			{`p=$(midplane user password $T robert --generate 2>&1 >/dev/null | cut -d' ' -f4); as robert "$p" mc guid`, `System GUID`},
+			{`midplane user disable $T robert; ! as robert 'Horse battery' mc guid`, `Unable to establish`},
+			{`midplane user rm $T robert; midplane user list $T`, `^ID.*\n2 +admin +yes +admin +(yes|no)\n$`},
+			{`midplane user password $T admin --generate; midplane ipmi $T mc guid`, `System GUID`},
+		} {
+			line := `T=` + target + `; eval "$(midplane env $T)"; ` + as + one.line
+			if out := s.sh(t, line); !regexp.MustCompile(one.want).MatchString(out) {
+				t.Errorf("%s: %s: want %s, got\n%s", target, one.line, one.want, out)
+			}
+		}
+	}
+	log := s.do(t, "logs")
+	if n := len(regexp.MustCompile(`msg="user (added|changed|removed)".*by=admin/`).FindAllString(log, -1)); n < 12 {
+		t.Errorf("%d lines tell of changes, want 12", n)
+	}
+	if regexp.MustCompile(`Horse`).MatchString(log) {
+		t.Error("a password is in the log")
+	}
+}
