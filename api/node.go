@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -80,9 +81,9 @@ func (s *NodeServer) Console(stream v1.Node_ConsoleServer) error {
 		return err
 	}
 	c := &consoleStream{stream: stream, rest: first.Data}
-	a := power.Attachment{Replay: int(first.Replay)}
-	if first.Write {
-		a.Mode = power.Type
+	a := attachment(first)
+	a.Joined = func(seat *power.Seat) {
+		c.sendBreak = func() error { return s.node.Break(stream.Context(), seat) }
 	}
 	if err := s.node.Attach(stream.Context(), c, a); err != nil {
 		return vmError(err)
@@ -90,19 +91,45 @@ func (s *NodeServer) Console(stream v1.Node_ConsoleServer) error {
 	return nil
 }
 
+// attachment is what a first message asks for.
+func attachment(m *v1.ConsoleRequest) power.Attachment {
+	a := power.Attachment{Replay: int(m.Replay), Log: m.Log, Times: m.Times, Leave: m.Leave}
+	if m.Since != 0 {
+		a.Since = time.Unix(0, m.Since)
+	}
+	switch {
+	case m.Write && m.Steal:
+		a.Mode = power.TakeOver
+	case m.Write && m.Watch:
+		a.Mode = power.TypeOrWatch
+	case m.Write:
+		a.Mode = power.Type
+	}
+	return a
+}
+
 // consoleStream makes a reader and writer of a stream.
 type consoleStream struct {
-	stream v1.Node_ConsoleServer
-	rest   []byte
+	writing   sync.Mutex // a notice comes from the one who reads
+	stream    v1.Node_ConsoleServer
+	rest      []byte
+	sendBreak func() error // set before the first Read
+	then      bool         // a break follows rest
 }
 
 func (c *consoleStream) Read(p []byte) (int, error) {
 	for len(c.rest) == 0 {
+		if c.then {
+			c.then = false
+			if err := c.sendBreak(); err != nil {
+				_, _ = c.Write([]byte("\r\n[no break: " + err.Error() + "]\r\n"))
+			}
+		}
 		m, err := c.stream.Recv()
 		if err != nil {
 			return 0, io.EOF
 		}
-		c.rest = m.Data
+		c.rest, c.then = m.Data, m.Break
 	}
 	n := copy(p, c.rest)
 	c.rest = c.rest[n:]
@@ -110,6 +137,8 @@ func (c *consoleStream) Read(p []byte) (int, error) {
 }
 
 func (c *consoleStream) Write(p []byte) (int, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	if err := c.stream.Send(&v1.ConsoleResponse{Data: append([]byte(nil), p...)}); err != nil {
 		return 0, err
 	}

@@ -36,6 +36,14 @@ func (n *Node) Attach(ctx context.Context, rw io.ReadWriter, a power.Attachment)
 	return n.console.Attach(ctx, rw, a)
 }
 
+// Break sends a break to the VM's serial port for one who types there.
+func (n *Node) Break(ctx context.Context, seat *power.Seat) error {
+	if !seat.Types() {
+		return power.ErrWriterBusy
+	}
+	return vmLine{seat, n}.Break(ctx)
+}
+
 // Agent is the way to the guest's agent.
 func (n *Node) Agent() (*agent.Client, error) {
 	if n.agent == nil {

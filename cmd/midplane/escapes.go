@@ -11,10 +11,12 @@ type escapes struct {
 	on    bool      // off: everything is passed
 	start bool      // of a line
 	tilde bool      // one was typed there
+	broke bool      // a break is to be sent
 }
 
 const escapeHelp = "\r\n" +
 	"~.  leave\r\n" +
+	"~B  send a break\r\n" +
 	"~?  this help\r\n" +
 	"~~  one ~\r\n"
 
@@ -30,6 +32,9 @@ func (e *escapes) filter(keys []byte) (pass []byte, left bool) {
 			switch k {
 			case '.':
 				return pass, true
+			case 'B':
+				e.broke = true
+				continue
 			case '?':
 				fmt.Fprint(e.out, escapeHelp)
 				continue

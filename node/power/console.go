@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -34,11 +33,13 @@ type ConsoleConfig struct {
 	Logger      *slog.Logger
 }
 
-// A Console records one VM's serial console and shares it: any number of readers, one writer.
+// A Console records one VM's serial console, with times, and shares it: any number of readers, one writer, who is
+// the one that came first until he leaves or somebody takes over; a session of serial over LAN does so.
 //
 // The node records, not QEMU's own logfile option, because that grows without bound and cannot be rotated.
 // What a guest prints while no node runs is therefore lost; QEMU throws it away and the guest goes on.
-// A reader that does not keep up loses its oldest bytes and is told so; it delays nobody.
+// A reader that does not keep up loses its oldest bytes and is told so; it delays nobody. Only for serial over
+// LAN, which paces itself, the VM is held up: see [Console.Join].
 type Console struct {
 	cfg     ConsoleConfig
 	log     *consoleLog
@@ -153,95 +154,14 @@ func (c *Console) setConn(conn net.Conn) {
 
 // take records a piece of output and hands it to every reader. A full disk ends the log, not the console.
 func (c *Console) take(p []byte) {
-	if err := c.log.write(p); err != nil {
-		c.cfg.Logger.Warn("console is not being logged", "error", err)
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := c.log.write(p, time.Now()); err != nil { // under the lock: who joins gets the log up to what he is sent
+		c.cfg.Logger.Warn("console is not being logged", "error", err)
+	}
 	c.past.add(p)
 	for r := range c.readers {
 		r.out.push(p)
-	}
-}
-
-// What people at a console are told.
-const (
-	noteBusy  = "\r\n[somebody else types here: you only watch]\r\n"
-	noteTaken = "\r\n[somebody else took over: you only watch]\r\n"
-)
-
-// An Attachment says what somebody wants at a console.
-type Attachment struct {
-	Mode   Mode
-	Replay int // bytes of the past that are shown first
-}
-
-// Attach shows the past that is wanted and then everything that comes on rw, until ctx ends, rw fails or the
-// console is closed. Of one who types what is read from rw goes to the VM; the end of that input ends the
-// attachment too, and input for a VM that is off is lost as on a real line.
-//
-// A Read of rw that is under way when Attach returns stays behind until rw is closed by its owner.
-func (c *Console) Attach(ctx context.Context, rw io.ReadWriter, a Attachment) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := context.AfterFunc(c.closing, func() { cancel(net.ErrClosed) })
-	defer stop()
-	s, err := c.Join(a.Mode, a.Replay, false)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	if a.Mode != Watch {
-		if !s.Types() {
-			s.out.push([]byte(noteBusy))
-		}
-		go func() { cancel(forward(s, rw)) }()
-		go s.tellTaken(ctx)
-	}
-	for {
-		p, err := s.out.next(ctx)
-		if err != nil {
-			return endOf(ctx)
-		}
-		if _, err := rw.Write(p); err != nil {
-			return fmt.Errorf("console reader: %w", err)
-		}
-	}
-}
-
-// tellTaken tells one who typed that he does not any more.
-func (s *Seat) tellTaken(ctx context.Context) {
-	select {
-	case <-s.taken:
-		s.out.push([]byte(noteTaken))
-	case <-ctx.Done():
-	}
-}
-
-// errInputEnded is the ordinary end of an attachment by its person.
-var errInputEnded = errors.New("console input ended")
-
-// endOf tells why an attachment ended; nil if its person wished it.
-func endOf(ctx context.Context) error {
-	if err := context.Cause(ctx); !errors.Is(err, errInputEnded) {
-		return err
-	}
-	return nil
-}
-
-// forward sends input to the VM, and throws away that of one who only watches.
-func forward(s *Seat, r io.Reader) error {
-	buf := make([]byte, 1<<10)
-	for {
-		n, err := r.Read(buf)
-		if n > 0 {
-			if _, err := s.Write(buf[:n]); err != nil {
-				s.console.cfg.Logger.Debug("console input lost", "error", err)
-			}
-		}
-		if err != nil {
-			return errInputEnded
-		}
 	}
 }
 

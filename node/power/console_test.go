@@ -143,7 +143,7 @@ func TestConsoleLogIsBoundedAndSurvives(t *testing.T) {
 		expect(t, reader, piece)
 	}
 	files, err := filepath.Glob(cfg.Log + "*")
-	if err != nil || len(files) != 3 {
+	if err != nil || len(files) != 6 { // with those of the times
 		t.Fatalf("files %q, %v", files, err)
 	}
 	for _, f := range files {

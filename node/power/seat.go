@@ -32,7 +32,7 @@ type Seat struct {
 func (c *Console) Join(mode Mode, replay int, hold bool) (*Seat, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.join(mode, hold, c.past.last(replay))
+	return c.join(mode, hold, questions.ReplaceAll(c.past.last(replay), nil))
 }
 
 // join is Join with c.mu held.

@@ -1333,6 +1333,13 @@ type ConsoleRequest struct {
 	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	Write         bool                   `protobuf:"varint,2,opt,name=write,proto3" json:"write,omitempty"`   // in the first message: take the writer's seat
 	Replay        uint32                 `protobuf:"varint,3,opt,name=replay,proto3" json:"replay,omitempty"` // in the first message: bytes of history wanted
+	Watch         bool                   `protobuf:"varint,4,opt,name=watch,proto3" json:"watch,omitempty"`   // in the first message, with write: only watch if somebody types
+	Steal         bool                   `protobuf:"varint,5,opt,name=steal,proto3" json:"steal,omitempty"`   // in the first message, with write: who types only watches from then on
+	Log           bool                   `protobuf:"varint,6,opt,name=log,proto3" json:"log,omitempty"`       // in the first message: all that the log has, in place of replay
+	Since         int64                  `protobuf:"varint,7,opt,name=since,proto3" json:"since,omitempty"`   // with log: Unix nanoseconds, only what came from then on; 0: all
+	Times         bool                   `protobuf:"varint,8,opt,name=times,proto3" json:"times,omitempty"`   // in the first message: each line begins with the time when it came
+	Leave         bool                   `protobuf:"varint,9,opt,name=leave,proto3" json:"leave,omitempty"`   // in the first message: end after what is past
+	Break         bool                   `protobuf:"varint,10,opt,name=break,proto3" json:"break,omitempty"`  // send a break, after data
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1386,6 +1393,55 @@ func (x *ConsoleRequest) GetReplay() uint32 {
 		return x.Replay
 	}
 	return 0
+}
+
+func (x *ConsoleRequest) GetWatch() bool {
+	if x != nil {
+		return x.Watch
+	}
+	return false
+}
+
+func (x *ConsoleRequest) GetSteal() bool {
+	if x != nil {
+		return x.Steal
+	}
+	return false
+}
+
+func (x *ConsoleRequest) GetLog() bool {
+	if x != nil {
+		return x.Log
+	}
+	return false
+}
+
+func (x *ConsoleRequest) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *ConsoleRequest) GetTimes() bool {
+	if x != nil {
+		return x.Times
+	}
+	return false
+}
+
+func (x *ConsoleRequest) GetLeave() bool {
+	if x != nil {
+		return x.Leave
+	}
+	return false
+}
+
+func (x *ConsoleRequest) GetBreak() bool {
+	if x != nil {
+		return x.Break
+	}
+	return false
 }
 
 type ConsoleResponse struct {
@@ -3087,11 +3143,19 @@ const file_midplane_v1_api_proto_rawDesc = "" +
 	"\x05plane\x18\x03 \x01(\x0e2\x12.midplane.v1.PlaneR\x05plane\x12\x1c\n" +
 	"\tconnected\x18\x04 \x01(\bR\tconnected\x12\x16\n" +
 	"\x06leader\x18\x05 \x01(\bR\x06leader\x12\x14\n" +
-	"\x05error\x18\x06 \x01(\tR\x05error\"R\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\"\xe8\x01\n" +
 	"\x0eConsoleRequest\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x14\n" +
 	"\x05write\x18\x02 \x01(\bR\x05write\x12\x16\n" +
-	"\x06replay\x18\x03 \x01(\rR\x06replay\"%\n" +
+	"\x06replay\x18\x03 \x01(\rR\x06replay\x12\x14\n" +
+	"\x05watch\x18\x04 \x01(\bR\x05watch\x12\x14\n" +
+	"\x05steal\x18\x05 \x01(\bR\x05steal\x12\x10\n" +
+	"\x03log\x18\x06 \x01(\bR\x03log\x12\x14\n" +
+	"\x05since\x18\a \x01(\x03R\x05since\x12\x14\n" +
+	"\x05times\x18\b \x01(\bR\x05times\x12\x14\n" +
+	"\x05leave\x18\t \x01(\bR\x05leave\x12\x14\n" +
+	"\x05break\x18\n" +
+	" \x01(\bR\x05break\"%\n" +
 	"\x0fConsoleResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\"r\n" +
 	"\vExecRequest\x12\x12\n" +
