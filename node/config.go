@@ -41,6 +41,8 @@ type Config struct {
 	// Power is how the node acts on a VM that somebody else starts, beside the
 	// VM protocol; nil: by that alone.
 	Power *power.External `json:"power,omitempty"`
+	// Console is the serial console of a VM that somebody else starts; nil: none.
+	Console *Console `json:"console,omitempty"`
 	// Serial are the node's serial ports.
 	Serial []SerialPort `json:"serial,omitempty"`
 	// OnGuestPoweroff is stay (the default) or, for boards of a shelf, deactivate.
@@ -127,6 +129,9 @@ func (c *Config) Check() error {
 	err = errors.Join(c.LAN.Style.Check(), c.LAN.Settings.Check())
 	need(err == nil, "lan: %w", err)
 	need(c.Dir != "", "dir: where shall the node keep its state?")
+	if err := c.Console.Check(c.VM != nil); err != nil {
+		all = append(all, fmt.Errorf("console: %w", err))
+	}
 	need(c.VM == nil || c.Power == nil, "power: is for a VM that somebody else starts; the node starts its own in another way")
 	if err := c.SEL.Check(); err != nil {
 		all = append(all, fmt.Errorf("sel: %w", err))
@@ -141,8 +146,8 @@ func (c *Config) Check() error {
 	need(c.OnGuestPoweroff != GuestPoweroffDeactivate || !c.Standalone() && c.Profile == ProfileATCA,
 		"on_guest_poweroff: deactivate is for boards of a shelf with profile atca; nobody can deactivate a server")
 	if c.Profile == ProfileFanTray {
-		need(!c.Standalone() && c.VM == nil && c.Power == nil && len(c.Listen) == 0 && len(c.Serial) == 0 && c.Interface == "",
-			"profile: a fan tray belongs to a shelf and has no VM: leave out vm, power, listen, serial and interface")
+		need(!c.Standalone() && c.VM == nil && c.Power == nil && c.Console == nil && len(c.Listen) == 0 && len(c.Serial) == 0 && c.Interface == "",
+			"profile: a fan tray belongs to a shelf and has no VM: leave out vm, power, console, listen, serial and interface")
 		return errors.Join(append(all, c.checkShelf()...)...)
 	}
 	need(slices.Contains([]string{"kcs", "bt", "pci-kcs", "pci-bt", "ssif"}, c.Interface), "interface: %q is none of kcs, bt, pci-kcs, pci-bt, ssif", c.Interface)

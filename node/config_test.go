@@ -40,6 +40,8 @@ func TestReadConfig(t *testing.T) {
 		`{"shelf":"lab","slot":9,"profile":"fan-tray","interface":"kcs","dir":"d","pki":"p","replicas":[{"name":"a","address":"h:1"}]}`: "a fan tray belongs to a shelf and has no VM",
 		`{"shelf":"lab","slot":9,"profile":"fan-tray","dir":"d","pki":"p","listen":[{"address":"unix:/a"}]}`:                            "a fan tray belongs to a shelf and has no VM",
 		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"lan":{"listen":"127.77.0.1:623"}}`:                              "",
+		`{"interface":"kcs","dir":"d","vm":{},"console":{"socket":"/c"}}`:                                                               "console: is for",
+		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"console":{"chardev":"c"}}`:                                      "console: socket",
 		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"lan":{"listen":"localhost:623"}}`:                               "lan: listen: ",
 		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"lan":{"allow":["127.77.0.0/16:6230"],"style":"embedded"}}`:      "",
 		`{"interface":"kcs","dir":"d","listen":[{"address":"unix:/a"}],"lan":{"allow":["127.77.0.1"]}}`:                                 "lan: allow: ",

@@ -109,7 +109,7 @@ func (n *Node) open() (err error) {
 	if n.ledger, n.left, err = openLedger(filepath.Join(n.cfg.Dir, ledgerFile)); err != nil {
 		return err
 	}
-	if err := n.openVM(); err != nil {
+	if err := errors.Join(n.openVM(), n.openConsole()); err != nil {
 		return err
 	}
 	if n.host.life, err = openLife(records{n.db}, n.log); err != nil {
@@ -138,15 +138,6 @@ func (n *Node) openVM() (err error) {
 	}
 	n.driver = n.machine
 	n.host = n.newHost()
-	if spec.ConsoleSocket != "" {
-		n.console, err = power.NewConsole(power.ConsoleConfig{
-			Socket: spec.ConsoleSocket, Log: filepath.Join(n.cfg.Dir, consoleFile), Logger: n.log,
-		})
-		if err != nil {
-			return err
-		}
-		n.host.console = n.console
-	}
 	if spec.AgentSocket != "" {
 		n.agent = agent.New(spec.AgentSocket, 0)
 	}

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"errors"
+	"path/filepath"
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
@@ -32,7 +34,66 @@ type vmLine struct {
 	node *Node
 }
 
-func (l vmLine) Break(ctx context.Context) error { return l.node.machine.Break(ctx) }
+// Break implements rmcp.Line. It takes QMP: a chardev's socket carries no break.
+func (l vmLine) Break(ctx context.Context) error {
+	chardev := power.ConsoleChardev
+	if l.node.cfg.Console != nil {
+		chardev = l.node.cfg.Console.Chardev
+	}
+	b, ok := l.node.driver.(interface {
+		Break(ctx context.Context, chardev string) error
+	})
+	if !ok || chardev == "" {
+		return errNoBreak
+	}
+	return b.Break(ctx, chardev)
+}
+
+var errNoBreak = errors.New("this VM's serial port takes no break from here: it needs power by QMP and console's chardev")
+
+// Console is the serial console of a VM that somebody else starts: QEMU's
+// chardev socket, at which QEMU listens.
+type Console struct {
+	Socket  string `json:"socket" yaml:"socket"`             // its path
+	Chardev string `json:"chardev,omitempty" yaml:"chardev"` // its id in QEMU, for breaks, which go by QMP
+}
+
+// Check finds what cannot be.
+func (c *Console) Check(ownVM bool) error {
+	switch {
+	case c == nil:
+		return nil
+	case ownVM:
+		return errors.New("is for a VM that somebody else starts; the node's own has one")
+	case c.Socket == "":
+		return errors.New("socket: is missing")
+	}
+	return nil
+}
+
+// consoleSocket is where the VM's console is, empty without one.
+func (c *Config) consoleSocket() string {
+	switch {
+	case c.VM != nil:
+		return c.VM.ConsoleSocket
+	case c.Console != nil:
+		return c.Console.Socket
+	}
+	return ""
+}
+
+// openConsole records the VM's console, if it has one.
+func (n *Node) openConsole() (err error) {
+	socket := n.cfg.consoleSocket()
+	if socket == "" {
+		return nil
+	}
+	n.console, err = power.NewConsole(power.ConsoleConfig{Socket: socket, Log: filepath.Join(n.cfg.Dir, consoleFile), Logger: n.log})
+	if err == nil && n.machine != nil {
+		n.host.console = n.console
+	}
+	return err
+}
 
 // offerSOL lets the first administrator use the console of a VM that has one:
 // who makes the LAN door wants that.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/midplane-project/midplane/internal/ptytest"
 	"github.com/midplane-project/midplane/node"
 )
 
@@ -33,28 +34,28 @@ func TestE2ESOL(t *testing.T) {
 		{[]string{"solterm", "lan", "-U", node.LANUser, "-P", password, "-p", port, "-A", "rmcp+", host}, "~B", "~.", ""},
 	} {
 		name := c.command[0]
-		p := onTerminal(t, c.command[0], c.command[1:]...)
+		p := ptytest.Start(t, c.command[0], c.command[1:]...)
 		if i == 0 {
-			p.sees("guest ready") // from before it came
+			p.Sees("guest ready") // from before it came
 		}
-		p.types("\r")
-		p.sees("# ")
+		p.Types("\r")
+		p.Sees("# ")
 		mark := fmt.Sprint(100 + i) // solterm drops what is typed faster than it sends
-		p.types("echo $((6*7))" + mark + "\r")
-		p.sees("42" + mark)
-		p.types("uname\r")
-		p.sees("Linux")
-		p.sees("# ")
-		p.types(c.brk)
-		p.types("h") // Linux takes a key after a break as one of SysRq's
-		p.sees("sysrq: HELP")
-		p.types("\r")
-		p.sees("# ")
-		p.counts(map[int]int{0: 20000}[i] + 1000)
-		p.sees("# ")
-		p.types(c.leave)
-		p.sees(c.last)
-		if err := p.ends(); err != nil {
+		p.Types("echo $((6*7))" + mark + "\r")
+		p.Sees("42" + mark)
+		p.Types("uname\r")
+		p.Sees("Linux")
+		p.Sees("# ")
+		p.Types(c.brk)
+		p.Types("h") // Linux takes a key after a break as one of SysRq's
+		p.Sees("sysrq: HELP")
+		p.Types("\r")
+		p.Sees("# ")
+		counts(t, p, map[int]int{0: 20000}[i]+1000)
+		p.Sees("# ")
+		p.Types(c.leave)
+		p.Sees(c.last)
+		if err := p.Ends(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -78,17 +79,17 @@ func withLAN(s *site) {
 }
 
 // counts has the guest say many lines, and misses none of their characters.
-func (p *terminal) counts(to int) {
-	p.t.Helper()
+func counts(t *testing.T, p *ptytest.Terminal, to int) {
+	t.Helper()
 	ask := fmt.Sprintf("seq 1 %d", to)
-	p.types(ask + "\r")
-	p.sees(ask)
-	got := strings.ReplaceAll(p.sees(fmt.Sprintf("\n%d\r", to)), "\r", "")
+	p.Types(ask + "\r")
+	p.Sees(ask)
+	got := strings.ReplaceAll(p.Sees(fmt.Sprintf("\n%d\r", to)), "\r", "")
 	var want strings.Builder
 	for i := range to - 1 {
 		fmt.Fprintf(&want, "\n%d", i+1)
 	}
 	if got != want.String() {
-		p.t.Errorf("%s: %d characters come, not %d", p.cmd.Path, len(got), want.Len())
+		t.Errorf("%d characters come, not %d", len(got), want.Len())
 	}
 }

@@ -47,7 +47,7 @@ func (l *Lab) nodeConfig(n topology.Node) (node.Config, error) {
 		Manufacturer: value(n.Manufacturer), Product: value(n.Product), Alerts: n.Alerts,
 		WatchdogClock: n.WatchdogClock, SEL: node.SELConfig(n.SEL),
 		Dir: l.NodeDir(n.Name), PKI: l.PKIDir(), Cluster: l.Cluster, API: "unix:" + l.socket(n.Name, "api"),
-		Power: n.Power, OnGuestPoweroff: n.OnGuestPoweroff, Template: n.Template,
+		Power: n.Power, Console: n.Console, OnGuestPoweroff: n.OnGuestPoweroff, Template: n.Template,
 		Serial: n.SerialPorts(),
 	}
 	if a := l.NodeLAN(n); a.IsValid() {

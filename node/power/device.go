@@ -10,12 +10,15 @@ import (
 // Ids of the devices in our command lines, which QMP paths such as /chardevs/ipmi0 name.
 const (
 	idQMP     = "qmp0"
-	idConsole = "console0"
+	idConsole = ConsoleChardev
 	idSerial  = "serial1"
 	idIPMI    = "ipmi0"
 	idBMC     = "bmc0"
 	idAgent   = "agent0"
 )
+
+// ConsoleChardev is the id of the console of a VM that a [Machine] starts.
+const ConsoleChardev = "console0"
 
 // agentPort is the port name that every distribution's agent opens.
 const agentPort = "org.qemu.guest_agent.0"

@@ -46,9 +46,9 @@ func (m *monitor) NMI(ctx context.Context) error {
 	return m.command(ctx, "interrupt", (*qmp.Client).InjectNMI)
 }
 
-// Break sends a break to the guest's serial port, which the console's socket cannot carry.
-func (m *monitor) Break(ctx context.Context) error {
-	return m.command(ctx, "send a break to", func(c *qmp.Client, ctx context.Context) error { return c.ChardevSendBreak(ctx, idConsole) })
+// Break sends a break to the guest's serial port behind a chardev, which its socket cannot carry.
+func (m *monitor) Break(ctx context.Context, chardev string) error {
+	return m.command(ctx, "send a break to", func(c *qmp.Client, ctx context.Context) error { return c.ChardevSendBreak(ctx, chardev) })
 }
 
 func (m *monitor) command(ctx context.Context, verb string, run func(*qmp.Client, context.Context) error) error {

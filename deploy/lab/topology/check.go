@@ -123,7 +123,8 @@ func (s *Shelf) checkNodes(c *checker) {
 func (n Node) checkFanTray(c *checker, at func(string) string) {
 	for field, said := range map[string]bool{
 		"interface": n.Interface != "", "qemu": !n.QEMU.None, "vm_socket.path": n.VMSocket.Path != "", "power": n.Power != nil,
-		"serial": len(n.Serial) > 0,
+		"console": n.Console != nil,
+		"serial":  len(n.Serial) > 0,
 	} {
 		if said {
 			c.add(at(field), "a fan tray has no VM: leave it out")
@@ -155,6 +156,7 @@ func (n Node) checkRest(c *checker, at func(string) string) {
 		c.add(at("on_guest_poweroff"), "a node with profile %s has no FRU state: it cannot be deactivated", n.Profile)
 	}
 	n.checkPower(c, at("power"))
+	n.checkConsole(c, at("console"))
 	if n.QEMU.None {
 		return
 	}
@@ -175,6 +177,12 @@ func (n Node) checkRest(c *checker, at func(string) string) {
 		if nic.Backend == "" {
 			c.add(at(fmt.Sprintf("qemu.nics[%d].backend", i)), "is missing: what -netdev takes, such as user")
 		}
+	}
+}
+
+func (n Node) checkConsole(c *checker, at string) {
+	if err := n.Console.Check(!n.QEMU.None); err != nil {
+		c.add(at, "%v", err)
 	}
 }
 

@@ -61,6 +61,7 @@ nodes:
   #     # qmp: unix:/run/mine.qmp    # a monitor for Midplane alone; QEMU keeps its memory when off
   #     # hook: {on: [./vm.sh, on], off: [./vm.sh, off], status: [./vm.sh, status]}   # status: exit 0 on, 1 off
   #     #   also reset, cycle, nmi, soft; no shell; MIDPLANE_SLOT, _NAME, _UUID are set; 30 s each
+  #   console: {socket: /run/mine.console, chardev: con0}   # -chardev socket,id=con0,path=/run/mine.console,server=on,wait=off
 `
 
 // Example is a commented shelf.yaml for a shelf called name.

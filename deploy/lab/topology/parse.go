@@ -116,6 +116,9 @@ func (s *Shelf) resolve(dir string) {
 				}
 			}
 		}
+		if n.Console != nil && n.Console.Socket != "" && !filepath.IsAbs(n.Console.Socket) {
+			n.Console.Socket = filepath.Join(dir, n.Console.Socket)
+		}
 		if n.Power != nil {
 			n.Power = resolvePower(*n.Power, dir)
 		}

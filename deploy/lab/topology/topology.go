@@ -48,6 +48,8 @@ type Node struct {
 	// VM protocol.
 	Power           *power.External `yaml:"power"`
 	OnGuestPoweroff string          `yaml:"on_guest_poweroff"` // stay or deactivate
+	// Console is where the serial console of a VM of one's own is.
+	Console *node.Console `yaml:"console"`
 	// Serial are the node's serial ports.
 	Serial []Serial `yaml:"serial"`
 	// WatchdogClock is vm, by which the watchdog timer stands still while the VM

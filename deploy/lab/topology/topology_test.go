@@ -67,6 +67,8 @@ func TestMistakesHaveTheirPlace(t *testing.T) {
 		{"disk format", "name: d\nnodes:\n- slot: 1\n  name: a\n  qemu: {disk: {base: x, format: vmdk}}\n", "nodes[0].qemu.disk.format:"},
 		{"nic", "name: d\nnodes:\n- slot: 1\n  name: a\n  qemu: {nics: [{model: e1000}]}\n", "what -netdev takes"},
 		{"power of the node's own VM", strings.Replace(small, "name: web", "name: web, power: {qmp: 'unix:/q'}", 1), "nodes[0].power: is for a VM"},
+		{"console of the node's own VM", strings.Replace(small, "name: web", "name: web, console: {socket: /c}", 1), "nodes[0].console: is for a VM"},
+		{"console without a socket", small + "    console: {chardev: a}\n", "nodes[1].console: socket"},
 		{"two powers", small + "    power: {qmp: 'unix:/q', libvirt: {uri: 'qemu:///system', domain: a}}\n", "shelf.yaml:9:12: nodes[1].power: want one of"},
 		{"unknown power", small + "    power: {ssh: a}\n", "shelf.yaml:9:13: unknown field"},
 		{"hook", small + "    power: {hook: {on: [a], off: [b]}}\n", "hook.status: is missing"},
@@ -178,7 +180,7 @@ defaults:
   power: {hook: {on: [./vm.sh, "on"], off: [vm, "off"], status: [/bin/vm, status]}}
 nodes:
   - {slot: 1, name: a}
-  - {slot: 2, name: b, power: {qmp: "unix:b.qmp"}, on_guest_poweroff: deactivate}
+  - {slot: 2, name: b, power: {qmp: "unix:b.qmp"}, console: {socket: b.con, chardev: c}, on_guest_poweroff: deactivate}
   - {slot: 3, name: c, qemu: {memory: 64}}
 `
 	path := filepath.Join(t.TempDir(), FileName)
@@ -195,6 +197,9 @@ nodes:
 	}
 	if b.Power.QMP != "unix:"+dir+"/b.qmp" || b.Power.Hook != nil || b.OnGuestPoweroff != "deactivate" {
 		t.Errorf("b: %+v", b.Power)
+	}
+	if b.Console.Socket != dir+"/b.con" || b.Console.Chardev != "c" {
+		t.Errorf("b's console: %+v", b.Console)
 	}
 	if s.Nodes[2].Power != nil {
 		t.Errorf("c starts its own VM, and has %+v", s.Nodes[2].Power)

@@ -1,6 +1,5 @@
-//go:build e2e
-
-package node_test
+// Package ptytest runs programs on a terminal, for tests that type.
+package ptytest
 
 import (
 	"bytes"
@@ -15,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal is a program on a terminal of its own, with somebody who types.
-type terminal struct {
-	t      *testing.T
+// Terminal is a program on a terminal of its own, with somebody who types.
+type Terminal struct {
+	t      testing.TB
 	cmd    *exec.Cmd
 	master *os.File
 	ended  chan error
@@ -28,8 +27,8 @@ type terminal struct {
 	more  chan struct{} // closed when there is more
 }
 
-// onTerminal starts a program.
-func onTerminal(t *testing.T, name string, args ...string) *terminal {
+// Start starts a program, which is killed at the end of the test.
+func Start(t testing.TB, name string, args ...string) *Terminal {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -52,7 +51,7 @@ func onTerminal(t *testing.T, name string, args ...string) *terminal {
 		t.Fatal(err)
 	}
 	defer tty.Close()
-	p := &terminal{t: t, cmd: exec.Command(name, args...), master: master, ended: make(chan error, 1), more: make(chan struct{})}
+	p := &Terminal{t: t, cmd: exec.Command(name, args...), master: master, ended: make(chan error, 1), more: make(chan struct{})}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = tty, tty, tty
 	p.cmd.Env = append(os.Environ(), "TERM=dumb")
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
@@ -65,7 +64,7 @@ func onTerminal(t *testing.T, name string, args ...string) *terminal {
 	return p
 }
 
-func (p *terminal) read() {
+func (p *Terminal) read() {
 	buf := make([]byte, 4096)
 	for {
 		n, err := p.master.Read(buf)
@@ -80,16 +79,17 @@ func (p *terminal) read() {
 	}
 }
 
-func (p *terminal) types(s string) {
+// Types types.
+func (p *Terminal) Types(s string) {
 	p.t.Helper()
 	if _, err := p.master.WriteString(s); err != nil {
 		p.t.Fatal(err)
 	}
 }
 
-// sees waits for a text after those that were seen before, and gives what was
+// Sees waits for a text after those that were seen before, and gives what was
 // shown up to it.
-func (p *terminal) sees(want string) string {
+func (p *Terminal) Sees(want string) string {
 	p.t.Helper()
 	limit := time.After(time.Minute)
 	for {
@@ -110,8 +110,8 @@ func (p *terminal) sees(want string) string {
 	}
 }
 
-// ends waits until the program has ended by itself.
-func (p *terminal) ends() error {
+// Ends waits until the program has ended by itself.
+func (p *Terminal) Ends() error {
 	p.t.Helper()
 	select {
 	case err := <-p.ended:
