@@ -148,6 +148,7 @@ func TestEscapes(t *testing.T) {
 		{[]string{"~x"}, "~x", false, false},
 		{[]string{"~\r~."}, "~\r", true, false},
 		{[]string{"~?~."}, "", true, true},
+		{[]string{"~B", "x"}, "x", false, false},
 	} {
 		var help, pass bytes.Buffer
 		e := &escapes{out: &help, start: true, on: true}
@@ -159,6 +160,9 @@ func TestEscapes(t *testing.T) {
 			var p []byte
 			p, left = e.filter([]byte(k))
 			pass.Write(p)
+		}
+		if e.broke != (c.keys[0] == "~B") {
+			t.Errorf("%q: break %v", c.keys, e.broke)
 		}
 		if pass.String() != c.pass || left != c.left || (help.Len() > 0) != c.help {
 			t.Errorf("%q: passed %q, left %v, help %q", c.keys, pass.String(), left, help.String())
