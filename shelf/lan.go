@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/shelf/front"
 	"github.com/midplane-project/midplane/shelf/manager"
 )
@@ -19,6 +20,10 @@ import (
 type LANDoor struct {
 	// Listen is unix:PATH, where midplane front connects, or IP:PORT.
 	Listen string `json:"listen"`
+	// Address is IP:PORT where clients find the door; default: Listen, if it is one.
+	Address string `json:"address,omitempty"`
+	// Style is how answers come back over a bridge: split (the default) or embedded.
+	Style ipmb.BridgeStyle `json:"style,omitempty"`
 	// Key is the file with the key that seals passwords and sessions in the
 	// replicated state: 32 random bytes, mode 0600.
 	Key string `json:"key"`
@@ -37,10 +42,25 @@ func (d *LANDoor) check(shelf string) error {
 			all = append(all, fmt.Errorf("shelf %s: lan: listen: %q is neither unix:PATH nor IP:PORT", shelf, d.Listen))
 		}
 	}
+	if _, err := d.address(); err != nil {
+		all = append(all, fmt.Errorf("shelf %s: lan: address: %w", shelf, err))
+	}
+	if err := d.Style.Check(); err != nil {
+		all = append(all, fmt.Errorf("shelf %s: lan: %w", shelf, err))
+	}
 	if d.Key == "" || d.Password == "" {
 		all = append(all, fmt.Errorf("shelf %s: lan: key and password: files are needed", shelf))
 	}
 	return errors.Join(all...)
+}
+
+// address is where clients find the door; not valid if that is not said.
+func (d *LANDoor) address() (netip.AddrPort, error) {
+	if d.Address != "" {
+		return netip.ParseAddrPort(d.Address)
+	}
+	a, _ := netip.ParseAddrPort(d.Listen) // it may be a Unix socket
+	return a, nil
 }
 
 // entry is where a door's datagrams come in.
@@ -116,7 +136,9 @@ func (d *lanDoor) secrets() *manager.LAN {
 	if d == nil {
 		return nil
 	}
+	at, _ := d.address() // the configuration was checked
 	return &manager.LAN{
+		Address: at, Style: d.Style,
 		Key: func() ([]byte, error) { return readSecret(d.Key) },
 		Password: func() (string, error) {
 			b, err := readSecret(d.Password)

@@ -42,7 +42,11 @@ func OpenLAN(channels Channels, channel uint8, mac [6]byte, r Records, logins ..
 	if len(logins) > 0 {
 		offer = logins[0]
 	}
-	p, err := OpenParameters(r, fmt.Sprintf("lan/%d", channel), lanParameters(mac, offer))
+	return openLAN(channels, channel, lanParameters(mac, offer), r)
+}
+
+func openLAN(channels Channels, channel uint8, table []Parameter, r Records) (*LAN, error) {
+	p, err := OpenParameters(r, fmt.Sprintf("lan/%d", channel), table)
 	if err != nil {
 		return nil, err
 	}

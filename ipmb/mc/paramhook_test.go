@@ -3,6 +3,7 @@ package mc_test
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -98,4 +99,40 @@ func TestParameterPreset(t *testing.T) {
 	run(t, s, admin, []exchange{{"preset again", "0C 02 01 03 00 00", "00 11 7F000001"}})
 	s.start(t)
 	run(t, s, admin, []exchange{{"for ever", "0C 02 01 03 00 00", "00 11 00000000"}})
+}
+
+// A door that stays where it is says where, whatever was set before.
+func TestFixedLAN(t *testing.T) {
+	s := newSite(t)
+	run(t, s, admin, []exchange{{"before", "0C 01 01 03 0A000002", "00"}, {"community", "0C 01 01 10" + text("lab", 18), "00"}})
+	lan, err := mc.OpenFixedLAN(s.channels.Channels, 1, [6]byte{2}, netip.MustParseAddrPort("127.0.0.1:6230"), s.records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	lan.Refused = func(*ipmb.Request, error) { refused++ }
+	run(t, ipmb.NewMux(lan.Commands()), admin, []exchange{
+		{"address", "0C 02 01 03 00 00", "00 11 7F000001"},
+		{"port", "0C 02 01 08 00 00", "00 11 5618"},
+		{"mask", "0C 02 01 06 00 00", "00 11 FF000000"},
+		{"source", "0C 02 01 04 00 00", "00 11 01"},
+		{"another address", "0C 01 01 03 0A000002", "82"},
+		{"another port", "0C 01 01 08 6F02", "82"},
+		{"DHCP", "0C 01 01 04 02", "82"},
+		{"VLAN", "0C 01 01 14 1180", "82"},
+		{"IPv6", "0C 01 01 33 01", "82"},
+		{"the rest stays", "0C 02 01 10 00 00", "00 11" + text("lab", 18)},
+		{"and is set", "0C 01 01 10" + text("shelf", 18), "00"},
+	})
+	if refused != 5 {
+		t.Errorf("told of %d", refused)
+	}
+	six, err := mc.OpenFixedLAN(s.channels.Channels, 1, [6]byte{2}, netip.MustParseAddrPort("[2001:db8::1]:623"), new(mc.MemoryRecords))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, ipmb.NewMux(six.Commands()), admin, []exchange{
+		{"IPv6 alone", "0C 02 01 33 00 00", "00 11 01"},
+		{"address", "0C 02 01 38 00 00", "00 11 008020010DB8" + zeros(11) + "01" + "8000"},
+	})
 }

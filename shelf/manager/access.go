@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -17,6 +18,10 @@ type LAN struct {
 	Key func() ([]byte, error)
 	// Password gives the first administrator's password.
 	Password func() (string, error)
+	// Address is where clients find the door; not valid if nobody has said.
+	Address netip.AddrPort
+	// Style is how answers come back over the bridge.
+	Style ipmb.BridgeStyle
 }
 
 var errNoKey = errors.New("this shelf has no LAN door")
@@ -68,7 +73,7 @@ func readAccess(m *Manager, r mc.Records) (*access, error) {
 	}
 	a.keys = mc.NewChannelKeys(a.channels, r, a.sealer)
 	a.users, errs[1] = mc.OpenUsers(a.channels, r, a.sealer)
-	a.lan, errs[2] = mc.OpenLAN(channels, lan, hardwareAddress(m.cfg.Identity.SystemGUID), r)
+	a.lan, errs[2] = m.openLAN(channels, lan, r)
 	a.sol, errs[3] = mc.OpenSOL(channels, lan, r)
 	a.sessions = rmcp.NewSessions(rmcp.Config{
 		Channel: lan, GUID: m.cfg.Identity.SystemGUID, Suites: mc.CipherSuites,
@@ -76,6 +81,30 @@ func readAccess(m *Manager, r mc.Records) (*access, error) {
 	})
 	a.restoreSessions(r)
 	return a, errors.Join(errs[:]...)
+}
+
+// openLAN reads the configuration of the LAN channel. Where its door is said to
+// be, there it stays.
+func (m *Manager) openLAN(channels mc.Channels, n uint8, r mc.Records) (*mc.LAN, error) {
+	mac := hardwareAddress(m.cfg.Identity.SystemGUID)
+	if m.cfg.LAN == nil || !m.cfg.LAN.Address.IsValid() {
+		return mc.OpenLAN(channels, n, mac, r)
+	}
+	l, err := mc.OpenFixedLAN(channels, n, mac, m.cfg.LAN.Address, r)
+	if err == nil {
+		l.Refused = m.auditLAN
+	}
+	return l, err
+}
+
+// auditLAN notes who was not let to set a parameter of the door's.
+func (m *Manager) auditLAN(req *ipmb.Request, err error) {
+	if ipmb.CodeOf(err) != ipmb.ErrParamReadOnly {
+		return
+	}
+	o := req.Origin
+	m.cfg.Logger.Warn("LAN setting refused", "shelf", m.cfg.Shelf, "parameter", req.Data[1], "code", err,
+		"by", o.Speaker.String(), "door", o.Door.String(), "privilege", o.Privilege.String(), "session", o.Session)
 }
 
 // hardwareAddress is one of local administration, the same at every replica.

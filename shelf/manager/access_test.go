@@ -49,6 +49,7 @@ func TestAccess(t *testing.T) {
 		{"0c 01 01 10" + text16("secret") + "0000", "00"},
 		{"0c 03 01 01", "0000"},
 		{"0c 21 01 01 01", "00"},
+		{"0c 01 01 03 0a000001", "82"}, // the door stays where it is
 	} {
 		if got := r.lan(t, admins, s.request); got != s.want {
 			t.Errorf("%s: %s, want %s", s.request, got, s.want)
@@ -70,6 +71,8 @@ func TestAccess(t *testing.T) {
 			{"0c 02 01 10 00 00", "00 11" + text16("secret") + "0000"},
 			{"0c 04 01 00", "00" + strings.Repeat("0000", 9)},
 			{"0c 22 01 01 00 00", "00 11 01"},
+			{"0c 02 01 03 00 00", "00 11 7f4d0100"},
+			{"0c 02 01 08 00 00", "00 11 5618"},
 		} {
 			if got, want := r.lan(t, admins, s.request), strings.ReplaceAll(s.want, " ", ""); got != want {
 				t.Errorf("%s: %s, want %s", s.request, got, want)

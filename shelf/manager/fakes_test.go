@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -170,6 +171,7 @@ func (b *fakeBus) frames() []ipmb.Message {
 
 // fakeLAN has the secrets of a LAN door, the same at every replica.
 var fakeLAN = &LAN{
+	Address:  netip.MustParseAddrPort("127.77.1.0:6230"),
 	Key:      func() ([]byte, error) { return bytes.Repeat([]byte{7}, mc.SealKeyLen), nil },
 	Password: func() (string, error) { return "Sesame0123456789", nil },
 }
