@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -59,10 +58,7 @@ const (
 	vlanEnabled = 0x80 // in its second byte
 	v6Alone     = 1
 	v6Enabled   = 0x80
-	// v6AloneOrNot: IPv6 alone, IPv4 alone, not both at a time; alerts by IPv6.
-	v6AloneOrNot = 0x05
-	v6AddressAt  = 2
-	ipv4Bits     = 32
+	v6AddressAt = 2
 )
 
 // lanPlaceNumbers are the parameters that say where the door listens.
@@ -83,29 +79,9 @@ func where(get func(number, set uint8) []byte) netip.AddrPort {
 
 // preset has the parameters tell of an address until somebody sets them.
 func (p *lanPlace) preset(a netip.AddrPort) {
-	p.lan.Preset(mc.LANv6Support, []byte{v6AloneOrNot})
-	p.lan.Preset(mc.LANPort, binary.LittleEndian.AppendUint16(nil, a.Port()))
-	length := prefixLen(a.Addr())
-	if a.Addr().Is4() {
-		p.lan.Preset(mc.LANAddress, a.Addr().AsSlice())
-		p.lan.Preset(mc.LANMask, net.CIDRMask(length, ipv4Bits))
-		return
+	for number, v := range mc.LANPlace(a) {
+		p.lan.Preset(number, v)
 	}
-	v := append([]byte{0, v6Enabled}, a.Addr().AsSlice()...)
-	p.lan.Preset(mc.LANv6Enables, []byte{v6Alone})
-	p.lan.Preset(mc.LANv6Address, append(v, byte(length), 0))
-}
-
-// prefixLen is that of the network which an address of this host's is in.
-func prefixLen(a netip.Addr) int {
-	list, _ := net.InterfaceAddrs()
-	for _, one := range list {
-		if n, ok := one.(*net.IPNet); ok && n.Contains(a.AsSlice()) {
-			ones, _ := n.Mask.Size()
-			return ones
-		}
-	}
-	return a.BitLen()
 }
 
 // Check implements mc.ParameterHook. Within a set, address and port come one

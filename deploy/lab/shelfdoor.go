@@ -44,10 +44,11 @@ func (l *Lab) lanEntry(replica string) string { return "unix:" + l.socket(replic
 
 // replicaLAN is the shelf manager's door in the file of a replica.
 func (l *Lab) replicaLAN(name string) *shelf.LANDoor {
-	if !l.ManagerLAN().IsValid() {
+	a := l.ManagerLAN()
+	if !a.IsValid() {
 		return nil
 	}
-	return &shelf.LANDoor{Listen: l.lanEntry(name), Address: l.ManagerLAN().String(), Key: l.lanKeyPath(), Password: l.LANPasswordPath()}
+	return &shelf.LANDoor{Listen: l.lanEntry(name), Address: a.String(), Style: l.Topology.LAN.Style, Key: l.lanKeyPath(), Password: l.LANPasswordPath()}
 }
 
 // lanKeyPath has the key that seals what the replicas keep of the door's users

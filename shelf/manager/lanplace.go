@@ -1,7 +1,6 @@
 package manager
 
 import (
-	"encoding/binary"
 	"errors"
 	"net/netip"
 	"slices"
@@ -37,10 +36,9 @@ func (p lanPlace) Changed(uint8) {}
 // fixPlace lets the parameters tell where the door is, and nobody change it.
 func (a *access) fixPlace(at netip.AddrPort) {
 	if at.IsValid() {
-		a.lan.Preset(mc.LANPort, binary.LittleEndian.AppendUint16(nil, at.Port()))
-	}
-	if at.Addr().Is4() {
-		a.lan.Preset(mc.LANAddress, at.Addr().AsSlice())
+		for number, v := range mc.LANPlace(at) {
+			a.lan.Preset(number, v)
+		}
 	}
 	a.lan.Watch(lanPlace{a.lan})
 	a.lan.Refused = func(req *ipmb.Request, err error) {

@@ -22,6 +22,8 @@ type LAN struct {
 	// Password says whether all doors begin with one password, or each with one
 	// of its own.
 	Password string `yaml:"password"` // shared or own
+	// Style is how answers come back over the bridge: split or embedded.
+	Style ipmb.BridgeStyle `yaml:"style"`
 }
 
 // NodeLAN is a node's own door.
@@ -136,6 +138,9 @@ func (s *Shelf) checkLAN(c *checker) {
 		c.add("$.lan.port", "%d is no port (0: 623 where that is allowed, else 6230)", s.LAN.Port)
 	}
 	c.oneOf("$.lan.password", s.LAN.Password, Passwords)
+	if err := s.LAN.Style.Check(); err != nil {
+		c.add("$.lan", "%v", err)
+	}
 	whose := map[netip.AddrPort]string{}
 	one := func(path, listen, name string) {
 		a, err := parseDoor(listen)
