@@ -10,23 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/midplane-project/midplane/deploy/lab"
 )
-
-// guests is the shelf that clients are tried at. They cycle its guests' power
-// and change its users, so it is theirs alone. Its doors have IPMI's own port,
-// for ipmiconsole knows no other.
-var guests = &fixture{name: "c", yaml: `
-lan: {port: 623}
-nodes:
-  - {slot: 1, name: blade1, interface: bt}
-  - {slot: 2, name: blade2, interface: kcs}
-`}
 
 // lanDoor is a door, and its administrator's password.
 type lanDoor struct {
@@ -34,79 +22,75 @@ type lanDoor struct {
 	password string
 }
 
-// clientShelf is a shelf of three replicas with its front and two boards with
-// guests. All three controllers have a door.
+// clientShelf is the shelf of two blades by its LAN doors.
 type clientShelf struct {
 	*shelf
-	dir     string
-	manager *lanDoor
-	boards  []*lanDoor
+	dir     string // of FreeIPMI's files, by place
+	manager lanDoor
+	boards  []lanDoor
 }
 
-// upClients brings the shelf up and waits until the boards answer over its door.
-func upClients(t *testing.T) *clientShelf {
+// clients brings the shelf up and finds its doors.
+func clients(t *testing.T) *clientShelf {
 	t.Helper()
-	s := &clientShelf{shelf: guests.up(t), dir: t.TempDir()}
-	t.Cleanup(func() { s.atEnd("down") })
-	doors := s.Doors()
-	if len(doors) != 3 || !doors[0].Target.Shelf {
-		t.Fatalf("the doors are %v", doors)
+	s := &clientShelf{shelf: blades.up(t), dir: t.TempDir()}
+	for _, d := range s.Doors() {
+		password, err := d.Password()
+		if err != nil {
+			t.Fatal(err)
+		}
+		one := lanDoor{d.Address, password}
+		if d.Target.Shelf {
+			s.manager = one
+			continue
+		}
+		s.boards = append(s.boards, one)
 	}
-	s.manager = doorOf(t, doors[0])
-	for i, d := range doors[1:] {
-		s.boards = append(s.boards, doorOf(t, d))
-		s.answers(t, s.manager, "-b", "0", "-t", fmt.Sprintf("%#x", 0x82+2*i), "mc", "info")
+	if !s.manager.addr.IsValid() || len(s.boards) != 2 {
+		t.Fatalf("doors: %v", s.Doors())
+	}
+	for i, p := range places {
+		dir := filepath.Dir(s.conf(p))
+		text := fmt.Appendf(nil, "driver-type LAN_2_0\nusername admin\npassword %s\n", s.doorOf(p).password)
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(s.conf(places[i]), text, 0o600)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return s
 }
 
-func doorOf(t *testing.T, d lab.Door) *lanDoor {
-	t.Helper()
-	password, err := d.Password()
-	if err != nil {
-		t.Fatal(err)
+// doorOf is the door that a place is behind.
+func (s *clientShelf) doorOf(p place) lanDoor {
+	if p.isShelf() {
+		return s.manager
 	}
-	return &lanDoor{d.Address, password}
+	return s.boards[0]
 }
 
-func (s *clientShelf) path(name string) string { return filepath.Join(s.dir, name) }
+// conf is FreeIPMI's configuration for a place, in a directory of its own: its
+// caches of sensor records are by host, whoever is behind it.
+func (s *clientShelf) conf(p place) string {
+	i := slices.IndexFunc(places, func(o place) bool { return o.name == p.name })
+	return filepath.Join(s.dir, fmt.Sprint(i), "freeipmi.conf")
+}
 
 // booted waits until a guest is up again, after another boot than before.
-func (s *clientShelf) booted(t *testing.T, board int, before string) (now string) {
+func (s *clientShelf) booted(t *testing.T, name, before string) {
 	t.Helper()
-	name := fmt.Sprintf("blade%d", board+1)
-	eventually(t, 2*time.Minute, "the guest of "+name+" is up", func() error {
-		out, err := commandOutput("--shelf", s.Name, "exec", name, "--", "sh", "-c", "test -e /run/ready && cat /proc/sys/kernel/random/boot_id")
-		if now = strings.TrimSpace(out); err == nil && now == before {
-			err = errors.New("not yet")
-		}
-		return err
-	})
-	return now
-}
-
-// answers waits until ipmitool succeeds.
-func (s *clientShelf) answers(t *testing.T, d *lanDoor, args ...string) {
-	t.Helper()
-	eventually(t, 30*time.Second, strings.Join(args, " "), func() error {
-		out, err := d.ipmitool(t.Context(), args...).CombinedOutput()
-		if err != nil {
-			err = fmt.Errorf("%w: %s", err, out)
+	eventually(t, 2*time.Minute, name+" has booted again", func() error {
+		r, err := command(t.Context(), "--shelf", s.Name, "exec", name, "--timeout", "5s", "--", "cat", "/proc/sys/kernel/random/boot_id", "/run/ready")
+		if err == nil && (r.code != 0 || r.out == before) {
+			err = errors.New(r.String())
 		}
 		return err
 	})
 }
 
 // command is a client's with an end: one that hangs is a failure, not a wait.
-func (d *lanDoor) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+func (d lanDoor) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, name, args...)
 	c.Env = append(os.Environ(), "IPMITOOL_PASSWORD="+d.password)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = 5 * time.Second
 	return c
-}
-
-func (d *lanDoor) ipmitool(ctx context.Context, args ...string) *exec.Cmd {
-	base := []string{"-I", "lanplus", "-H", d.addr.Addr().String(), "-p", fmt.Sprint(d.addr.Port()), "-U", "admin", "-E"}
-	return d.command(ctx, "ipmitool", append(base, args...)...)
 }
