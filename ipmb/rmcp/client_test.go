@@ -32,6 +32,7 @@ type site struct {
 	last atomic.Pointer[ipmb.Request]
 	mux  *ipmb.Mux
 	addr net.Addr
+	many bool // more than one reads, so that a datagram may overtake another
 
 	sol    *SOL
 	mu     sync.Mutex
@@ -123,6 +124,9 @@ func (s *site) open() {
 			return row != nil && row.Effect
 		},
 	})
+	if !s.many {
+		d.helpers, d.relief = nil, time.Hour
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Serve(ctx, conn) }()

@@ -51,6 +51,7 @@ type Door struct {
 	serving context.Context // SOL's lock guards it
 	left    atomic.Bool     // it was moved: only those who are logged in are served
 	helpers chan struct{}   // bounds them
+	relief  time.Duration   // see reliefAfter
 	late    chan struct{}   // bounds answers that wait
 	limits  *limits
 }
@@ -58,7 +59,7 @@ type Door struct {
 // NewDoor makes a door; Serve opens it.
 func NewDoor(c DoorConfig) *Door {
 	return &Door{
-		DoorConfig: c, limits: newLimits(), crew: crew.New(maxIdle), late: make(chan struct{}, maxLate),
+		DoorConfig: c, limits: newLimits(), crew: crew.New(maxIdle), late: make(chan struct{}, maxLate), relief: reliefAfter,
 		helpers: make(chan struct{}, min(maxHelpers, runtime.GOMAXPROCS(0)-1)),
 	}
 }

@@ -201,9 +201,9 @@ func TestBridgedAnswer(t *testing.T) {
 
 func TestIdleSessionEnds(t *testing.T) {
 	s, c := loggedIn(t, "admin", "secret", 0x14)
-	s.mu.Lock()
+	s.Sessions.mu.Lock()
 	s.find(c.id).last = time.Now().Add(-IdleTime - time.Second)
-	s.mu.Unlock()
+	s.Sessions.mu.Unlock()
 	c.send(c.frame(6, 1))
 	d := s.dial(s.cfg.Suites[1], "admin", "secret", 0x14)
 	if got := d.login(nil); got != StatusOK {
@@ -215,6 +215,7 @@ func TestIdleSessionEnds(t *testing.T) {
 // S4: random, mutated and long datagrams do no good session harm.
 func TestNoise(t *testing.T) {
 	s := newSite(t)
+	s.many = true
 	s.open()
 	var good []*client
 	for range 10 {
@@ -261,6 +262,7 @@ func TestSlowCommands(t *testing.T) {
 			return nil, nil
 		}},
 	})
+	s.many = true
 	s.open()
 	var slow []*client
 	for range 3 * maxHelpers {

@@ -23,7 +23,7 @@ const (
 // on, and this reader ends with it.
 func (d *Door) read(ctx context.Context) {
 	relieved := make(chan struct{}, 1)
-	relief := time.AfterFunc(reliefAfter, func() {
+	relief := time.AfterFunc(d.relief, func() {
 		d.group.Go(func() { d.read(ctx) })
 		relieved <- struct{}{}
 	})
@@ -45,7 +45,7 @@ func (d *Door) read(ctx context.Context) {
 			there = 0
 			d.callHelper(ctx)
 		}
-		relief.Reset(reliefAfter)
+		relief.Reset(d.relief)
 		d.take(ctx, eye.buf[:eye.n], eye.from)
 		if !relief.Stop() {
 			<-relieved
