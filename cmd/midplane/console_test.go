@@ -24,11 +24,13 @@ func TestConsoleRequest(t *testing.T) {
 		"watch":    {consoleOptions{readOnly: true, times: true}, false, &v1.ConsoleRequest{Times: true}},
 		"replay":   {consoleOptions{replay: true}, false, &v1.ConsoleRequest{Log: true, Leave: true}},
 		"age": {
-			consoleOptions{since: "1m", follow: true}, false,
+			consoleOptions{since: "1m", follow: true},
+			false,
 			&v1.ConsoleRequest{Log: true, Since: now.Add(-time.Minute).UnixNano()},
 		},
 		"time": {
-			consoleOptions{since: "2026-01-01T00:00:00Z"}, false,
+			consoleOptions{since: "2026-01-01T00:00:00Z"},
+			false,
 			&v1.ConsoleRequest{Log: true, Leave: true, Since: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()},
 		},
 		"no time": {consoleOptions{since: "yesterday"}, false, nil},
