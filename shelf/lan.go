@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/rmcp"
 	"github.com/midplane-project/midplane/shelf/front"
 	"github.com/midplane-project/midplane/shelf/manager"
 )
@@ -24,10 +26,16 @@ type LANDoor struct {
 	Key string `json:"key"`
 	// Password is the file with the password of the first administrator, mode 0600.
 	Password string `json:"password"`
+	// Address is where clients find the door, IP:PORT, as lan print shows it;
+	// default: Listen, where that is one.
+	Address string `json:"address,omitempty"`
 	// Hook is a program that brings an address to this host, and takes it away:
 	// it is called with gain when this replica begins to serve the door, and with
 	// lose when it ends.
 	Hook string `json:"hook,omitempty"`
+	// Style is how answers come back over a bridge: split (the default) or embedded.
+	Style ipmb.BridgeStyle `json:"style,omitempty"`
+	rmcp.Settings
 }
 
 func (d *LANDoor) check(shelf string) error {
@@ -36,6 +44,17 @@ func (d *LANDoor) check(shelf string) error {
 		if _, err := netip.ParseAddrPort(d.Listen); err != nil {
 			all = append(all, fmt.Errorf("shelf %s: lan: listen: %q is neither unix:PATH nor IP:PORT", shelf, d.Listen))
 		}
+	}
+	if d.Address != "" {
+		if _, err := netip.ParseAddrPort(d.Address); err != nil {
+			all = append(all, fmt.Errorf("shelf %s: lan: address: %w", shelf, err))
+		}
+	}
+	if err := errors.Join(d.Style.Check(), d.Settings.Check()); err != nil {
+		all = append(all, fmt.Errorf("shelf %s: lan: %w", shelf, err))
+	}
+	if len(d.V15) > 0 {
+		all = append(all, fmt.Errorf("shelf %s: lan: v15: an IPMI 1.5 session would not outlive its replica: the shelf's door has none", shelf))
 	}
 	if d.Key == "" || d.Password == "" {
 		all = append(all, fmt.Errorf("shelf %s: lan: key and password: files are needed", shelf))
@@ -117,12 +136,23 @@ func (d *lanDoor) secrets() *manager.LAN {
 		return nil
 	}
 	return &manager.LAN{
+		Address: d.address(), Style: d.Style, Logins: d.Settings,
 		Key: func() ([]byte, error) { return readSecret(d.Key) },
 		Password: func() (string, error) {
 			b, err := readSecret(d.Password)
 			return strings.TrimSpace(string(b)), err
 		},
 	}
+}
+
+// address is where clients find the door; not valid where nobody said.
+func (d *LANDoor) address() netip.AddrPort {
+	for _, s := range []string{d.Address, d.Listen} {
+		if a, err := netip.ParseAddrPort(s); err == nil {
+			return a
+		}
+	}
+	return netip.AddrPort{}
 }
 
 // readSecret reads a file that nobody else may.

@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -17,6 +18,10 @@ type LAN struct {
 	Key func() ([]byte, error)
 	// Password gives the first administrator's password.
 	Password func() (string, error)
+	// Address is where clients find the door; not valid where nobody said.
+	Address netip.AddrPort
+	Style   ipmb.BridgeStyle
+	Logins  rmcp.Settings
 }
 
 var errNoKey = errors.New("this shelf has no LAN door")
@@ -34,6 +39,7 @@ type access struct {
 	sol      *mc.SOL
 	sessions *rmcp.Sessions
 	sealer   *mc.Sealer
+	suites   []mc.CipherSuite
 }
 
 // openAccess reads it. What cannot be read stays out of the door's reach: there
@@ -54,11 +60,12 @@ func openAccess(m *Manager) *access {
 func readAccess(m *Manager, r mc.Records) (*access, error) {
 	a := &access{m: m, turn: newTurn()}
 	a.records, _ = r.(*replicated)
-	key := func() ([]byte, error) { return nil, errNoKey }
+	door := LAN{Key: func() ([]byte, error) { return nil, errNoKey }}
 	if m.cfg.LAN != nil {
-		key = m.cfg.LAN.Key
+		door = *m.cfg.LAN
 	}
-	a.sealer = mc.NewSealer(key)
+	a.sealer = mc.NewSealer(door.Key)
+	a.suites = door.Logins.CipherSuites()
 	lanChannel := mc.LANChannel
 	lanChannel.Active = func() int { return a.sessions.Open() } // nobody asks before they are there
 	channels, lan := mc.Channels{mc.IPMBChannel, lanChannel}, lanChannel.Number
@@ -68,14 +75,18 @@ func readAccess(m *Manager, r mc.Records) (*access, error) {
 	}
 	a.keys = mc.NewChannelKeys(a.channels, r, a.sealer)
 	a.users, errs[1] = mc.OpenUsers(a.channels, r, a.sealer)
-	a.lan, errs[2] = mc.OpenLAN(channels, lan, hardwareAddress(m.cfg.Identity.SystemGUID), r)
+	a.lan, errs[2] = mc.OpenLAN(channels, lan, hardwareAddress(m.cfg.Identity.SystemGUID), r, mc.LANLogins{Suites: a.suites})
 	a.sol, errs[3] = mc.OpenSOL(channels, lan, r)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	a.fixPlace(door.Address)
 	a.sessions = rmcp.NewSessions(rmcp.Config{
-		Channel: lan, GUID: m.cfg.Identity.SystemGUID, Suites: mc.CipherSuites,
+		Channel: lan, GUID: m.cfg.Identity.SystemGUID, Suites: a.suites, SuiteLimit: a.lan.SuiteLimit,
 		Active: a.channels.Active, Account: a.users.Account, Key: a.keys.Key, Store: sessionStore{a},
 	})
 	a.restoreSessions(r)
-	return a, errors.Join(errs[:]...)
+	return a, nil
 }
 
 // hardwareAddress is one of local administration, the same at every replica.
@@ -105,7 +116,7 @@ func (a *access) tables() [][]ipmb.Command {
 			sessions[i] = a.inside(sessions[i])
 		}
 	}
-	return [][]ipmb.Command{channels, closed, mc.CipherCommands(a.channels), sessions}
+	return [][]ipmb.Command{channels, closed, mc.CipherCommands(a.channels, a.suites...), sessions}
 }
 
 // inside closes a row to the bus.

@@ -49,6 +49,8 @@ func TestAccess(t *testing.T) {
 		{"0c 01 01 10" + text16("secret") + "0000", "00"},
 		{"0c 03 01 01", "0000"},
 		{"0c 21 01 01 01", "00"},
+		{"0c 01 01 03 7f000001", "82"}, // where the door is
+		{"0c 01 01 08 0102", "82"},
 	} {
 		if got := r.lan(t, admins, s.request); got != s.want {
 			t.Errorf("%s: %s, want %s", s.request, got, s.want)
@@ -68,6 +70,8 @@ func TestAccess(t *testing.T) {
 			{"06 56 01 00 01", "00 02" + strings.Repeat("5a", mc.ChannelKeyLen)},
 			{"06 38 01 04", "00 01 00 24 00 00 000000"},
 			{"0c 02 01 10 00 00", "00 11" + text16("secret") + "0000"},
+			{"0c 02 01 03 00 00", "00 11 c0000209"},
+			{"0c 02 01 08 00 00", "00 11 6f02"},
 			{"0c 04 01 00", "00" + strings.Repeat("0000", 9)},
 			{"0c 22 01 01 00 00", "00 11 01"},
 		} {

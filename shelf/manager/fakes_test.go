@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -172,6 +173,7 @@ func (b *fakeBus) frames() []ipmb.Message {
 var fakeLAN = &LAN{
 	Key:      func() ([]byte, error) { return bytes.Repeat([]byte{7}, mc.SealKeyLen), nil },
 	Password: func() (string, error) { return "Sesame0123456789", nil },
+	Address:  netip.MustParseAddrPort("192.0.2.9:623"),
 }
 
 // replica is a manager with its fakes.
