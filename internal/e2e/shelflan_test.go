@@ -251,6 +251,7 @@ func TestShelfLAN(t *testing.T) {
 		{"-L USER chassis power cycle", ""},
 		{"-L USER -t 0x82 -b 0 raw 0x2c 0x0a 0 0 1 0", ""},
 		{"-L USER -t 0x82 -b 0 raw 6 1", "20 81 00 10 02"},
+		{"-t 0x82 -b 0 raw 0x2c 0x0a 0 0 1 0", "00"},
 	} {
 		out, err := s.ipmitool(t, strings.Fields(c.args)...)
 		if (c.want == "") != (err != nil) || !strings.Contains(out, c.want) {
