@@ -51,7 +51,7 @@ func (l *Lab) nodeConfig(n topology.Node) (node.Config, error) {
 		Serial: n.SerialPorts(),
 	}
 	if a := l.NodeLAN(n); a.IsValid() {
-		c.LAN.Listen, c.LAN.Allow, c.LAN.Style = a.String(), n.LAN.Allow, n.LAN.Style
+		c.LAN = node.LANDoor{Listen: a.String(), Allow: n.LAN.Allow, Style: n.LAN.Style, Settings: n.LAN.Settings()}
 	}
 	for i := range l.Topology.Replicas {
 		c.Replicas = append(c.Replicas, node.Replica{Name: topology.ReplicaName(i), Address: l.address(i)})

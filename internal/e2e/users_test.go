@@ -21,7 +21,7 @@ func TestUsers(t *testing.T) {
 			{`as robert 'Horse battery' mc guid`, `System GUID`},
 			{`p=$(midplane user password $T robert --generate 2>&1 >/dev/null | cut -d' ' -f4); as robert "$p" mc guid`, `System GUID`},
 			{`midplane user disable $T robert; ! as robert 'Horse battery' mc guid`, `Unable to establish`},
-			{`midplane user rm $T robert; midplane user list $T`, `^ID.*\n2 +admin +yes +admin +(yes|no)\n$`},
+			{`midplane user rm $T robert; midplane user list $T`, `removed\nID.*\n2 +admin +yes +admin +(yes|no)\n$`},
 			{`midplane user password $T admin --generate; midplane ipmi $T mc guid`, `System GUID`},
 		} {
 			line := `T=` + target + `; eval "$(midplane env $T)"; ` + as + one.line

@@ -28,8 +28,11 @@ defaults:               # for all nodes that do not say otherwise
   # sel: {capacity: 4096, overflow: oldest}   # records of a node's event log; refuse: a full log answers C4h
   # serial: [{mode: terminal, listen: guest}]   # terminal, basic, direct or radisys on the guest's second serial port;
   #                       or pty:PATH, unix:PATH, tcp:127.0.0.1:PORT, where users log in unless there is a privilege: user, operator, admin
-  # lan: off            # no door of the node's own; or {listen: "127.0.0.1:6231"} for one node
-  # lan: {allow: ["127.78.0.0/16:6230"]}   # where else ipmitool lan set may move a node's door; default: nowhere
+  # lan: off            # no door of the node's own; or {listen: "127.0.0.1:6231"} for one node, and for all:
+  #   allow: ["127.77.1.0/24:6230"]   # where ipmitool lan set may move it, too; or IP:PORT, IP:FIRST-LAST
+  #   style: split      # embedded: the answer of a bridged command in that of Send Message, for pyipmi
+  #   suites: [17, 3]   # also 8, 12; with unsafe_suites: true 2, 1, 0
+  #   v15: [md5]        # IPMI 1.5 sessions, in clear: md5, password; default: none
   # template: sensors.yaml    # sensors and FRU devices; default: node/template/default.yaml, which explains the format
   qemu:
     memory: 256         # MiB

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/rmcp"
@@ -30,9 +32,23 @@ type LAN struct {
 type NodeLAN struct {
 	Switch string `yaml:"-"`      // on or off
 	Listen string `yaml:"listen"` // IP:PORT; default: 127.77.ID.SLOT
-	// Allow are the addresses that IPMI commands may move it to, beside that one.
-	Allow []string         `yaml:"allow"`
-	Style ipmb.BridgeStyle `yaml:"style"` // of answers over the bridge: split or embedded
+	// Allow are where a guest, or whoever may, can move it, beside that:
+	// IP:PORT, IP:FIRST-LAST or CIDR:PORT.
+	Allow  []string         `yaml:"allow"`
+	Style  ipmb.BridgeStyle `yaml:"style"`         // of answers over a bridge: split or embedded
+	Suites []int            `yaml:"suites"`        // cipher suites, the better first
+	Unsafe bool             `yaml:"unsafe_suites"` // permits 0, 1 and 2
+	V15    []string         `yaml:"v15"`           // IPMI 1.5 sessions: md5, password
+}
+
+// Settings are how one may log in.
+func (l NodeLAN) Settings() rmcp.Settings {
+	return rmcp.Settings{Suites: l.Suites, Unsafe: l.Unsafe, V15: l.V15}
+}
+
+// plain reports whether nothing is said beside the switch.
+func (l NodeLAN) plain() bool {
+	return l.Listen == "" && len(l.Allow) == 0 && l.Style == "" && len(l.Suites) == 0 && !l.Unsafe && len(l.V15) == 0
 }
 
 // Words for a door.
@@ -106,15 +122,12 @@ func (l NodeLAN) MarshalYAML() (any, error) {
 	switch {
 	case l.plain() && l.Switch == "":
 		return nil, nil
-	case l.plain():
+	case l.plain() || !l.On():
 		return l.Switch, nil
 	}
 	type plain NodeLAN
 	return plain(l), nil
 }
-
-// plain reports whether nothing is said but that there is a door, or none.
-func (l NodeLAN) plain() bool { return l.Listen == "" && len(l.Allow) == 0 && l.Style == "" }
 
 // On reports whether there is a door.
 func (l NodeLAN) On() bool { return l.Switch != lanOff }
@@ -122,15 +135,33 @@ func (l NodeLAN) On() bool { return l.Switch != lanOff }
 func (l *LAN) fill() { or(&l.Password, PasswordShared) }
 
 // fill: a node's own word goes before that of the defaults, and that before
-// the shelf's.
+// the shelf's, each key for itself.
 func (l *NodeLAN) fill(d NodeLAN, shelf LAN) {
-	if l.Switch == "" {
-		*l = d
-	}
+	or(&l.Switch, d.Switch)
+	or(&l.Listen, d.Listen)
+	or(&l.Style, d.Style)
+	or(&l.Unsafe, d.Unsafe)
+	orList(&l.Allow, d.Allow)
+	orList(&l.Suites, d.Suites)
+	orList(&l.V15, d.V15)
 	if l.Switch == "" && shelf.Off {
 		l.Switch = lanOff
 	}
 	or(&l.Switch, lanOn)
+}
+
+func orList[T any](p *[]T, d []T) {
+	if *p == nil {
+		*p = slices.Clone(d)
+	}
+}
+
+// check finds logins that a node would refuse.
+func (l NodeLAN) check(c *checker, at func(string) string) {
+	if err := l.Settings().Check(); err != nil {
+		field, what, _ := strings.Cut(err.Error(), ": ")
+		c.add(at("lan."+field), "%s", what)
+	}
 }
 
 func (s *Shelf) checkLAN(c *checker) {

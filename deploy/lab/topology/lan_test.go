@@ -1,6 +1,12 @@
 package topology
 
-import "testing"
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+)
 
 // A node's own word goes before the defaults', and that before the shelf's.
 func TestWhichNodesHaveADoor(t *testing.T) {
@@ -29,6 +35,60 @@ func TestWhichNodesHaveADoor(t *testing.T) {
 		}
 		if l := s.Nodes[0].LAN; l.On() != tt.on || l.Listen != tt.listen {
 			t.Errorf("%s: %+v", tt.name, l)
+		}
+	}
+}
+
+// What is said of doors reaches the nodes, survives being written down, and is
+// checked.
+func TestWhatDoorsAreLike(t *testing.T) {
+	const text = `name: d
+defaults: {lan: {suites: [3], style: embedded, allow: ["127.77.1.0/24:6230"]}}
+nodes:
+- {slot: 1, name: a}
+- {slot: 2, name: b, lan: {suites: [17, 0], unsafe_suites: true, v15: [md5], listen: "127.0.0.1:9"}}
+- {slot: 3, name: c, lan: off}
+`
+	s, err := Parse("shelf.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []NodeLAN{
+		{Switch: "on", Suites: []int{3}, Style: "embedded", Allow: []string{"127.77.1.0/24:6230"}},
+		{
+			Switch: "on", Listen: "127.0.0.1:9", Suites: []int{17, 0}, Unsafe: true, V15: []string{"md5"},
+			Style: "embedded", Allow: []string{"127.77.1.0/24:6230"},
+		},
+		{Switch: "off"},
+	}
+	written, err := yaml.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Parse("again.yaml", written)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, written)
+	}
+	for i, w := range want {
+		if got := s.Nodes[i].LAN; i < 2 && fmt.Sprint(got) != fmt.Sprint(w) || got.Switch != w.Switch {
+			t.Errorf("%d: %+v, want %+v", i, got, w)
+		}
+		if got := again.Nodes[i].LAN; i < 2 && fmt.Sprint(got) != fmt.Sprint(w) || got.Switch != w.Switch {
+			t.Errorf("%d, written down: %+v, want %+v", i, got, w)
+		}
+	}
+	for lan, words := range map[string]string{
+		"{allow: [here]}":              "lan.allow",
+		"{style: loud}":                "neither split nor embedded",
+		"{suites: [4]}":                "4 is none of",
+		"{suites: [17, 17]}":           "stands twice",
+		"{suites: [0]}":                "unsafe_suites only",
+		"{v15: [none]}":                "neither md5 nor password",
+		"{suites: [3], nonsense: yes}": "nonsense",
+	} {
+		_, err := Parse("shelf.yaml", []byte("name: d\nnodes:\n- {slot: 1, name: a, lan: "+lan+"}\n"))
+		if err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v", lan, err)
 		}
 	}
 }
