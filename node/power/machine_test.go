@@ -3,6 +3,7 @@ package power
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -130,6 +131,7 @@ func TestStoppedOrphanCanBeKilled(t *testing.T) {
 	}
 	pid := first.PID()
 	syscall.Kill(pid, syscall.SIGSTOP)
+	awaitStopped(t, pid)
 	first.Close()
 	m := machine(t, cfg)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -140,6 +142,28 @@ func TestStoppedOrphanCanBeKilled(t *testing.T) {
 	check(t, m.Kill(t.Context()))
 	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("process %d: %v", pid, err)
+	}
+}
+
+// awaitStopped waits until each thread of a process stands still; the signal
+// may be back before that.
+func awaitStopped(t *testing.T, pid int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		stopped := 0
+		for _, f := range files {
+			text, _ := os.ReadFile(f)
+			if _, after, _ := strings.Cut(string(text), ") "); strings.HasPrefix(after, "T") {
+				stopped++
+			}
+		}
+		if stopped > 0 && stopped == len(files) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("process %d does not stop", pid)
+		}
 	}
 }
 
