@@ -7,7 +7,6 @@ import (
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
-	"github.com/midplane-project/midplane/ipmb/rmcp"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 	"github.com/midplane-project/midplane/shelf/manager"
 )
@@ -120,9 +119,7 @@ func (b *brain) start(shelf string) *manager.Manager {
 		Shelf: shelf, Cluster: r.cfg.Cluster, State: r.fsm, Raft: r, Presence: r.sw.Presence, Replicas: r.reachable, Logger: r.log,
 		Bus:      ipmb.BusFunc(func(ctx context.Context, msg ipmb.Message) error { return r.sw.Send(ctx, shelf, msg) }),
 		Identity: shelfIdentity, LAN: door.secrets(),
-		Console: func(ctx context.Context, shelf string, hw uint8) (rmcp.Line, error) {
-			return r.sw.Console(ctx, shelf, hw)
-		},
+		Console: r.console,
 	})
 	b.managers[shelf] = m
 	ctx, term := b.ctx, b.term.Load()

@@ -40,8 +40,8 @@ type Config struct {
 	// stands here.
 	Identity mc.Identity
 	LAN      *LAN // nil: there is no LAN door
-	// Console takes over the console of the VM of a slot's node. It fails with
-	// the bus's errors; nil: there is none.
+	// Console takes over the console of the VM of a slot's node, or fails with a
+	// completion code; nil: there is none.
 	Console func(ctx context.Context, shelf string, hw uint8) (rmcp.Line, error)
 	Policy  *ipmb.GuestPolicy // nil: ipmb.DefaultGuestPolicy
 	Logger  *slog.Logger      // nil: quiet

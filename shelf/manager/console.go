@@ -2,12 +2,10 @@ package manager
 
 import (
 	"context"
-	"errors"
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
 	"github.com/midplane-project/midplane/ipmb/rmcp"
-	"github.com/midplane-project/midplane/shelf/backplane"
 )
 
 // solInstances is how many instances a payload can have: as many slots have
@@ -26,16 +24,10 @@ func (c consoles) Open(ctx context.Context, instance uint8) (rmcp.Line, error) {
 		return line, nil
 	}
 	m.cfg.Logger.Info("no serial over LAN", "shelf", m.cfg.Shelf, "slot", instance, "why", err)
-	switch {
-	case errors.Is(err, backplane.ErrNoConsole):
-		return nil, rmcp.ErrPayloadDisabled
-	case errors.Is(err, backplane.ErrNoNode):
-		return nil, ipmb.ErrNotPresent
-	}
 	return nil, err
 }
 
-// payloads makes serial over LAN at the shelf's door.
+// openPayloads makes serial over LAN at the shelf's door.
 func (a *access) openPayloads(door LAN) *rmcp.SOL {
 	lan := mc.LANChannel.Number
 	c := rmcp.SOLConfig{
