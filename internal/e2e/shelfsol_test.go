@@ -3,8 +3,10 @@
 package e2e_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/midplane-project/midplane/internal/ptytest"
 )
@@ -28,25 +30,36 @@ func TestShelfConsole(t *testing.T) {
 		p.Types("cat /proc/sys/kernel/random/boot_id\r")
 		p.Sees(strings.TrimSpace(s.bootID(t, board)))
 	}
+	ask := func(words string) string {
+		out, _ := s.manager.command(t.Context(), "ipmitool", args(strings.Fields(words)...)...).CombinedOutput() // it says why
+		return string(out)
+	}
 	for _, c := range []struct{ words, want string }{
 		{"raw 6 0x4a 1", "0f 03 00"},
-		{"raw 6 0x48 1 2 0xc0 0 0 0", "rsp=0x80"},
+		{"sol activate instance=2", "SOL payload already active on another session"},
 		{"raw 6 0x48 1 3 0xc0 0 0 0", "rsp=0xcb"}, // nobody is there
 		{"raw 6 0x48 1 0 0xc0 0 0 0", "rsp=0xcc"},
 		{"sol deactivate instance=2", ""},
 		{"raw 6 0x4a 1", "0f 01 00"},
 	} {
-		out, _ := s.manager.command(t.Context(), "ipmitool", args(strings.Fields(c.words)...)...).CombinedOutput()
-		if !strings.Contains(string(out), c.want) {
+		if out := ask(c.words); !strings.Contains(out, c.want) {
 			t.Errorf("%s: %q, want %q", c.words, out, c.want)
 		}
 	}
-	two.Sees("SOL session closed by BMC")
-	_ = two.Ends() // with whatever exit code
-	// Who takes the console at its node takes it from here.
+	two = activate("2")
+	two.Sees("# ") // what was said before
+	two.Types("~.")
+	if err := two.Ends(); err != nil {
+		t.Error(err)
+	}
+	// Who takes a console at its node takes it from here.
 	thief := ptytest.Start(t, bin, "--shelf", s.Name, "console", "blade1", "--steal")
-	one.Sees("SOL session closed by BMC")
-	_ = one.Ends()
 	thief.Types("\r")
 	thief.Sees("# ")
+	eventually(t, 20*time.Second, "no console is open at the shelf's door", func() error {
+		if out := ask("raw 6 0x4a 1"); !strings.Contains(out, "0f 00 00") {
+			return errors.New(out)
+		}
+		return nil
+	})
 }
