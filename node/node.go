@@ -243,6 +243,9 @@ func (n *Node) uplinkConfig() uplink.Config {
 		LeaderChanged: func(uint64, string) { n.controller.LeaderChanged() },
 		WaysChanged:   n.waysChanged,
 	}
+	if n.console != nil {
+		c.Console = n.shelfConsole
+	}
 	for _, r := range n.cfg.Replicas {
 		c.Replicas = append(c.Replicas, uplink.Replica{Name: r.Name, Addr: r.Address})
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/midplane-project/midplane/ipmb/mc"
 	"github.com/midplane-project/midplane/ipmb/rmcp"
 	"github.com/midplane-project/midplane/node/power"
+	"github.com/midplane-project/midplane/node/uplink"
 )
 
 // solReplay is how much of what the VM said a serial-over-LAN session is shown
@@ -20,13 +21,18 @@ type vmConsole struct{ node *Node }
 
 // Open implements rmcp.Console. Whoever typed at the console only watches from
 // then on: a session of serial over LAN cannot.
-func (c vmConsole) Open() (rmcp.Line, error) {
+func (c vmConsole) Open(context.Context, uint8) (rmcp.Line, error) { return c.take() }
+
+func (c vmConsole) take() (vmLine, error) {
 	seat, err := c.node.console.Join(power.TakeOver, solReplay, true)
 	if err != nil {
-		return nil, err
+		return vmLine{}, err
 	}
 	return vmLine{seat, c.node}, nil
 }
+
+// shelfConsole takes the console over for a user at the shelf's LAN door.
+func (n *Node) shelfConsole() (uplink.Console, error) { return vmConsole{n}.take() }
 
 // vmLine is a place at the console, with the break that it cannot carry itself.
 type vmLine struct {

@@ -119,6 +119,7 @@ func (b *brain) start(shelf string) *manager.Manager {
 		Shelf: shelf, Cluster: r.cfg.Cluster, State: r.fsm, Raft: r, Presence: r.sw.Presence, Replicas: r.reachable, Logger: r.log,
 		Bus:      ipmb.BusFunc(func(ctx context.Context, msg ipmb.Message) error { return r.sw.Send(ctx, shelf, msg) }),
 		Identity: shelfIdentity, LAN: door.secrets(),
+		Console: r.console,
 	})
 	b.managers[shelf] = m
 	ctx, term := b.ctx, b.term.Load()

@@ -26,10 +26,11 @@ const (
 
 // busPolicy says who may call what on the bus.
 var busPolicy = authz.Policy{
-	v1.Backplane_Attach_FullMethodName: authz.Only(trust.Node),
-	v1.Backplane_Relay_FullMethodName:  authz.Only(trust.Replica),
-	v1.Backplane_Join_FullMethodName:   authz.Only(trust.Replica),
-	v1.Backplane_Status_FullMethodName: authz.Only(trust.Replica),
+	v1.Backplane_Attach_FullMethodName:       authz.Only(trust.Node),
+	v1.Backplane_Relay_FullMethodName:        authz.Only(trust.Replica),
+	v1.Backplane_Join_FullMethodName:         authz.Only(trust.Replica),
+	v1.Backplane_Status_FullMethodName:       authz.Only(trust.Replica),
+	v1.Backplane_ServeConsole_FullMethodName: authz.Only(trust.Node),
 }
 
 func (r *Replica) openSwitch() {

@@ -192,10 +192,15 @@ func nilMap() map[place]outcome { return make(map[place]outcome) }
 // consoleRows are the clients of serial over LAN, and what leaves them.
 var consoleRows = []struct {
 	client, words, leave string
+	place                place
+	board                string // whose console it is
 }{
-	{"ipmitool", "ipmitool -I lanplus -H HOST -U admin -E sol activate", "~."},
-	{"FreeIPMI", "ipmiconsole -h HOST -u admin -p PASSWORD", "&."},
-	{"solterm (OpenIPMI)", "solterm lan -U admin -P PASSWORD -A rmcp+ HOST", "~."},
+	{"ipmitool", "ipmitool -I lanplus -H HOST -U admin -E sol activate", "~.", atBoard, "blade1"},
+	{"FreeIPMI", "ipmiconsole -h HOST -u admin -p PASSWORD", "&.", atBoard, "blade1"},
+	{"solterm (OpenIPMI)", "solterm lan -U admin -P PASSWORD -A rmcp+ HOST", "~.", atBoard, "blade1"},
+	{"ipmitool", "ipmitool -I lanplus -H HOST -U admin -E sol activate instance=2", "~.", atShelf, "blade2"},
+	{"FreeIPMI", "ipmiconsole -h HOST -u admin -p PASSWORD --sol-payload-instance=2", "&.", atShelf, "blade2"},
+	{"solterm (OpenIPMI)", "solterm lan -U admin -P PASSWORD -A rmcp+ HOST", "~.", atShelf, "blade1"},
 }
 
 // cycleRows cycle the power of a board's VM, whose guest boots again. Rows
@@ -259,11 +264,11 @@ func (s *clientShelf) run(t *testing.T, r clientRow, p place, want outcome) {
 	}
 }
 
-// consoles opens the first board's console with each client, looks at what a
-// shell there answers, and leaves.
+// consoles opens a board's console with each client, looks at what a shell
+// there answers, and leaves.
 func (s *clientShelf) consoles(t *testing.T) {
-	d := s.boards[0]
 	for i, r := range consoleRows {
+		d := s.doorOf(r.place)
 		line := strings.NewReplacer("HOST", d.addr.Addr().String(), "PASSWORD", d.password).Replace(r.words)
 		p := typist(t, d.command(t.Context(), "script", "-qec", line, "/dev/null"))
 		p.types("\r")
@@ -271,6 +276,8 @@ func (s *clientShelf) consoles(t *testing.T) {
 		mark := fmt.Sprint(100 + i)
 		p.types("echo $((6*7))" + mark + "\r")
 		p.sees("42" + mark)
+		p.types("cat /proc/sys/kernel/random/boot_id\r")
+		p.sees(strings.TrimSpace(s.bootID(t, r.board)))
 		p.types("\r")
 		p.sees("# ")
 		p.types(r.leave)

@@ -70,7 +70,7 @@ func checkClientsPage(t *testing.T) {
 	for _, r := range consoleRows {
 		words := strings.NewReplacer(" -I lanplus", "", " -H HOST", "", " -U admin", "", " -u admin", "", " -E", "", " -p PASSWORD", "", " -P PASSWORD", "", " -h HOST", "", " HOST", "")
 		pageRow(&b, r.client, words.Replace(r.words)+" (a shell on the console)", func(p place) string {
-			if p == atBoard {
+			if p == r.place {
 				return "yes"
 			}
 			return ""

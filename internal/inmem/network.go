@@ -85,6 +85,12 @@ func (c *conn) Relay(ctx context.Context, _ ...grpc.CallOption) (v1.Backplane_Re
 	})
 }
 
+func (c *conn) ServeConsole(ctx context.Context, _ ...grpc.CallOption) (v1.Backplane_ServeConsoleClient, error) {
+	return open(ctx, c, func(s v1.BackplaneServer, st *serverStream[v1.ServeConsoleRequest, v1.ServeConsoleResponse]) error {
+		return s.ServeConsole(st)
+	})
+}
+
 func (c *conn) Status(ctx context.Context, r *v1.StatusRequest, _ ...grpc.CallOption) (*v1.StatusResponse, error) {
 	s, err := c.reach(ctx)
 	if err != nil {

@@ -33,7 +33,7 @@ func newPort() *port {
 	}
 }
 
-func (p *port) Open() (Line, error) {
+func (p *port) Open(context.Context, uint8) (Line, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.taken = make(chan struct{})
@@ -334,7 +334,7 @@ var errPort = errors.New("no such port")
 
 type noPort struct{}
 
-func (noPort) Open() (Line, error) { return nil, errPort }
+func (noPort) Open(context.Context, uint8) (Line, error) { return nil, errPort }
 
 func TestSOLWithoutPort(t *testing.T) {
 	c := withConsole(t, noPort{}).admin()

@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// Console is the system's serial port.
+// Console is the serial ports that there are, by payload instance.
 type Console interface {
-	// Open takes the port over for a session: it shows the end of what the
-	// system said, and whoever typed before only watches from then on.
-	Open() (Line, error)
+	// Open takes a port over for a session: it shows the end of what the
+	// system said, and whoever typed before only watches from then on. It may
+	// fail with a completion code.
+	Open(ctx context.Context, instance uint8) (Line, error)
 }
 
 // Line is the serial port for the one who types.
@@ -33,10 +34,11 @@ type Line interface {
 
 // activeSOL is one activated payload. Its run goroutine has the state.
 type activeSOL struct {
-	session *session
-	line    Line
-	timing  solTiming
-	log     *slog.Logger
+	session  *session
+	instance uint8
+	line     Line // there before run
+	timing   solTiming
+	log      *slog.Logger
 
 	packets chan solArrival
 	begin   func() // lets it send: the answer to its activation is out
@@ -57,9 +59,9 @@ type solArrival struct {
 // those again that find no place.
 const solBacklog = 8
 
-func newActiveSOL(s *session, line Line, timing solTiming, log *slog.Logger) *activeSOL {
+func newActiveSOL(s *session, timing solTiming, log *slog.Logger) *activeSOL {
 	a := &activeSOL{
-		session: s, line: line, timing: timing, log: log, packets: make(chan solArrival, solBacklog),
+		session: s, timing: timing, log: log, packets: make(chan solArrival, solBacklog),
 		begun: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	a.begin = sync.OnceFunc(func() { close(a.begun) })

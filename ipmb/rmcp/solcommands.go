@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -32,7 +33,6 @@ const (
 // Fields of the payload commands (IPMI 2.0 §24).
 const (
 	payloadRequest    = 2 + 4 // type, instance, auxiliary data
-	payloadInstances  = 1     // there is one serial port
 	maxInstance       = 15
 	auxEncrypt        = 0x80
 	authEncrypt       = 0x80 // of the parameter: encryption is forced
@@ -52,18 +52,25 @@ type SOLConfig struct {
 	Parameter func(number uint8) []byte
 	// Allowed reports whether a user may use the payload; see [mc.Users.MayUseSOL].
 	Allowed func(user uint8) bool
-	// Console is the system's serial port; nil: there is none. It may be set
-	// until the door opens.
+	// Console is the serial ports; nil: there is none. It may be set until the
+	// door opens.
 	Console Console
+	// Instances is how many ports there are, up to 15; 0: one.
+	Instances uint8
+	// Port is what clients reach the door by; 0: the port of its socket.
+	Port uint16
 }
 
-// SOL is serial over LAN on a channel: one payload at a time.
+// openPatience is how long a client waits for a port, at most.
+const openPatience = 3 * time.Second
+
+// SOL is serial over LAN on a channel: one payload at a time for each port.
 type SOL struct {
 	SOLConfig
 
 	mu     sync.Mutex
-	active *activeSOL
-	ctx    context.Context // of the door; nil while there is none
+	active map[uint8]*activeSOL // by instance; some wait for their port
+	ctx    context.Context      // of the door; nil while there is none
 	door   solPort
 	port   uint16
 	log    *slog.Logger
@@ -71,7 +78,10 @@ type SOL struct {
 }
 
 // NewSOL makes it; a door serves it.
-func NewSOL(c SOLConfig) *SOL { return &SOL{SOLConfig: c} }
+func NewSOL(c SOLConfig) *SOL {
+	c.Instances = min(max(c.Instances, 1), maxInstance)
+	return &SOL{SOLConfig: c, active: make(map[uint8]*activeSOL)}
+}
 
 // open lets payloads be activated until close.
 func (s *SOL) open(ctx context.Context, d *Door) {
@@ -98,8 +108,11 @@ func (s *SOL) reopen(d *Door) {
 func (s *SOL) begin(d *Door) {
 	s.ctx, s.door, s.log = d.serving, d, d.Log
 	s.port = portRMCP
-	if a, ok := d.socket.LocalAddr().(*net.UDPAddr); ok {
+	if a, ok := d.socket.LocalAddr().(*net.UDPAddr); ok && a.Port != 0 {
 		s.port = uint16(a.Port)
+	}
+	if s.Port != 0 {
+		s.port = s.Port
 	}
 }
 
@@ -160,10 +173,20 @@ func (t *Sessions) touch(s *session, seq uint32, from netip.AddrPort, now time.T
 func (s *SOL) of(one *session) *activeSOL {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.active == nil || s.active.session != one {
-		return nil
+	for _, a := range s.active {
+		if a.session == one {
+			return a
+		}
 	}
-	return s.active
+	return nil
+}
+
+// has reports whether a session has a payload's instance.
+func (s *SOL) has(one *session, instance uint8) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.active[instance]
+	return a != nil && a.session == one
 }
 
 // answered lets a payload speak whose session has its answer: a client takes
@@ -214,7 +237,7 @@ func (s *SOL) check(req *ipmb.Request) (*session, uint8, error) {
 
 // activate opens the payload for the session that asks. That the lines are
 // deasserted at first is not done: clients ask for it and wait for output.
-func (s *SOL) activate(_ context.Context, req *ipmb.Request) ([]byte, error) {
+func (s *SOL) activate(ctx context.Context, req *ipmb.Request) ([]byte, error) {
 	if s.Console == nil || s.Parameter(mc.SOLEnable)[0] == 0 {
 		return nil, ErrPayloadDisabled
 	}
@@ -226,13 +249,13 @@ func (s *SOL) activate(_ context.Context, req *ipmb.Request) ([]byte, error) {
 		return nil, ipmb.ErrState
 	case !s.Allowed(user):
 		return nil, ipmb.ErrPrivilege
-	case req.Data[1] > payloadInstances:
+	case req.Data[1] > s.Instances:
 		return nil, ErrPayloadLimit
 	}
 	if err := s.privacy(own, req.Data[2]&auxEncrypt != 0); err != nil {
 		return nil, err
 	}
-	if err := s.start(own); err != nil {
+	if err := s.start(ctx, own, req.Data[1]); err != nil {
 		return nil, err
 	}
 	out := make([]byte, 4, 4+payloadSizeFields)
@@ -284,37 +307,71 @@ func (s *SOL) timing() solTiming {
 
 const solRetryMask = 0x07
 
-// start begins a payload for a session.
-func (s *SOL) start(own *session) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.ctx == nil || s.ctx.Err() != nil:
-		return ipmb.ErrState
-	case s.active != nil:
-		return ErrPayloadActive
-	}
-	line, err := s.Console.Open()
+// start begins a payload for a session. Its place is taken while the port opens.
+func (s *SOL) start(ctx context.Context, own *session, instance uint8) error {
+	a, err := s.reserve(own, instance)
 	if err != nil {
 		return err
 	}
-	a := newActiveSOL(own, line, s.timing(), s.log)
-	s.active = a
-	ctx, door, peer := s.ctx, s.door, s.Sessions.peerOf(own)
+	ctx, cancel := context.WithTimeout(ctx, openPatience)
+	defer cancel()
+	if a.line, err = s.Console.Open(ctx, instance); err != nil {
+		s.forget(a)
+		if errors.Is(err, context.DeadlineExceeded) {
+			return ipmb.ErrDestination
+		}
+		return err
+	}
+	if err := s.begun(a); err != nil {
+		s.forget(a)
+		return errors.Join(err, a.line.Close())
+	}
+	return nil
+}
+
+// reserve takes a payload's place.
+func (s *SOL) reserve(own *session, instance uint8) (*activeSOL, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx == nil || s.ctx.Err() != nil {
+		return nil, ipmb.ErrState
+	}
+	if s.active[instance] != nil {
+		return nil, ErrPayloadActive
+	}
+	for _, a := range s.active { // its packets do not say which payload they are for
+		if a.session == own {
+			return nil, ErrPayloadLimit
+		}
+	}
+	a := newActiveSOL(own, s.timing(), s.log)
+	a.instance = instance
+	s.active[instance] = a
+	return a, nil
+}
+
+// begun lets a payload run that has its port.
+func (s *SOL) begun(a *activeSOL) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx == nil || s.ctx.Err() != nil || s.active[a.instance] != a { // the door closed, or somebody deactivated it
+		return ipmb.ErrState
+	}
+	ctx, door, peer := s.ctx, s.door, s.Sessions.peerOf(a.session)
 	s.group.Go(func() {
-		ended := own.ended()
+		ended := a.session.ended()
 		idle := make(chan struct{})
 		go func() {
 			defer close(idle)
-			s.Sessions.watchIdle(a.stopped, own)
+			s.Sessions.watchIdle(a.stopped, a.session)
 		}()
 		a.run(ctx, door, peer, ended)
 		a.stop(true)
 		<-idle
 		s.forget(a)
-		s.log.Info("serial over LAN ended", "from", peer.String())
+		s.log.Info("serial over LAN ended", "from", peer.String(), "instance", a.instance)
 	})
-	s.log.Info("serial over LAN", "from", peer.String(), "user", own.user)
+	s.log.Info("serial over LAN", "from", peer.String(), "user", a.session.user, "instance", a.instance)
 	return nil
 }
 
@@ -347,8 +404,8 @@ func (t *Sessions) watchIdle(stop <-chan struct{}, s *session) {
 func (s *SOL) forget(a *activeSOL) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.active == a {
-		s.active = nil
+	if s.active[a.instance] == a {
+		delete(s.active, a.instance)
 	}
 }
 
@@ -360,11 +417,12 @@ func (s *SOL) deactivate(_ context.Context, req *ipmb.Request) ([]byte, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.active == nil || req.Data[1] > payloadInstances {
+	a := s.active[req.Data[1]]
+	if a == nil {
 		return nil, ErrPayloadInactive
 	}
-	s.active.stop(s.active.session == own)
-	s.active = nil
+	a.stop(a.session == own)
+	delete(s.active, req.Data[1])
 	return nil, nil
 }
 
@@ -375,25 +433,25 @@ func (s *SOL) status(_ context.Context, req *ipmb.Request) ([]byte, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := []byte{payloadInstances, 0, 0}
-	if s.active != nil {
-		out[1] = 1
+	var bits uint16
+	for n := range s.active {
+		bits |= 1 << (n - 1)
 	}
-	return out, nil
+	return binary.LittleEndian.AppendUint16([]byte{s.Instances}, bits), nil
 }
 
-// info tells which session has the payload, and that its port is the first one.
+// info tells which session has the payload. Its port has the instance's number.
 func (s *SOL) info(_ context.Context, req *ipmb.Request) ([]byte, error) {
-	if PayloadType(req.Data[0]) != PayloadSOL || req.Data[1] == 0 || req.Data[1] > payloadInstances {
+	if PayloadType(req.Data[0]) != PayloadSOL || req.Data[1] == 0 || req.Data[1] > s.Instances {
 		return nil, ipmb.ErrInvalidField
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var id uint32
-	if s.active != nil {
-		id = s.active.session.id
+	if a := s.active[req.Data[1]]; a != nil {
+		id = a.session.id
 	}
-	out := append(binary.LittleEndian.AppendUint32(nil, id), 1)
+	out := append(binary.LittleEndian.AppendUint32(nil, id), req.Data[1])
 	return append(out, make([]byte, portReserved)...), nil
 }
 
@@ -436,7 +494,7 @@ func (s *SOL) encryption(_ context.Context, req *ipmb.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if own == nil || s.of(own) == nil || req.Data[1] > payloadInstances {
+	if own == nil || !s.has(own, req.Data[1]) {
 		return nil, ErrEncryptionInactive
 	}
 	private, _ := own.privacy()

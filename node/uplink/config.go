@@ -44,7 +44,9 @@ type Config struct {
 	WaysChanged func()
 	// PresenceChanged tells of another controller; it must not block. May be nil.
 	PresenceChanged func(a ipmb.Addr, state v1.PresenceState)
-	Logger          *slog.Logger // nil: quiet
+	// Console takes the VM's console over for the shelf's users; nil: there is none.
+	Console func() (Console, error)
+	Logger  *slog.Logger // nil: quiet
 }
 
 func (c Config) withDefaults() Config {

@@ -31,6 +31,8 @@ func (u *Uplink) handle(ctx context.Context, w *way, m *v1.AttachResponse) error
 		u.heardPresence(w, k.Presence)
 	case *v1.AttachResponse_EventAck:
 		u.heardAck(w, k.EventAck)
+	case *v1.AttachResponse_Console:
+		w.called(ctx, k.Console.GetCall())
 	case *v1.AttachResponse_Refusal:
 		return &RefusedError{k.Refusal}
 	}

@@ -40,6 +40,8 @@ type replica struct {
 type way struct {
 	r         *replica
 	name      string // of the replica
+	conn      link.Conn
+	spawn     func(func()) // starts what ends with the stream
 	link      *link.Link[v1.AttachRequest, v1.AttachResponse]
 	plane     ipmb.Plane
 	epoch     uint64
@@ -112,7 +114,7 @@ func (r *replica) attach(ctx context.Context, accepted func()) error {
 	}
 	accepted()
 	w := &way{
-		r: r, name: hello.GetReplica(), link: link.New(stream, link.Node, wg.Go), plane: r.plane(),
+		r: r, name: hello.GetReplica(), conn: conn, spawn: wg.Go, link: link.New(stream, link.Node, wg.Go), plane: r.plane(),
 		epoch: hello.GetEpoch(), lastEvent: hello.GetLastEvent(), outbox: outbox(mine),
 	}
 	if err := r.u.up(w, hello); err != nil {
@@ -147,7 +149,7 @@ func (r *replica) hello() *v1.NodeHello {
 	h := &v1.NodeHello{
 		Protocol: Protocol, Version: c.Version, Shelf: c.Shelf, HardwareAddress: uint32(c.HW),
 		Instance: c.Instance[:], Boot: c.Boot, Name: c.Name, Profile: c.Profile, Api: c.API,
-		DeviceId: c.DeviceID, Plane: v1.Plane(r.plane()) + v1.Plane_PLANE_A,
+		DeviceId: c.DeviceID, Plane: v1.Plane(r.plane()) + v1.Plane_PLANE_A, Console: c.Console != nil,
 	}
 	if c.Outbox != nil {
 		id := c.Outbox.UUID()

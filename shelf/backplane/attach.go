@@ -166,22 +166,23 @@ func (s *Switch) port(k slotKey) *port {
 type port struct {
 	slotKey
 	claimant
-	s      *Switch
-	addr   ipmb.Addr
-	epoch  uint64
-	name   string
-	outbox []byte
-	link   *link.Link[v1.AttachResponse, v1.AttachRequest]
-	events chan *v1.EventBatch
-	air    atomic.Uint32 // what a fan tray moves, as v1.Presence.airflow has it
-	told   *table        // presence that the node has; owned by keepPresence
+	s       *Switch
+	addr    ipmb.Addr
+	epoch   uint64
+	name    string
+	outbox  []byte
+	console bool // its node serves one when called
+	link    *link.Link[v1.AttachResponse, v1.AttachRequest]
+	events  chan *v1.EventBatch
+	air     atomic.Uint32 // what a fan tray moves, as v1.Presence.airflow has it
+	told    *table        // presence that the node has; owned by keepPresence
 }
 
 func (s *Switch) newPort(stream v1.Backplane_AttachServer, h *v1.NodeHello, epoch uint64) *port {
 	hw := uint8(h.GetHardwareAddress())
 	return &port{
 		slotKey: slotKey{h.GetShelf(), hw}, claimant: claimant{string(h.GetInstance()), h.GetBoot()},
-		s: s, addr: ipmb.AddrFromHW(hw), epoch: epoch, name: h.GetName(), outbox: h.GetOutbox(),
+		s: s, addr: ipmb.AddrFromHW(hw), epoch: epoch, name: h.GetName(), outbox: h.GetOutbox(), console: h.GetConsole(),
 		link:   link.New(stream, link.Replica, s.wg.Go),
 		events: make(chan *v1.EventBatch, maxEventBatches),
 	}

@@ -18,7 +18,7 @@ type slotKey struct {
 	hw    uint8
 }
 
-// Switch is the IPMB switch of one replica. It implements Attach and Relay of
+// Switch is the IPMB switch of one replica. It implements Attach, Relay and ServeConsole of
 // [v1.BackplaneServer]; Status and Join are the replica's, which embeds it.
 type Switch struct {
 	v1.UnimplementedBackplaneServer
@@ -31,6 +31,7 @@ type Switch struct {
 	kicked  chan struct{} // one slot: the view changed
 	tables  atomic.Pointer[map[string]*table]
 	view    viewer // owned by the goroutine that keeps presence
+	calls   consoleCalls
 
 	mu      sync.RWMutex
 	closed  bool

@@ -38,6 +38,7 @@ type access struct {
 	lan      *mc.LAN
 	sol      *mc.SOL
 	sessions *rmcp.Sessions
+	payloads *rmcp.SOL
 	sealer   *mc.Sealer
 	suites   []mc.CipherSuite
 }
@@ -85,6 +86,7 @@ func readAccess(m *Manager, r mc.Records) (*access, error) {
 		Channel: lan, GUID: m.cfg.Identity.SystemGUID, Suites: a.suites, SuiteLimit: a.lan.SuiteLimit,
 		Active: a.channels.Active, Account: a.users.Account, Key: a.keys.Key, Store: sessionStore{a},
 	})
+	a.payloads = a.openPayloads(door)
 	a.restoreSessions(r)
 	return a, nil
 }
@@ -116,7 +118,7 @@ func (a *access) tables() [][]ipmb.Command {
 			sessions[i] = a.inside(sessions[i])
 		}
 	}
-	return [][]ipmb.Command{channels, closed, mc.CipherCommands(a.channels, a.suites...), sessions}
+	return [][]ipmb.Command{channels, closed, mc.CipherCommands(a.channels, a.suites...), sessions, a.payloadRows()}
 }
 
 // inside closes a row to the bus.

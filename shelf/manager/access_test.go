@@ -103,7 +103,7 @@ func TestAccessIsClosedToTheBus(t *testing.T) {
 	for _, speaker := range []ipmb.Speaker{ipmb.SpeakerController, ipmb.SpeakerGuest, ipmb.SpeakerSession, ipmb.SpeakerAPI} {
 		for _, request := range []string{
 			"06 40 01 82 84", "06 43 91 02 04", "06 44 01 02", "06 45 03" + text16("eve"), "06 46 02", "06 47 02 02" + text16("eve"),
-			"06 56 01 01 01" + strings.Repeat("00", 20), "06 3c 00000000 01", "06 3d 01", "0c 01 01 03 7f000001", "0c 02 01 03 00 00", "0c 21 01 01 01",
+			"06 56 01 01 01" + strings.Repeat("00", 20), "06 3c 00000000 01", "06 3d 01", "06 48 0101c0000000", "06 49 010100000000", "06 4a 01", "0c 01 01 03 7f000001", "0c 02 01 03 00 00", "0c 21 01 01 01",
 		} {
 			b := unhex(t, request)
 			m := r.message(blade1, speaker, ipmb.NetFn(b[0]), ipmb.Cmd(b[1]), b[2:]...)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/ipmb/rmcp"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 	"github.com/midplane-project/midplane/shelf/state"
 )
@@ -38,9 +39,12 @@ type Config struct {
 	// Identity of the controller at 0x20. Its GUIDs are the shelf's, whatever
 	// stands here.
 	Identity mc.Identity
-	LAN      *LAN              // nil: there is no LAN door
-	Policy   *ipmb.GuestPolicy // nil: ipmb.DefaultGuestPolicy
-	Logger   *slog.Logger      // nil: quiet
+	LAN      *LAN // nil: there is no LAN door
+	// Console takes over the console of the VM of a slot's node, or fails with a
+	// completion code; nil: there is none.
+	Console func(ctx context.Context, shelf string, hw uint8) (rmcp.Line, error)
+	Policy  *ipmb.GuestPolicy // nil: ipmb.DefaultGuestPolicy
+	Logger  *slog.Logger      // nil: quiet
 }
 
 func (c Config) withDefaults() Config {

@@ -181,6 +181,7 @@ type replica struct {
 	*Manager
 	raft *fakeRaft
 	bus  *fakeBus
+	vms  *fakeConsoles
 	id   uint64
 }
 
@@ -188,10 +189,11 @@ func newReplica(c *fakeCluster, term uint64) *replica {
 	r := &replica{
 		raft: &fakeRaft{cluster: c, term: term},
 		bus:  &fakeBus{there: make(map[ipmb.Addr]ipmb.HandlerFunc)},
+		vms:  &fakeConsoles{closed: make(chan uint8, 9)},
 	}
 	r.Manager = New(Config{
 		Shelf: "lab", State: c.fsm, Raft: r.raft, Bus: r.bus, Presence: r.bus.table,
-		Identity: mc.Identity{DeviceID: 0x20, Revision: 1, FirmwareMaj: 0, FirmwareMin: 0x10}, LAN: fakeLAN,
+		Identity: mc.Identity{DeviceID: 0x20, Revision: 1, FirmwareMaj: 0, FirmwareMin: 0x10}, LAN: fakeLAN, Console: r.vms.open,
 	})
 	r.bus.deliver = func(m ipmb.Message) { r.Serve(context.Background(), m) }
 	return r

@@ -66,7 +66,8 @@ func (m *Manager) firstAdmin(ctx context.Context) error {
 	return m.put(ctx, putCommand(m.cfg.Shelf, lanUserRecord, []byte{1}).GetPutRecords())
 }
 
-// makeAdmin does what an administrator would do by commands.
+// makeAdmin does what an administrator would do by commands. Who makes the door
+// wants the VMs' consoles there.
 func (m *Manager) makeAdmin(ctx context.Context, password string) error {
 	channel := mc.LANChannel.Number
 	size, long := mc.PasswordLen, byte(0)
@@ -75,18 +76,22 @@ func (m *Manager) makeAdmin(ctx context.Context, password string) error {
 	}
 	filled := append([]byte(password), make([]byte, size-len(password))...)
 	name := append([]byte(LANUser), make([]byte, mc.UserNameLen-len(LANUser))...)
+	const app = ipmb.NetFnApp
 	for _, one := range []struct {
-		cmd  ipmb.Cmd
-		data []byte
+		netFn ipmb.NetFn
+		cmd   ipmb.Cmd
+		data  []byte
 	}{
-		{0x45, append([]byte{lanUserID}, name...)},                           // Set User Name
-		{0x47, append([]byte{lanUserID | long, 2}, filled...)},               // Set User Password: set
-		{0x47, []byte{lanUserID, 1}},                                         // … enable
-		{0x43, []byte{0x90 | channel, lanUserID, byte(ipmb.PrivilegeAdmin)}}, // Set User Access
-		{0x40, []byte{channel, 0x40 | 0x22, 0x40 | 0x04}},                    // Set Channel Access: always, stored
-		{0x40, []byte{channel, 0x80 | 0x22, 0x80 | 0x04}},                    // … and active
+		{app, 0x45, append([]byte{lanUserID}, name...)},                           // Set User Name
+		{app, 0x47, append([]byte{lanUserID | long, 2}, filled...)},               // Set User Password: set
+		{app, 0x47, []byte{lanUserID, 1}},                                         // … enable
+		{app, 0x43, []byte{0x90 | channel, lanUserID, byte(ipmb.PrivilegeAdmin)}}, // Set User Access
+		{app, 0x40, []byte{channel, 0x40 | 0x22, 0x40 | 0x04}},                    // Set Channel Access: always, stored
+		{app, 0x40, []byte{channel, 0x80 | 0x22, 0x80 | 0x04}},                    // … and active
+		{app, 0x4C, []byte{channel, lanUserID, 1 << mc.PayloadSOL, 0, 0, 0}},      // Set User Payload Access
+		{ipmb.NetFnTransport, 0x21, []byte{channel, mc.SOLEnable, 1}},             // Set SOL Configuration Parameters
 	} {
-		if _, err := m.own(ctx, one.cmd, one.data...); err != nil {
+		if _, err := m.ownOf(ctx, one.netFn, one.cmd, one.data...); err != nil {
 			return fmt.Errorf("command %02xh: %w", uint8(one.cmd), err)
 		}
 	}
@@ -95,7 +100,12 @@ func (m *Manager) makeAdmin(ctx context.Context, password string) error {
 
 // own asks 0x20 itself for an application command.
 func (m *Manager) own(ctx context.Context, cmd ipmb.Cmd, data ...byte) ([]byte, error) {
-	r, err := m.Do(ctx, ipmb.AddrShelfManager, m.request(ipmb.NetFnApp, cmd, data...))
+	return m.ownOf(ctx, ipmb.NetFnApp, cmd, data...)
+}
+
+// ownOf asks it for any command.
+func (m *Manager) ownOf(ctx context.Context, netFn ipmb.NetFn, cmd ipmb.Cmd, data ...byte) ([]byte, error) {
+	r, err := m.Do(ctx, ipmb.AddrShelfManager, m.request(netFn, cmd, data...))
 	if err == nil {
 		err = r.Err()
 	}

@@ -345,6 +345,7 @@ type AttachResponse struct {
 	//	*AttachResponse_Leader
 	//	*AttachResponse_Presence
 	//	*AttachResponse_Refusal
+	//	*AttachResponse_Console
 	Kind          isAttachResponse_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -450,6 +451,15 @@ func (x *AttachResponse) GetRefusal() *Refusal {
 	return nil
 }
 
+func (x *AttachResponse) GetConsole() *ConsoleCall {
+	if x != nil {
+		if x, ok := x.Kind.(*AttachResponse_Console); ok {
+			return x.Console
+		}
+	}
+	return nil
+}
+
 type isAttachResponse_Kind interface {
 	isAttachResponse_Kind()
 }
@@ -482,6 +492,10 @@ type AttachResponse_Refusal struct {
 	Refusal *Refusal `protobuf:"bytes,7,opt,name=refusal,proto3,oneof"`
 }
 
+type AttachResponse_Console struct {
+	Console *ConsoleCall `protobuf:"bytes,8,opt,name=console,proto3,oneof"` // only to nodes whose hello offers a console
+}
+
 func (*AttachResponse_Hello) isAttachResponse_Kind() {}
 
 func (*AttachResponse_Batch) isAttachResponse_Kind() {}
@@ -495,6 +509,8 @@ func (*AttachResponse_Leader) isAttachResponse_Kind() {}
 func (*AttachResponse_Presence) isAttachResponse_Kind() {}
 
 func (*AttachResponse_Refusal) isAttachResponse_Kind() {}
+
+func (*AttachResponse_Console) isAttachResponse_Kind() {}
 
 type NodeHello struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -510,6 +526,7 @@ type NodeHello struct {
 	Api             string                 `protobuf:"bytes,10,opt,name=api,proto3" json:"api,omitempty"`                            // where the node's own gRPC API listens: unix:PATH or HOST:PORT
 	Outbox          []byte                 `protobuf:"bytes,11,opt,name=outbox,proto3" json:"outbox,omitempty"`                      // UUID of the outbox, 16 bytes
 	DeviceId        []byte                 `protobuf:"bytes,12,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`  // the node's Get Device ID answer without completion code
+	Console         bool                   `protobuf:"varint,13,opt,name=console,proto3" json:"console,omitempty"`                   // its VM has a serial console, which it serves when called
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -626,6 +643,13 @@ func (x *NodeHello) GetDeviceId() []byte {
 		return x.DeviceId
 	}
 	return nil
+}
+
+func (x *NodeHello) GetConsole() bool {
+	if x != nil {
+		return x.Console
+	}
+	return false
 }
 
 type ReplicaHello struct {
@@ -1195,6 +1219,360 @@ func (x *Refusal) GetRetryAfterMs() uint32 {
 	return 0
 }
 
+// ConsoleCall asks a node for its VM's serial console: whoever typed there only
+// watches from then on.
+type ConsoleCall struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Call          uint64                 `protobuf:"varint,1,opt,name=call,proto3" json:"call,omitempty"` // the hello of the stream that brings it has the same
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsoleCall) Reset() {
+	*x = ConsoleCall{}
+	mi := &file_midplane_v1_backplane_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsoleCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsoleCall) ProtoMessage() {}
+
+func (x *ConsoleCall) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_backplane_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsoleCall.ProtoReflect.Descriptor instead.
+func (*ConsoleCall) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ConsoleCall) GetCall() uint64 {
+	if x != nil {
+		return x.Call
+	}
+	return 0
+}
+
+type ServeConsoleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*ServeConsoleRequest_Hello
+	//	*ServeConsoleRequest_Output
+	//	*ServeConsoleRequest_Power
+	Kind          isServeConsoleRequest_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServeConsoleRequest) Reset() {
+	*x = ServeConsoleRequest{}
+	mi := &file_midplane_v1_backplane_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServeConsoleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServeConsoleRequest) ProtoMessage() {}
+
+func (x *ServeConsoleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_backplane_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServeConsoleRequest.ProtoReflect.Descriptor instead.
+func (*ServeConsoleRequest) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ServeConsoleRequest) GetKind() isServeConsoleRequest_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *ServeConsoleRequest) GetHello() *ConsoleHello {
+	if x != nil {
+		if x, ok := x.Kind.(*ServeConsoleRequest_Hello); ok {
+			return x.Hello
+		}
+	}
+	return nil
+}
+
+func (x *ServeConsoleRequest) GetOutput() *ConsoleText {
+	if x != nil {
+		if x, ok := x.Kind.(*ServeConsoleRequest_Output); ok {
+			return x.Output
+		}
+	}
+	return nil
+}
+
+func (x *ServeConsoleRequest) GetPower() bool {
+	if x != nil {
+		if x, ok := x.Kind.(*ServeConsoleRequest_Power); ok {
+			return x.Power
+		}
+	}
+	return false
+}
+
+type isServeConsoleRequest_Kind interface {
+	isServeConsoleRequest_Kind()
+}
+
+type ServeConsoleRequest_Hello struct {
+	Hello *ConsoleHello `protobuf:"bytes,1,opt,name=hello,proto3,oneof"`
+}
+
+type ServeConsoleRequest_Output struct {
+	Output *ConsoleText `protobuf:"bytes,2,opt,name=output,proto3,oneof"`
+}
+
+type ServeConsoleRequest_Power struct {
+	Power bool `protobuf:"varint,3,opt,name=power,proto3,oneof"` // the VM has power, or has none any more
+}
+
+func (*ServeConsoleRequest_Hello) isServeConsoleRequest_Kind() {}
+
+func (*ServeConsoleRequest_Output) isServeConsoleRequest_Kind() {}
+
+func (*ServeConsoleRequest_Power) isServeConsoleRequest_Kind() {}
+
+type ConsoleHello struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Call            uint64                 `protobuf:"varint,1,opt,name=call,proto3" json:"call,omitempty"`
+	Shelf           string                 `protobuf:"bytes,2,opt,name=shelf,proto3" json:"shelf,omitempty"`
+	HardwareAddress uint32                 `protobuf:"varint,3,opt,name=hardware_address,json=hardwareAddress,proto3" json:"hardware_address,omitempty"`
+	Power           bool                   `protobuf:"varint,4,opt,name=power,proto3" json:"power,omitempty"`    // the VM has any
+	Problem         string                 `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"` // not empty: why there is no console
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ConsoleHello) Reset() {
+	*x = ConsoleHello{}
+	mi := &file_midplane_v1_backplane_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsoleHello) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsoleHello) ProtoMessage() {}
+
+func (x *ConsoleHello) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_backplane_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsoleHello.ProtoReflect.Descriptor instead.
+func (*ConsoleHello) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ConsoleHello) GetCall() uint64 {
+	if x != nil {
+		return x.Call
+	}
+	return 0
+}
+
+func (x *ConsoleHello) GetShelf() string {
+	if x != nil {
+		return x.Shelf
+	}
+	return ""
+}
+
+func (x *ConsoleHello) GetHardwareAddress() uint32 {
+	if x != nil {
+		return x.HardwareAddress
+	}
+	return 0
+}
+
+func (x *ConsoleHello) GetPower() bool {
+	if x != nil {
+		return x.Power
+	}
+	return false
+}
+
+func (x *ConsoleHello) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+type ConsoleText struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Lost          bool                   `protobuf:"varint,2,opt,name=lost,proto3" json:"lost,omitempty"` // some was lost before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsoleText) Reset() {
+	*x = ConsoleText{}
+	mi := &file_midplane_v1_backplane_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsoleText) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsoleText) ProtoMessage() {}
+
+func (x *ConsoleText) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_backplane_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsoleText.ProtoReflect.Descriptor instead.
+func (*ConsoleText) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ConsoleText) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ConsoleText) GetLost() bool {
+	if x != nil {
+		return x.Lost
+	}
+	return false
+}
+
+type ServeConsoleResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*ServeConsoleResponse_Input
+	//	*ServeConsoleResponse_Break
+	Kind          isServeConsoleResponse_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServeConsoleResponse) Reset() {
+	*x = ServeConsoleResponse{}
+	mi := &file_midplane_v1_backplane_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServeConsoleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServeConsoleResponse) ProtoMessage() {}
+
+func (x *ServeConsoleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_backplane_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServeConsoleResponse.ProtoReflect.Descriptor instead.
+func (*ServeConsoleResponse) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ServeConsoleResponse) GetKind() isServeConsoleResponse_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *ServeConsoleResponse) GetInput() []byte {
+	if x != nil {
+		if x, ok := x.Kind.(*ServeConsoleResponse_Input); ok {
+			return x.Input
+		}
+	}
+	return nil
+}
+
+func (x *ServeConsoleResponse) GetBreak() bool {
+	if x != nil {
+		if x, ok := x.Kind.(*ServeConsoleResponse_Break); ok {
+			return x.Break
+		}
+	}
+	return false
+}
+
+type isServeConsoleResponse_Kind interface {
+	isServeConsoleResponse_Kind()
+}
+
+type ServeConsoleResponse_Input struct {
+	Input []byte `protobuf:"bytes,1,opt,name=input,proto3,oneof"`
+}
+
+type ServeConsoleResponse_Break struct {
+	Break bool `protobuf:"varint,2,opt,name=break,proto3,oneof"` // send one
+}
+
+func (*ServeConsoleResponse_Input) isServeConsoleResponse_Kind() {}
+
+func (*ServeConsoleResponse_Break) isServeConsoleResponse_Kind() {}
+
 type RelayRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Kind:
@@ -1212,7 +1590,7 @@ type RelayRequest struct {
 
 func (x *RelayRequest) Reset() {
 	*x = RelayRequest{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[14]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1224,7 +1602,7 @@ func (x *RelayRequest) String() string {
 func (*RelayRequest) ProtoMessage() {}
 
 func (x *RelayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[14]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1237,7 +1615,7 @@ func (x *RelayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayRequest.ProtoReflect.Descriptor instead.
 func (*RelayRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{14}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RelayRequest) GetKind() isRelayRequest_Kind {
@@ -1358,7 +1736,7 @@ type RelayResponse struct {
 
 func (x *RelayResponse) Reset() {
 	*x = RelayResponse{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[15]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1748,7 @@ func (x *RelayResponse) String() string {
 func (*RelayResponse) ProtoMessage() {}
 
 func (x *RelayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[15]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1761,7 @@ func (x *RelayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayResponse.ProtoReflect.Descriptor instead.
 func (*RelayResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{15}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RelayResponse) GetKind() isRelayResponse_Kind {
@@ -1498,7 +1876,7 @@ type RelayHello struct {
 
 func (x *RelayHello) Reset() {
 	*x = RelayHello{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[16]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +1888,7 @@ func (x *RelayHello) String() string {
 func (*RelayHello) ProtoMessage() {}
 
 func (x *RelayHello) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[16]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1523,7 +1901,7 @@ func (x *RelayHello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayHello.ProtoReflect.Descriptor instead.
 func (*RelayHello) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{16}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RelayHello) GetProtocol() uint32 {
@@ -1563,7 +1941,7 @@ type RelayEvents struct {
 
 func (x *RelayEvents) Reset() {
 	*x = RelayEvents{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[17]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1575,7 +1953,7 @@ func (x *RelayEvents) String() string {
 func (*RelayEvents) ProtoMessage() {}
 
 func (x *RelayEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[17]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1588,7 +1966,7 @@ func (x *RelayEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayEvents.ProtoReflect.Descriptor instead.
 func (*RelayEvents) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{17}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RelayEvents) GetShelf() string {
@@ -1646,7 +2024,7 @@ type RelayEventAck struct {
 
 func (x *RelayEventAck) Reset() {
 	*x = RelayEventAck{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[18]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1658,7 +2036,7 @@ func (x *RelayEventAck) String() string {
 func (*RelayEventAck) ProtoMessage() {}
 
 func (x *RelayEventAck) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[18]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1671,7 +2049,7 @@ func (x *RelayEventAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayEventAck.ProtoReflect.Descriptor instead.
 func (*RelayEventAck) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{18}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RelayEventAck) GetShelf() string {
@@ -1723,7 +2101,7 @@ type RelayClaim struct {
 
 func (x *RelayClaim) Reset() {
 	*x = RelayClaim{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[19]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1735,7 +2113,7 @@ func (x *RelayClaim) String() string {
 func (*RelayClaim) ProtoMessage() {}
 
 func (x *RelayClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[19]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1748,7 +2126,7 @@ func (x *RelayClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayClaim.ProtoReflect.Descriptor instead.
 func (*RelayClaim) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{19}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RelayClaim) GetRequest() uint64 {
@@ -1798,7 +2176,7 @@ type RelayClaimAnswer struct {
 
 func (x *RelayClaimAnswer) Reset() {
 	*x = RelayClaimAnswer{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[20]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +2188,7 @@ func (x *RelayClaimAnswer) String() string {
 func (*RelayClaimAnswer) ProtoMessage() {}
 
 func (x *RelayClaimAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[20]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +2201,7 @@ func (x *RelayClaimAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayClaimAnswer.ProtoReflect.Descriptor instead.
 func (*RelayClaimAnswer) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{20}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RelayClaimAnswer) GetRequest() uint64 {
@@ -1862,7 +2240,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[21]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +2252,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[21]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +2265,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{21}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{26}
 }
 
 type StatusResponse struct {
@@ -1905,7 +2283,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[22]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1917,7 +2295,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[22]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1930,7 +2308,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{22}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StatusResponse) GetReplica() string {
@@ -1994,7 +2372,7 @@ type LeaderAddress struct {
 
 func (x *LeaderAddress) Reset() {
 	*x = LeaderAddress{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[23]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2006,7 +2384,7 @@ func (x *LeaderAddress) String() string {
 func (*LeaderAddress) ProtoMessage() {}
 
 func (x *LeaderAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[23]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2019,7 +2397,7 @@ func (x *LeaderAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderAddress.ProtoReflect.Descriptor instead.
 func (*LeaderAddress) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{23}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LeaderAddress) GetReplica() string {
@@ -2055,7 +2433,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[24]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2067,7 +2445,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[24]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2080,7 +2458,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{24}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *JoinRequest) GetReplica() string {
@@ -2123,7 +2501,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[25]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +2513,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[25]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +2526,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{25}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *JoinResponse) GetCluster() string {
@@ -2193,7 +2571,7 @@ const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"\aairflow\x18\x06 \x01(\v2\x14.midplane.v1.AirflowH\x00R\aairflowB\x06\n" +
 	"\x04kind\"#\n" +
 	"\aAirflow\x12\x18\n" +
-	"\apercent\x18\x01 \x01(\rR\apercent\"\x86\x03\n" +
+	"\apercent\x18\x01 \x01(\rR\apercent\"\xbc\x03\n" +
 	"\x0eAttachResponse\x121\n" +
 	"\x05hello\x18\x01 \x01(\v2\x19.midplane.v1.ReplicaHelloH\x00R\x05hello\x12*\n" +
 	"\x05batch\x18\x02 \x01(\v2\x12.midplane.v1.BatchH\x00R\x05batch\x126\n" +
@@ -2201,8 +2579,9 @@ const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"\tevent_ack\x18\x04 \x01(\v2\x15.midplane.v1.EventAckH\x00R\beventAck\x123\n" +
 	"\x06leader\x18\x05 \x01(\v2\x19.midplane.v1.LeaderNoticeH\x00R\x06leader\x128\n" +
 	"\bpresence\x18\x06 \x01(\v2\x1a.midplane.v1.PresenceTableH\x00R\bpresence\x120\n" +
-	"\arefusal\x18\a \x01(\v2\x14.midplane.v1.RefusalH\x00R\arefusalB\x06\n" +
-	"\x04kind\"\xd1\x02\n" +
+	"\arefusal\x18\a \x01(\v2\x14.midplane.v1.RefusalH\x00R\arefusal\x124\n" +
+	"\aconsole\x18\b \x01(\v2\x18.midplane.v1.ConsoleCallH\x00R\aconsoleB\x06\n" +
+	"\x04kind\"\xeb\x02\n" +
 	"\tNodeHello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
@@ -2216,7 +2595,8 @@ const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"\x03api\x18\n" +
 	" \x01(\tR\x03api\x12\x16\n" +
 	"\x06outbox\x18\v \x01(\fR\x06outbox\x12\x1b\n" +
-	"\tdevice_id\x18\f \x01(\fR\bdeviceId\"\x99\x02\n" +
+	"\tdevice_id\x18\f \x01(\fR\bdeviceId\x12\x18\n" +
+	"\aconsole\x18\r \x01(\bR\aconsole\"\x99\x02\n" +
 	"\fReplicaHello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
@@ -2254,7 +2634,27 @@ const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"\aRefusal\x12,\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x18.midplane.v1.RefusalCodeR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12$\n" +
-	"\x0eretry_after_ms\x18\x03 \x01(\rR\fretryAfterMs\"\xca\x02\n" +
+	"\x0eretry_after_ms\x18\x03 \x01(\rR\fretryAfterMs\"!\n" +
+	"\vConsoleCall\x12\x12\n" +
+	"\x04call\x18\x01 \x01(\x04R\x04call\"\x9c\x01\n" +
+	"\x13ServeConsoleRequest\x121\n" +
+	"\x05hello\x18\x01 \x01(\v2\x19.midplane.v1.ConsoleHelloH\x00R\x05hello\x122\n" +
+	"\x06output\x18\x02 \x01(\v2\x18.midplane.v1.ConsoleTextH\x00R\x06output\x12\x16\n" +
+	"\x05power\x18\x03 \x01(\bH\x00R\x05powerB\x06\n" +
+	"\x04kind\"\x93\x01\n" +
+	"\fConsoleHello\x12\x12\n" +
+	"\x04call\x18\x01 \x01(\x04R\x04call\x12\x14\n" +
+	"\x05shelf\x18\x02 \x01(\tR\x05shelf\x12)\n" +
+	"\x10hardware_address\x18\x03 \x01(\rR\x0fhardwareAddress\x12\x14\n" +
+	"\x05power\x18\x04 \x01(\bR\x05power\x12\x18\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem\"5\n" +
+	"\vConsoleText\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
+	"\x04lost\x18\x02 \x01(\bR\x04lost\"N\n" +
+	"\x14ServeConsoleResponse\x12\x16\n" +
+	"\x05input\x18\x01 \x01(\fH\x00R\x05input\x12\x16\n" +
+	"\x05break\x18\x02 \x01(\bH\x00R\x05breakB\x06\n" +
+	"\x04kind\"\xca\x02\n" +
 	"\fRelayRequest\x12/\n" +
 	"\x05hello\x18\x01 \x01(\v2\x17.midplane.v1.RelayHelloH\x00R\x05hello\x12*\n" +
 	"\x05batch\x18\x02 \x01(\v2\x12.midplane.v1.BatchH\x00R\x05batch\x122\n" +
@@ -2340,12 +2740,13 @@ const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"\x18JOIN_REFUSAL_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17JOIN_REFUSAL_NOT_LEADER\x10\x01\x12\x1e\n" +
 	"\x1aJOIN_REFUSAL_WRONG_CLUSTER\x10\x02\x12\x1b\n" +
-	"\x17JOIN_REFUSAL_NAME_TAKEN\x10\x032\x96\x02\n" +
+	"\x17JOIN_REFUSAL_NAME_TAKEN\x10\x032\xef\x02\n" +
 	"\tBackplane\x12E\n" +
 	"\x06Attach\x12\x1a.midplane.v1.AttachRequest\x1a\x1b.midplane.v1.AttachResponse(\x010\x01\x12B\n" +
 	"\x05Relay\x12\x19.midplane.v1.RelayRequest\x1a\x1a.midplane.v1.RelayResponse(\x010\x01\x12A\n" +
 	"\x06Status\x12\x1a.midplane.v1.StatusRequest\x1a\x1b.midplane.v1.StatusResponse\x12;\n" +
-	"\x04Join\x12\x18.midplane.v1.JoinRequest\x1a\x19.midplane.v1.JoinResponseBCZAgithub.com/midplane-project/midplane/proto/midplane/v1;midplanev1b\x06proto3"
+	"\x04Join\x12\x18.midplane.v1.JoinRequest\x1a\x19.midplane.v1.JoinResponse\x12W\n" +
+	"\fServeConsole\x12 .midplane.v1.ServeConsoleRequest\x1a!.midplane.v1.ServeConsoleResponse(\x010\x01BCZAgithub.com/midplane-project/midplane/proto/midplane/v1;midplanev1b\x06proto3"
 
 var (
 	file_midplane_v1_backplane_proto_rawDescOnce sync.Once
@@ -2360,40 +2761,45 @@ func file_midplane_v1_backplane_proto_rawDescGZIP() []byte {
 }
 
 var file_midplane_v1_backplane_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_midplane_v1_backplane_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_midplane_v1_backplane_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_midplane_v1_backplane_proto_goTypes = []any{
-	(RefusalCode)(0),         // 0: midplane.v1.RefusalCode
-	(JoinRefusal)(0),         // 1: midplane.v1.JoinRefusal
-	(*AttachRequest)(nil),    // 2: midplane.v1.AttachRequest
-	(*Airflow)(nil),          // 3: midplane.v1.Airflow
-	(*AttachResponse)(nil),   // 4: midplane.v1.AttachResponse
-	(*NodeHello)(nil),        // 5: midplane.v1.NodeHello
-	(*ReplicaHello)(nil),     // 6: midplane.v1.ReplicaHello
-	(*ReplicaAddress)(nil),   // 7: midplane.v1.ReplicaAddress
-	(*Batch)(nil),            // 8: midplane.v1.Batch
-	(*Heartbeat)(nil),        // 9: midplane.v1.Heartbeat
-	(*EventBatch)(nil),       // 10: midplane.v1.EventBatch
-	(*EventAck)(nil),         // 11: midplane.v1.EventAck
-	(*Detach)(nil),           // 12: midplane.v1.Detach
-	(*LeaderNotice)(nil),     // 13: midplane.v1.LeaderNotice
-	(*PresenceTable)(nil),    // 14: midplane.v1.PresenceTable
-	(*Refusal)(nil),          // 15: midplane.v1.Refusal
-	(*RelayRequest)(nil),     // 16: midplane.v1.RelayRequest
-	(*RelayResponse)(nil),    // 17: midplane.v1.RelayResponse
-	(*RelayHello)(nil),       // 18: midplane.v1.RelayHello
-	(*RelayEvents)(nil),      // 19: midplane.v1.RelayEvents
-	(*RelayEventAck)(nil),    // 20: midplane.v1.RelayEventAck
-	(*RelayClaim)(nil),       // 21: midplane.v1.RelayClaim
-	(*RelayClaimAnswer)(nil), // 22: midplane.v1.RelayClaimAnswer
-	(*StatusRequest)(nil),    // 23: midplane.v1.StatusRequest
-	(*StatusResponse)(nil),   // 24: midplane.v1.StatusResponse
-	(*LeaderAddress)(nil),    // 25: midplane.v1.LeaderAddress
-	(*JoinRequest)(nil),      // 26: midplane.v1.JoinRequest
-	(*JoinResponse)(nil),     // 27: midplane.v1.JoinResponse
-	(Plane)(0),               // 28: midplane.v1.Plane
-	(*Envelope)(nil),         // 29: midplane.v1.Envelope
-	(*Event)(nil),            // 30: midplane.v1.Event
-	(*Presence)(nil),         // 31: midplane.v1.Presence
+	(RefusalCode)(0),             // 0: midplane.v1.RefusalCode
+	(JoinRefusal)(0),             // 1: midplane.v1.JoinRefusal
+	(*AttachRequest)(nil),        // 2: midplane.v1.AttachRequest
+	(*Airflow)(nil),              // 3: midplane.v1.Airflow
+	(*AttachResponse)(nil),       // 4: midplane.v1.AttachResponse
+	(*NodeHello)(nil),            // 5: midplane.v1.NodeHello
+	(*ReplicaHello)(nil),         // 6: midplane.v1.ReplicaHello
+	(*ReplicaAddress)(nil),       // 7: midplane.v1.ReplicaAddress
+	(*Batch)(nil),                // 8: midplane.v1.Batch
+	(*Heartbeat)(nil),            // 9: midplane.v1.Heartbeat
+	(*EventBatch)(nil),           // 10: midplane.v1.EventBatch
+	(*EventAck)(nil),             // 11: midplane.v1.EventAck
+	(*Detach)(nil),               // 12: midplane.v1.Detach
+	(*LeaderNotice)(nil),         // 13: midplane.v1.LeaderNotice
+	(*PresenceTable)(nil),        // 14: midplane.v1.PresenceTable
+	(*Refusal)(nil),              // 15: midplane.v1.Refusal
+	(*ConsoleCall)(nil),          // 16: midplane.v1.ConsoleCall
+	(*ServeConsoleRequest)(nil),  // 17: midplane.v1.ServeConsoleRequest
+	(*ConsoleHello)(nil),         // 18: midplane.v1.ConsoleHello
+	(*ConsoleText)(nil),          // 19: midplane.v1.ConsoleText
+	(*ServeConsoleResponse)(nil), // 20: midplane.v1.ServeConsoleResponse
+	(*RelayRequest)(nil),         // 21: midplane.v1.RelayRequest
+	(*RelayResponse)(nil),        // 22: midplane.v1.RelayResponse
+	(*RelayHello)(nil),           // 23: midplane.v1.RelayHello
+	(*RelayEvents)(nil),          // 24: midplane.v1.RelayEvents
+	(*RelayEventAck)(nil),        // 25: midplane.v1.RelayEventAck
+	(*RelayClaim)(nil),           // 26: midplane.v1.RelayClaim
+	(*RelayClaimAnswer)(nil),     // 27: midplane.v1.RelayClaimAnswer
+	(*StatusRequest)(nil),        // 28: midplane.v1.StatusRequest
+	(*StatusResponse)(nil),       // 29: midplane.v1.StatusResponse
+	(*LeaderAddress)(nil),        // 30: midplane.v1.LeaderAddress
+	(*JoinRequest)(nil),          // 31: midplane.v1.JoinRequest
+	(*JoinResponse)(nil),         // 32: midplane.v1.JoinResponse
+	(Plane)(0),                   // 33: midplane.v1.Plane
+	(*Envelope)(nil),             // 34: midplane.v1.Envelope
+	(*Event)(nil),                // 35: midplane.v1.Event
+	(*Presence)(nil),             // 36: midplane.v1.Presence
 }
 var file_midplane_v1_backplane_proto_depIdxs = []int32{
 	5,  // 0: midplane.v1.AttachRequest.hello:type_name -> midplane.v1.NodeHello
@@ -2409,45 +2815,50 @@ var file_midplane_v1_backplane_proto_depIdxs = []int32{
 	13, // 10: midplane.v1.AttachResponse.leader:type_name -> midplane.v1.LeaderNotice
 	14, // 11: midplane.v1.AttachResponse.presence:type_name -> midplane.v1.PresenceTable
 	15, // 12: midplane.v1.AttachResponse.refusal:type_name -> midplane.v1.Refusal
-	28, // 13: midplane.v1.NodeHello.plane:type_name -> midplane.v1.Plane
-	13, // 14: midplane.v1.ReplicaHello.leader:type_name -> midplane.v1.LeaderNotice
-	7,  // 15: midplane.v1.ReplicaHello.replicas:type_name -> midplane.v1.ReplicaAddress
-	29, // 16: midplane.v1.Batch.envelopes:type_name -> midplane.v1.Envelope
-	30, // 17: midplane.v1.EventBatch.events:type_name -> midplane.v1.Event
-	31, // 18: midplane.v1.PresenceTable.entries:type_name -> midplane.v1.Presence
-	0,  // 19: midplane.v1.Refusal.code:type_name -> midplane.v1.RefusalCode
-	18, // 20: midplane.v1.RelayRequest.hello:type_name -> midplane.v1.RelayHello
-	8,  // 21: midplane.v1.RelayRequest.batch:type_name -> midplane.v1.Batch
-	19, // 22: midplane.v1.RelayRequest.events:type_name -> midplane.v1.RelayEvents
-	9,  // 23: midplane.v1.RelayRequest.heartbeat:type_name -> midplane.v1.Heartbeat
-	14, // 24: midplane.v1.RelayRequest.presence:type_name -> midplane.v1.PresenceTable
-	21, // 25: midplane.v1.RelayRequest.claim:type_name -> midplane.v1.RelayClaim
-	18, // 26: midplane.v1.RelayResponse.hello:type_name -> midplane.v1.RelayHello
-	8,  // 27: midplane.v1.RelayResponse.batch:type_name -> midplane.v1.Batch
-	20, // 28: midplane.v1.RelayResponse.event_ack:type_name -> midplane.v1.RelayEventAck
-	9,  // 29: midplane.v1.RelayResponse.heartbeat:type_name -> midplane.v1.Heartbeat
-	14, // 30: midplane.v1.RelayResponse.presence:type_name -> midplane.v1.PresenceTable
-	22, // 31: midplane.v1.RelayResponse.claim:type_name -> midplane.v1.RelayClaimAnswer
-	30, // 32: midplane.v1.RelayEvents.events:type_name -> midplane.v1.Event
-	11, // 33: midplane.v1.RelayEventAck.ack:type_name -> midplane.v1.EventAck
-	5,  // 34: midplane.v1.RelayClaim.hello:type_name -> midplane.v1.NodeHello
-	15, // 35: midplane.v1.RelayClaimAnswer.refusal:type_name -> midplane.v1.Refusal
-	25, // 36: midplane.v1.StatusResponse.leader:type_name -> midplane.v1.LeaderAddress
-	25, // 37: midplane.v1.JoinResponse.leader:type_name -> midplane.v1.LeaderAddress
-	1,  // 38: midplane.v1.JoinResponse.refusal:type_name -> midplane.v1.JoinRefusal
-	2,  // 39: midplane.v1.Backplane.Attach:input_type -> midplane.v1.AttachRequest
-	16, // 40: midplane.v1.Backplane.Relay:input_type -> midplane.v1.RelayRequest
-	23, // 41: midplane.v1.Backplane.Status:input_type -> midplane.v1.StatusRequest
-	26, // 42: midplane.v1.Backplane.Join:input_type -> midplane.v1.JoinRequest
-	4,  // 43: midplane.v1.Backplane.Attach:output_type -> midplane.v1.AttachResponse
-	17, // 44: midplane.v1.Backplane.Relay:output_type -> midplane.v1.RelayResponse
-	24, // 45: midplane.v1.Backplane.Status:output_type -> midplane.v1.StatusResponse
-	27, // 46: midplane.v1.Backplane.Join:output_type -> midplane.v1.JoinResponse
-	43, // [43:47] is the sub-list for method output_type
-	39, // [39:43] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	16, // 13: midplane.v1.AttachResponse.console:type_name -> midplane.v1.ConsoleCall
+	33, // 14: midplane.v1.NodeHello.plane:type_name -> midplane.v1.Plane
+	13, // 15: midplane.v1.ReplicaHello.leader:type_name -> midplane.v1.LeaderNotice
+	7,  // 16: midplane.v1.ReplicaHello.replicas:type_name -> midplane.v1.ReplicaAddress
+	34, // 17: midplane.v1.Batch.envelopes:type_name -> midplane.v1.Envelope
+	35, // 18: midplane.v1.EventBatch.events:type_name -> midplane.v1.Event
+	36, // 19: midplane.v1.PresenceTable.entries:type_name -> midplane.v1.Presence
+	0,  // 20: midplane.v1.Refusal.code:type_name -> midplane.v1.RefusalCode
+	18, // 21: midplane.v1.ServeConsoleRequest.hello:type_name -> midplane.v1.ConsoleHello
+	19, // 22: midplane.v1.ServeConsoleRequest.output:type_name -> midplane.v1.ConsoleText
+	23, // 23: midplane.v1.RelayRequest.hello:type_name -> midplane.v1.RelayHello
+	8,  // 24: midplane.v1.RelayRequest.batch:type_name -> midplane.v1.Batch
+	24, // 25: midplane.v1.RelayRequest.events:type_name -> midplane.v1.RelayEvents
+	9,  // 26: midplane.v1.RelayRequest.heartbeat:type_name -> midplane.v1.Heartbeat
+	14, // 27: midplane.v1.RelayRequest.presence:type_name -> midplane.v1.PresenceTable
+	26, // 28: midplane.v1.RelayRequest.claim:type_name -> midplane.v1.RelayClaim
+	23, // 29: midplane.v1.RelayResponse.hello:type_name -> midplane.v1.RelayHello
+	8,  // 30: midplane.v1.RelayResponse.batch:type_name -> midplane.v1.Batch
+	25, // 31: midplane.v1.RelayResponse.event_ack:type_name -> midplane.v1.RelayEventAck
+	9,  // 32: midplane.v1.RelayResponse.heartbeat:type_name -> midplane.v1.Heartbeat
+	14, // 33: midplane.v1.RelayResponse.presence:type_name -> midplane.v1.PresenceTable
+	27, // 34: midplane.v1.RelayResponse.claim:type_name -> midplane.v1.RelayClaimAnswer
+	35, // 35: midplane.v1.RelayEvents.events:type_name -> midplane.v1.Event
+	11, // 36: midplane.v1.RelayEventAck.ack:type_name -> midplane.v1.EventAck
+	5,  // 37: midplane.v1.RelayClaim.hello:type_name -> midplane.v1.NodeHello
+	15, // 38: midplane.v1.RelayClaimAnswer.refusal:type_name -> midplane.v1.Refusal
+	30, // 39: midplane.v1.StatusResponse.leader:type_name -> midplane.v1.LeaderAddress
+	30, // 40: midplane.v1.JoinResponse.leader:type_name -> midplane.v1.LeaderAddress
+	1,  // 41: midplane.v1.JoinResponse.refusal:type_name -> midplane.v1.JoinRefusal
+	2,  // 42: midplane.v1.Backplane.Attach:input_type -> midplane.v1.AttachRequest
+	21, // 43: midplane.v1.Backplane.Relay:input_type -> midplane.v1.RelayRequest
+	28, // 44: midplane.v1.Backplane.Status:input_type -> midplane.v1.StatusRequest
+	31, // 45: midplane.v1.Backplane.Join:input_type -> midplane.v1.JoinRequest
+	17, // 46: midplane.v1.Backplane.ServeConsole:input_type -> midplane.v1.ServeConsoleRequest
+	4,  // 47: midplane.v1.Backplane.Attach:output_type -> midplane.v1.AttachResponse
+	22, // 48: midplane.v1.Backplane.Relay:output_type -> midplane.v1.RelayResponse
+	29, // 49: midplane.v1.Backplane.Status:output_type -> midplane.v1.StatusResponse
+	32, // 50: midplane.v1.Backplane.Join:output_type -> midplane.v1.JoinResponse
+	20, // 51: midplane.v1.Backplane.ServeConsole:output_type -> midplane.v1.ServeConsoleResponse
+	47, // [47:52] is the sub-list for method output_type
+	42, // [42:47] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_midplane_v1_backplane_proto_init() }
@@ -2472,8 +2883,18 @@ func file_midplane_v1_backplane_proto_init() {
 		(*AttachResponse_Leader)(nil),
 		(*AttachResponse_Presence)(nil),
 		(*AttachResponse_Refusal)(nil),
+		(*AttachResponse_Console)(nil),
 	}
-	file_midplane_v1_backplane_proto_msgTypes[14].OneofWrappers = []any{
+	file_midplane_v1_backplane_proto_msgTypes[15].OneofWrappers = []any{
+		(*ServeConsoleRequest_Hello)(nil),
+		(*ServeConsoleRequest_Output)(nil),
+		(*ServeConsoleRequest_Power)(nil),
+	}
+	file_midplane_v1_backplane_proto_msgTypes[18].OneofWrappers = []any{
+		(*ServeConsoleResponse_Input)(nil),
+		(*ServeConsoleResponse_Break)(nil),
+	}
+	file_midplane_v1_backplane_proto_msgTypes[19].OneofWrappers = []any{
 		(*RelayRequest_Hello)(nil),
 		(*RelayRequest_Batch)(nil),
 		(*RelayRequest_Events)(nil),
@@ -2481,7 +2902,7 @@ func file_midplane_v1_backplane_proto_init() {
 		(*RelayRequest_Presence)(nil),
 		(*RelayRequest_Claim)(nil),
 	}
-	file_midplane_v1_backplane_proto_msgTypes[15].OneofWrappers = []any{
+	file_midplane_v1_backplane_proto_msgTypes[20].OneofWrappers = []any{
 		(*RelayResponse_Hello)(nil),
 		(*RelayResponse_Batch)(nil),
 		(*RelayResponse_EventAck)(nil),
@@ -2495,7 +2916,7 @@ func file_midplane_v1_backplane_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_midplane_v1_backplane_proto_rawDesc), len(file_midplane_v1_backplane_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   26,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

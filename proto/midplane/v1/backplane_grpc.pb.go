@@ -19,10 +19,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Backplane_Attach_FullMethodName = "/midplane.v1.Backplane/Attach"
-	Backplane_Relay_FullMethodName  = "/midplane.v1.Backplane/Relay"
-	Backplane_Status_FullMethodName = "/midplane.v1.Backplane/Status"
-	Backplane_Join_FullMethodName   = "/midplane.v1.Backplane/Join"
+	Backplane_Attach_FullMethodName       = "/midplane.v1.Backplane/Attach"
+	Backplane_Relay_FullMethodName        = "/midplane.v1.Backplane/Relay"
+	Backplane_Status_FullMethodName       = "/midplane.v1.Backplane/Status"
+	Backplane_Join_FullMethodName         = "/midplane.v1.Backplane/Join"
+	Backplane_ServeConsole_FullMethodName = "/midplane.v1.Backplane/ServeConsole"
 )
 
 // BackplaneClient is the client API for Backplane service.
@@ -41,6 +42,10 @@ type BackplaneClient interface {
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 	// Join asks the leader to take the caller in as a replica.
 	Join(ctx context.Context, in *JoinRequest, opts ...grpc.CallOption) (*JoinResponse, error)
+	// ServeConsole is the serial console of a node's VM: the node opens it when a
+	// replica asked for that by a console call, and ends it when somebody else
+	// took the console. The first message is the node's hello.
+	ServeConsole(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ServeConsoleRequest, ServeConsoleResponse], error)
 }
 
 type backplaneClient struct {
@@ -97,6 +102,19 @@ func (c *backplaneClient) Join(ctx context.Context, in *JoinRequest, opts ...grp
 	return out, nil
 }
 
+func (c *backplaneClient) ServeConsole(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ServeConsoleRequest, ServeConsoleResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Backplane_ServiceDesc.Streams[2], Backplane_ServeConsole_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ServeConsoleRequest, ServeConsoleResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Backplane_ServeConsoleClient = grpc.BidiStreamingClient[ServeConsoleRequest, ServeConsoleResponse]
+
 // BackplaneServer is the server API for Backplane service.
 // All implementations must embed UnimplementedBackplaneServer
 // for forward compatibility.
@@ -113,6 +131,10 @@ type BackplaneServer interface {
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// Join asks the leader to take the caller in as a replica.
 	Join(context.Context, *JoinRequest) (*JoinResponse, error)
+	// ServeConsole is the serial console of a node's VM: the node opens it when a
+	// replica asked for that by a console call, and ends it when somebody else
+	// took the console. The first message is the node's hello.
+	ServeConsole(grpc.BidiStreamingServer[ServeConsoleRequest, ServeConsoleResponse]) error
 	mustEmbedUnimplementedBackplaneServer()
 }
 
@@ -134,6 +156,9 @@ func (UnimplementedBackplaneServer) Status(context.Context, *StatusRequest) (*St
 }
 func (UnimplementedBackplaneServer) Join(context.Context, *JoinRequest) (*JoinResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Join not implemented")
+}
+func (UnimplementedBackplaneServer) ServeConsole(grpc.BidiStreamingServer[ServeConsoleRequest, ServeConsoleResponse]) error {
+	return status.Error(codes.Unimplemented, "method ServeConsole not implemented")
 }
 func (UnimplementedBackplaneServer) mustEmbedUnimplementedBackplaneServer() {}
 func (UnimplementedBackplaneServer) testEmbeddedByValue()                   {}
@@ -206,6 +231,13 @@ func _Backplane_Join_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Backplane_ServeConsole_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(BackplaneServer).ServeConsole(&grpc.GenericServerStream[ServeConsoleRequest, ServeConsoleResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Backplane_ServeConsoleServer = grpc.BidiStreamingServer[ServeConsoleRequest, ServeConsoleResponse]
+
 // Backplane_ServiceDesc is the grpc.ServiceDesc for Backplane service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -232,6 +264,12 @@ var Backplane_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Relay",
 			Handler:       _Backplane_Relay_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "ServeConsole",
+			Handler:       _Backplane_ServeConsole_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
 		},

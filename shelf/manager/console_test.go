@@ -1,0 +1,116 @@
+package manager
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/rmcp"
+)
+
+// fakeConsoles are those of slots 1 to 3; slot 2's node has none.
+type fakeConsoles struct {
+	closed chan uint8 // hardware addresses
+}
+
+func (f *fakeConsoles) open(_ context.Context, _ string, hw uint8) (rmcp.Line, error) {
+	switch hw {
+	case 0x41, 0x43:
+		return fakeLine{f, hw}, nil
+	case 0x42:
+		return nil, rmcp.ErrPayloadDisabled
+	}
+	return nil, ipmb.ErrNotPresent
+}
+
+// fakeLine is a VM that says nothing.
+type fakeLine struct {
+	f  *fakeConsoles
+	hw uint8
+}
+
+func (l fakeLine) Next(ctx context.Context) ([]byte, bool, error) {
+	<-ctx.Done()
+	return nil, false, ctx.Err()
+}
+func (fakeLine) Write(p []byte) (int, error)    { return len(p), nil }
+func (fakeLine) Break(context.Context) error    { return nil }
+func (fakeLine) Power() (bool, <-chan struct{}) { return true, nil }
+func (fakeLine) Taken() <-chan struct{}         { return nil }
+func (l fakeLine) Close() error {
+	l.f.closed <- l.hw
+	return nil
+}
+
+// openDoor serves the LAN door until stop.
+func (r *replica) openDoor(t *testing.T) (stop func()) {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done, opened := make(chan error, 1), make(chan struct{})
+	go func() {
+		done <- r.ServeLAN(ctx, func() net.PacketConn { close(opened); return conn })
+	}()
+	<-opened
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// Consoles of VMs are at the shelf's door by the numbers of their slots, for
+// users whom that is allowed; a new leader has none open.
+func TestConsoles(t *testing.T) {
+	cluster := newFakeCluster(t)
+	r := newReplica(cluster, 1)
+	stop := r.lead(t)
+	k := kept(r, t)
+	r.access.sessions.Restore([]rmcp.Kept{k}, time.Now())
+	closeDoor := r.openDoor(t)
+	own := ipmb.Origin{Privilege: admin, Session: k.ID}
+	operator := own
+	operator.Privilege = ipmb.PrivilegeOperator
+	ask := func(r *replica, o ipmb.Origin, request, want string) {
+		t.Helper()
+		if got := r.lan(t, o, request); got != strings.ReplaceAll(want, " ", "") {
+			t.Errorf("%s: %s, want %s", request, got, want)
+		}
+	}
+	ask(r, own, "06 4a 01", "00 0f 0000")
+	ask(r, operator, "06 48 0101c0000000", "d4") // as the parameter says
+	ask(r, admins, "06 48 0101c0000000", "d5")   // without a session there is nobody to speak to
+	ask(r, own, "06 48 0104c0000000", "cb")
+	ask(r, own, "06 48 0102c0000000", "81")
+	ask(r, own, "06 48 010140000000", "84")
+	ask(r, own, "06 48 0103c0000000", "00 00000000 0301 0301 6f02 ffff")
+	ask(r, own, "06 48 0101c0000000", "82")
+	ask(r, own, "06 4a 01", "00 0f 0400")
+	ask(r, own, "06 4b 0103", "00 44332211 03 00000000000000")
+	ask(r, own, "06 4e 01", "00 0300 3f00 00000000")
+	ask(r, own, "06 4f 0101", "00 10")
+	ask(r, own, "06 55 010300", "81")
+	ask(r, own, "06 55 010301", "00")
+	ask(r, own, "06 49 010300000000", "00")
+	if hw := <-r.vms.closed; hw != 0x43 {
+		t.Errorf("closed: %#x", hw)
+	}
+	ask(r, own, "06 4a 01", "00 0f 0000")
+	ask(r, own, "06 48 0101c0000000", "00 00000000 0301 0301 6f02 ffff")
+	ask(r, own, "06 4c 014202000000", "00") // not for this user any more
+	closeDoor()
+	if hw := <-r.vms.closed; hw != 0x41 {
+		t.Errorf("closed with the door: %#x", hw)
+	}
+	stop()
+	next := newReplica(cluster, 2)
+	defer next.lead(t)()
+	defer next.openDoor(t)()
+	ask(next, own, "06 4a 01", "00 0f 0000")
+	ask(next, own, "06 48 0101c0000000", "d4")
+}
