@@ -28,9 +28,9 @@ const maxUnread = 64 << 10
 // SOL is a session's serial over LAN. It belongs to one goroutine.
 type SOL struct {
 	Overruns int // how often the controller said that it lost characters
+	Room     int // characters of a packet to it
 
 	c      *Client
-	room   int // characters of a packet to the controller
 	seq    byte
 	last   byte // sequence of the last packet with characters from it
 	packet []byte
@@ -46,7 +46,7 @@ func (c *Client) ActivateSOL(ctx context.Context) (*SOL, error) {
 		return nil, fmt.Errorf("activate payload: %w", err)
 	}
 	room, err := solRoom(answer)
-	return &SOL{c: c, room: room}, err
+	return &SOL{c: c, Room: room}, err
 }
 
 // Close gives the serial port back.
@@ -61,10 +61,13 @@ func (s *SOL) Close(ctx context.Context) error {
 func (s *SOL) Read(ctx context.Context) ([]byte, error) {
 	for deadline := time.Now().Add(tries * patience); len(s.unread) == 0 && s.err == nil; {
 		p, err := s.receive(deadline)
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrNoAnswer) && time.Now().Before(deadline): // a Conn may read for less long
+		case err != nil:
 			return nil, err
+		default:
+			s.take(p)
 		}
-		s.take(p)
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -83,7 +86,7 @@ func (s *SOL) Write(ctx context.Context, p []byte) (int, error) {
 		if n == len(p) || s.err != nil {
 			return n, s.err
 		}
-		some := p[n:min(n+s.room, len(p))]
+		some := p[n:min(n+s.Room, len(p))]
 		took, err := s.put(ctx, some)
 		if n += took; err != nil {
 			return n, err
