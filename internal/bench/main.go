@@ -85,6 +85,7 @@ var parts = []part{
 	{"local", (*bench).local},
 	{"bridge", (*bench).bridge},
 	{"lan", (*bench).lan},
+	{"sol", (*bench).sol},
 	{"crowd", (*bench).crowd},
 	{"events", (*bench).events},
 	{"failover", (*bench).failover},

@@ -27,8 +27,8 @@ type sim struct {
 }
 
 // startSim writes ipmi_sim's two files and starts it with so many controllers
-// beside the BMC, at 82h and on.
-func (b *bench) startSim(p place, others int) (*sim, error) {
+// beside the BMC, at 82h and on, and further lines of the BMC's in lan.conf.
+func (b *bench) startSim(p place, others int, more ...string) (*sim, error) {
 	addr, err := freePort()
 	if err != nil {
 		return nil, err
@@ -46,7 +46,8 @@ func (b *bench) startSim(p place, others int) (*sim, error) {
 		return nil, err
 	}
 	lan, emu := filepath.Join(dir, "lan.conf"), filepath.Join(dir, "sim.emu")
-	if err := os.WriteFile(lan, simLAN(addr, lans...), 0o600); err != nil {
+	conf := append(simLAN(addr, lans...), "set_working_mc 0x20\n"+strings.Join(more, "")...)
+	if err := os.WriteFile(lan, conf, 0o600); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(emu, simControllers(others), 0o600); err != nil {

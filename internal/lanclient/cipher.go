@@ -86,9 +86,9 @@ func (s *sealer) code(b []byte) []byte {
 }
 
 // appendSealed appends a whole datagram.
-func (s *sealer) appendSealed(b []byte, id, seq uint32, message []byte) []byte {
+func (s *sealer) appendSealed(b []byte, kind byte, id, seq uint32, message []byte) []byte {
 	start := len(b)
-	b = appendHeader(b, kindIPMI|authentic|encrypted, id, seq)
+	b = appendHeader(b, kind|authentic|encrypted, id, seq)
 	_, _ = rand.Read(s.iv[:]) // does not fail
 	body := len(b)
 	b = append(append(b, s.iv[:]...), message...)
@@ -111,7 +111,7 @@ func (s *sealer) appendSealed(b []byte, id, seq uint32, message []byte) []byte {
 // open checks a packet and decrypts it in place.
 func (s *sealer) open(p packet) ([]byte, error) {
 	covered := len(p.signed) - s.codeLen
-	if p.kind != kindIPMI|authentic|encrypted || covered < headerLen-rmcpLen+len(p.payload)+trailerLen {
+	if p.kind&^kindMask != authentic|encrypted || covered < headerLen-rmcpLen+len(p.payload)+trailerLen {
 		return nil, errDatagram
 	}
 	if !hmac.Equal(s.code(p.signed[:covered]), p.signed[covered:]) {

@@ -26,6 +26,7 @@ type door struct {
 	addr string
 	key  [mc.ChannelKeyLen]byte // K_G
 	done atomic.Int32
+	port *echo
 }
 
 func newDoor(t *testing.T, key string) *door {
@@ -46,7 +47,14 @@ func newDoor(t *testing.T, key string) *door {
 		},
 		Key: func(uint8, mc.KeyID) ([]byte, error) { return d.key[:], nil },
 	})
-	mux := ipmb.NewMux(sessions.Commands(), []ipmb.Command{
+	d.port = newEcho()
+	sol := rmcp.NewSOL(rmcp.SOLConfig{
+		Sessions: sessions, Console: d.port, Allowed: func(uint8) bool { return true },
+		Parameter: func(n uint8) []byte {
+			return map[uint8][]byte{mc.SOLEnable: {1}, mc.SOLAuth: {0xC0 | byte(ipmb.PrivilegeAdmin)}, mc.SOLAccumulate: {1, 10}, mc.SOLRetry: {7, 10}}[n]
+		},
+	})
+	mux := ipmb.NewMux(sessions.Commands(), sol.Commands(), []ipmb.Command{
 		{NetFn: ipmb.NetFnApp, Cmd: 1, Privilege: ipmb.PrivilegeUser, Do: d.count},
 		{NetFn: ipmb.NetFnChassis, Cmd: 2, Privilege: ipmb.PrivilegeOperator, Data: ipmb.Exactly(1), Effect: true, Do: d.count},
 		{NetFn: ipmb.NetFnApp, Cmd: 0x34, Privilege: ipmb.PrivilegeUser, Data: ipmb.AtLeast(1), Do: d.bridge},
@@ -57,7 +65,7 @@ func newDoor(t *testing.T, key string) *door {
 	}
 	d.addr = conn.LocalAddr().String()
 	serving := rmcp.NewDoor(rmcp.DoorConfig{
-		Sessions: sessions, Handler: mux, Count: new(mc.LANCounters), Log: slog.New(slog.DiscardHandler),
+		Sessions: sessions, Handler: mux, SOL: sol, Count: new(mc.LANCounters), Log: slog.New(slog.DiscardHandler),
 		Origin: ipmb.Origin{Speaker: ipmb.SpeakerSession, Door: ipmb.DoorLAN, Channel: 1},
 		Effect: func(r *ipmb.Request) bool {
 			c := mux.Lookup(r.NetFn, r.Cmd, r.Data)

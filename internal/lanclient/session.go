@@ -33,23 +33,30 @@ func (s *Session) AppendFrame(b []byte, n ipmb.NetFn, cmd ipmb.Cmd, data []byte)
 
 // AppendSealed appends the datagram that carries a message; a message that is
 // sent again is sealed again, under the next number.
-func (s *Session) AppendSealed(b, message []byte) []byte {
+func (s *Session) AppendSealed(b, message []byte) []byte { return s.appendKind(b, kindIPMI, message) }
+
+func (s *Session) appendKind(b []byte, kind byte, payload []byte) []byte {
 	if s.seq++; s.seq == 0 {
 		s.seq = 1
 	}
-	return s.seal.appendSealed(b, s.id, s.seq, message)
+	return s.seal.appendSealed(b, kind, s.id, s.seq, payload)
 }
 
 // Open takes a datagram of the controller's and gives the frame in it, which
 // aliases b: it is decrypted in place.
 func (s *Session) Open(b []byte) (ipmb.Frame, error) {
-	p, err := parse(b)
-	if err != nil || p.id != s.console {
-		return ipmb.Frame{}, errDatagram
-	}
-	message, err := s.seal.open(p)
+	message, err := s.openKind(b, kindIPMI)
 	if err != nil {
 		return ipmb.Frame{}, err
 	}
 	return ipmb.ParseFrame(message)
+}
+
+// openKind gives the payload of a datagram that carries such a one.
+func (s *Session) openKind(b []byte, kind byte) ([]byte, error) {
+	p, err := parse(b)
+	if err != nil || p.id != s.console || p.kind&kindMask != kind {
+		return nil, errDatagram
+	}
+	return s.seal.open(p)
 }

@@ -8,6 +8,7 @@ import (
 // Payload types (IPMI 2.0 §13.27.3).
 const (
 	kindIPMI         = 0x00
+	kindSOL          = 0x01
 	kindOpenRequest  = 0x10
 	kindOpenResponse = 0x11
 	kindRAKP1        = 0x12
