@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"errors"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -50,8 +52,10 @@ func (c change) check() error {
 			return err
 		}
 	}
-	if c.password != nil && (len(*c.password) < 1 || len(*c.password) > mc.LongPasswordLen) {
-		return status.Errorf(codes.InvalidArgument, "a password has 1 to %d bytes", mc.LongPasswordLen)
+	if c.password != nil {
+		if err := checkPassword(*c.password); err != nil {
+			return err
+		}
 	}
 	if c.privilege != nil {
 		switch p := ipmb.Privilege(*c.privilege); {
@@ -59,6 +63,18 @@ func (c change) check() error {
 		default:
 			return status.Errorf(codes.InvalidArgument, "privilege %d: want 1 (callback), 2 (user), 3 (operator), 4 (administrator) or 15 (none)", *c.privilege)
 		}
+	}
+	return nil
+}
+
+// checkPassword does not let in zeros, which passwords are filled up with: one of
+// zeros only is none.
+func checkPassword(p string) error {
+	if len(p) < 1 || len(p) > mc.LongPasswordLen {
+		return status.Errorf(codes.InvalidArgument, "a password has 1 to %d bytes", mc.LongPasswordLen)
+	}
+	if strings.Contains(p, "\x00") {
+		return status.Error(codes.InvalidArgument, "a password has no zero bytes")
 	}
 	return nil
 }
@@ -167,11 +183,28 @@ func (a *accounts) sol(ctx context.Context, id uint8, on bool) error {
 	return err
 }
 
+// shutOut takes a user's access to every channel, not only the LAN's, so that
+// who comes after him at his place does not inherit it.
+func (a *accounts) shutOut(ctx context.Context, id uint8) error {
+	if err := a.enable(ctx, id, false); err != nil {
+		return err
+	}
+	for channel := lanChannel; channel < ipmb.ChannelPresent; channel++ {
+		_, access := a.ask(ctx, cmdSetUserAccess, changeAccess|ipmiMessaging|channel, id, byte(mc.NoAccess), 0)
+		_, payloads := a.ask(ctx, cmdSetUserPayloads, channel, id|payloadsRevoked, solPayload, 0, 0, 0)
+		for _, err := range []error{access, payloads} {
+			if err != nil && !errors.Is(err, ipmb.ErrInvalidField) { // a channel without sessions, or none at all
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // clear frees a user's place: nobody may log in there, with no password that
 // anybody knew.
 func (a *accounts) clear(ctx context.Context, id uint8) error {
-	none, off := uint32(mc.NoAccess), false
-	if err := a.apply(ctx, id, change{enabled: &off, privilege: &none, sol: &off}); err != nil {
+	if err := a.shutOut(ctx, id); err != nil {
 		return err
 	}
 	if err := a.password(ctx, id, ""); err != nil {

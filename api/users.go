@@ -91,13 +91,23 @@ func (a *accounts) get(ctx context.Context, id uint8) (*v1.User, error) {
 	}, nil
 }
 
-// find gives the user that is meant.
+// isUser reports whether a place has a user. The null user's always has.
+func isUser(u *v1.User) bool { return u.Id == mc.NullUser || u.Name != "" || u.Enabled }
+
+// find gives the user that is meant. A place with nobody is no user, so that
+// nobody is made there by half.
 func (a *accounts) find(ctx context.Context, id uint32, name string) (*v1.User, error) {
-	if id > mc.MaxUsers {
+	switch {
+	case id > mc.MaxUsers:
 		return nil, status.Errorf(codes.NotFound, "there is no user %d: ids go to %d", id, mc.MaxUsers)
-	}
-	if id != 0 {
-		return a.get(ctx, uint8(id))
+	case id != 0:
+		u, err := a.get(ctx, uint8(id))
+		if err == nil && !isUser(u) {
+			return nil, status.Errorf(codes.NotFound, "there is no user %d", id)
+		}
+		return u, err
+	case name == "":
+		return nil, status.Error(codes.InvalidArgument, "neither an id nor a name says which user is meant")
 	}
 	all, err := a.list(ctx)
 	if err != nil {
@@ -139,17 +149,18 @@ func (a *accounts) add(ctx context.Context, r *v1.AddUserRequest) (*v1.User, err
 	if err := want.check(); err != nil {
 		return nil, err
 	}
-	if err := a.apply(ctx, uint8(id), want); err != nil {
+	err = a.shutOut(ctx, uint8(id)) // what was left of somebody who had no name any more
+	if err == nil {
+		err = a.apply(ctx, uint8(id), want)
+	}
+	if err != nil {
 		if undo := a.clear(ctx, uint8(id)); undo != nil {
 			a.log().Warn("user half made", "id", id, "err", undo)
 		}
 		return nil, err
 	}
-	u, err := a.get(ctx, uint8(id))
-	if err == nil {
-		a.audit(ctx, "added", u, "privilege", ipmb.Privilege(r.Privilege).String(), "sol", r.Sol)
-	}
-	return u, err
+	a.audit(ctx, "added", &v1.User{Id: id, Name: r.Name}, "privilege", ipmb.Privilege(r.Privilege).String(), "sol", r.Sol)
+	return a.get(ctx, uint8(id))
 }
 
 func (a *accounts) change(ctx context.Context, r *v1.ChangeUserRequest) (*v1.User, error) {
@@ -164,8 +175,8 @@ func (a *accounts) change(ctx context.Context, r *v1.ChangeUserRequest) (*v1.Use
 		return nil, err
 	}
 	if want.name != nil {
-		if other, err := a.find(ctx, 0, *want.name); err == nil && other.Id != u.Id {
-			return nil, status.Errorf(codes.AlreadyExists, "there is a user %q already", *want.name)
+		if err := a.free(ctx, *want.name, u); err != nil {
+			return nil, err
 		}
 	}
 	if err := a.apply(ctx, uint8(u.Id), want); err != nil {
@@ -174,6 +185,21 @@ func (a *accounts) change(ctx context.Context, r *v1.ChangeUserRequest) (*v1.Use
 	}
 	a.audit(ctx, "changed", u, want.words()...)
 	return a.get(ctx, uint8(u.Id))
+}
+
+// free says why a user cannot have a name.
+func (a *accounts) free(ctx context.Context, name string, u *v1.User) error {
+	if u.Id == mc.NullUser {
+		return status.Errorf(codes.FailedPrecondition, "user %d has no name for ever", u.Id)
+	}
+	other, err := a.find(ctx, 0, name)
+	switch {
+	case status.Code(err) == codes.NotFound:
+		return nil
+	case err == nil && other.Id != u.Id:
+		return status.Errorf(codes.AlreadyExists, "there is a user %q already", name)
+	}
+	return err
 }
 
 func (a *accounts) remove(ctx context.Context, r *v1.RemoveUserRequest) error {
@@ -187,6 +213,7 @@ func (a *accounts) remove(ctx context.Context, r *v1.RemoveUserRequest) error {
 		return status.Errorf(codes.FailedPrecondition, "user %d is there for ever: disable it", u.Id)
 	}
 	if err := a.clear(ctx, uint8(u.Id)); err != nil {
+		a.audit(ctx, "removed in part", u, "err", err)
 		return err
 	}
 	a.audit(ctx, "removed", u)
