@@ -18,7 +18,7 @@ type echo struct {
 
 func newEcho() *echo { return &echo{out: make(chan []byte, 100), taken: make(chan struct{})} }
 
-func (e *echo) Open() (rmcp.Line, error) { return e, nil }
+func (e *echo) Open(context.Context, uint8) (rmcp.Line, error) { return e, nil }
 
 func (e *echo) Next(ctx context.Context) ([]byte, bool, error) {
 	select {
