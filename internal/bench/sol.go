@@ -99,11 +99,14 @@ func (b *bench) solTurns(ctx context.Context, p place, ports []*solPort, n int, 
 		for round := range b.rounds + 1 {
 			text := counted(round, n)
 			for i, s := range ports {
+				if s.lost > 0 { // it may have stopped for good: each round more would only wait
+					continue
+				}
 				rate, err := carry(s, ctx, text)
 				if err != nil {
 					return fmt.Errorf("%s: %w", s.name, err)
 				}
-				if round > 0 { // the first one warms up
+				if round > 0 || s.lost > 0 { // the first one warms up
 					rates[i] = append(rates[i], rate)
 				}
 			}
