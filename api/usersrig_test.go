@@ -35,6 +35,7 @@ import (
 type usersRig struct {
 	conn *grpc.ClientConn
 	log  *logbook
+	logs []*logbook // of all who take part
 	// raw asks the controller itself.
 	raw func(cmd ipmb.Cmd, data ...byte) ipmb.Response
 }
@@ -116,10 +117,15 @@ func (r *usersRig) connect(t *testing.T, dial func(string) (*grpc.ClientConn, er
 	t.Cleanup(func() { _ = r.conn.Close() })
 }
 
-// shortDir is for sockets.
+// shortDir is for sockets, and for state that is synced often: in memory where
+// there is such.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "api")
+	parent := ""
+	if i, err := os.Stat("/dev/shm"); err == nil && i.IsDir() {
+		parent = "/dev/shm"
+	}
+	dir, err := os.MkdirTemp(parent, "api")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,6 +150,7 @@ func nodeRig(t *testing.T) *usersRig {
 			t.Error(err)
 		}
 	})
+	r.logs = []*logbook{r.log}
 	r.connect(t, serve(t, NodePolicy, func(s *grpc.Server) { RegisterNode(s, n) }))
 	r.raw = func(cmd ipmb.Cmd, data ...byte) ipmb.Response { return n.ServeIPMI(t.Context(), adminAsks(cmd, data)) }
 	r.wants(t, &v1.AddUserRequest{Name: "admin", Password: "Sesame0123456789", Privilege: 4}, "2 admin on 4 -")
@@ -185,7 +192,7 @@ func followerRig(t *testing.T) *usersRig {
 		}
 		one.Listen, logs[i] = "unix:"+filepath.Join(dir, name+".lan"), new(logbook)
 		r, err := shelf.Open(shelf.Config{
-			Name: name, Dir: filepath.Join(dir, name), Listen: name, Expect: of, Seeds: seeds, Timing: "lab", PKI: "unused",
+			Name: name, Dir: filepath.Join(dir, name), Listen: name, Expect: of, Seeds: seeds, Timing: "lan", PKI: "unused",
 			Cluster: "00000000-0000-4000-8000-00000000000a", Shelves: []shelf.Declared{{Name: "rack", LAN: &one}},
 		}, shelf.Options{Log: logs[i].logger(), Memory: &shelf.Memory{
 			Raft: raft.Transport(name), Bus: bus.Dialer(name),
@@ -207,8 +214,8 @@ func followerRig(t *testing.T) *usersRig {
 	}
 	leads := awaitLeader(t, replicas[:])
 	follower := (leads + 1) % of
-	rig := &usersRig{log: logs[follower], raw: func(cmd ipmb.Cmd, data ...byte) ipmb.Response {
-		a, err := replicas[leads].Raw(t.Context(), "rack", ipmb.AddrShelfManager, adminAsks(cmd, data))
+	rig := &usersRig{log: logs[follower], logs: logs[:], raw: func(cmd ipmb.Cmd, data ...byte) ipmb.Response {
+		a, err := replicas[awaitLeader(t, replicas[:])].Raw(t.Context(), "rack", ipmb.AddrShelfManager, adminAsks(cmd, data))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -281,4 +288,19 @@ func (r *usersRig) wants(t *testing.T, q any, want string) {
 	if got := r.ask(t.Context(), "admin/root", q); !strings.HasPrefix(got, want) {
 		t.Errorf("%v\n got  %s\n want %s", q, got, want)
 	}
+}
+
+// clean removes everybody but the first administrator.
+func (r *usersRig) clean(t *testing.T) {
+	t.Helper()
+	for _, line := range strings.Split(r.ask(t.Context(), "admin/root", &v1.ListUsersRequest{}), ", ") {
+		var id uint32
+		if _, err := fmt.Sscan(line, &id); err != nil {
+			t.Fatal(line)
+		}
+		if id > 2 {
+			r.wants(t, &v1.RemoveUserRequest{Id: id}, "removed")
+		}
+	}
+	r.wants(t, &v1.ListUsersRequest{}, "2 admin on 4 -")
 }

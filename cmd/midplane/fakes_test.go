@@ -58,6 +58,7 @@ type fakeReplica struct {
 	trace        []*v1.TraceEntry
 	mu           sync.Mutex
 	restored     []byte
+	users        fakeUsers
 }
 
 func (r *fakeReplica) ListSlots(_ context.Context, q *v1.ListSlotsRequest) (*v1.ListSlotsResponse, error) {
@@ -185,6 +186,7 @@ type fakeNode struct {
 	files  map[string][]byte
 	modes  map[string]uint32
 	faults []*v1.Fault
+	users  fakeUsers
 }
 
 func newFakeNode(l *lab.Lab, name string) *fakeNode {

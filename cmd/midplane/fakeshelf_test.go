@@ -98,6 +98,7 @@ func (s *fakeShelf) replica(name, leader string) *fakeReplica {
 			s.serve(e, func(g *grpc.Server) {
 				v1.RegisterShelfServer(g, r)
 				v1.RegisterClusterServer(g, fakeCluster{fakeReplica: r})
+				v1.RegisterUsersServer(g, &r.users)
 			})
 		}
 	}
@@ -108,7 +109,10 @@ func (s *fakeShelf) node(name string) *fakeNode {
 	s.t.Helper()
 	n := newFakeNode(s.lab, name)
 	s.nodes[name] = n
-	s.serve(s.lab.NodeAPI(name), func(g *grpc.Server) { v1.RegisterNodeServer(g, n) })
+	s.serve(s.lab.NodeAPI(name), func(g *grpc.Server) {
+		v1.RegisterNodeServer(g, n)
+		v1.RegisterUsersServer(g, &n.users)
+	})
 	return n
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,12 +25,12 @@ func (f *secretFlags) add(cmd *cobra.Command) {
 }
 
 // secret makes a password up, has it typed, or reads a line of standard input.
-func (a *app) secret(f secretFlags, whose string) (string, error) {
+func (a *app) secret(ctx context.Context, f secretFlags, whose string) (string, error) {
 	if f.generate {
 		return node.RandomPassword(), nil
 	}
 	if in, ok := a.in.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
-		return a.typed(in, whose)
+		return a.typed(ctx, in, whose)
 	}
 	line, err := bufio.NewReader(io.LimitReader(a.in, maxSecretLine)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -45,16 +46,16 @@ func (a *app) secret(f secretFlags, whose string) (string, error) {
 const maxSecretLine = 1024
 
 // typed asks for a password twice, without showing it.
-func (a *app) typed(in *os.File, whose string) (string, error) {
+func (a *app) typed(ctx context.Context, in *os.File, whose string) (string, error) {
 	var both [2]string
-	for i, words := range []string{"New password of %s: ", "Again: "} {
-		if i == 0 {
-			words = fmt.Sprintf(words, whose)
-		}
+	for i, words := range []string{"New password of " + whose + ": ", "Again: "} {
 		fmt.Fprint(a.err, words)
-		b, err := term.ReadPassword(int(in.Fd()))
+		b, err := hidden(ctx, int(in.Fd()))
 		fmt.Fprintln(a.err)
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return "", &problem.Error{Code: problem.Failed, What: "interrupted; nothing was changed"}
+		case err != nil:
 			return "", err
 		}
 		both[i] = string(b)
@@ -66,6 +67,28 @@ func (a *app) typed(in *os.File, whose string) (string, error) {
 		return "", problem.Usagef("an empty password lets nobody in; nothing was changed")
 	}
 	return both[0], nil
+}
+
+// hidden reads a line that is not shown. Who interrupts gets his terminal back
+// as it was; the read itself, which nothing ends, ends with the process.
+func hidden(ctx context.Context, fd int) ([]byte, error) {
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, err
+	}
+	var line []byte
+	done := make(chan error, 1)
+	go func() {
+		b, err := term.ReadPassword(fd)
+		line = b
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return line, err
+	case <-ctx.Done():
+		return nil, errors.Join(ctx.Err(), term.Restore(fd, before))
+	}
 }
 
 // showSecret shows a password that was made up.

@@ -103,10 +103,27 @@ func (u users) api() v1.UsersClient { return v1.NewUsersClient(u.conn) }
 // meant says who is meant: a number is an id.
 func (u users) meant(user string) *v1.ChangeUserRequest {
 	r := &v1.ChangeUserRequest{Shelf: u.lab.Name, Name: user}
-	if id, err := strconv.ParseUint(user, 10, 8); err == nil && id > 0 {
-		r.Id, r.Name = uint32(id), ""
+	if id := number(user); id > 0 {
+		r.Id, r.Name = id, ""
 	}
 	return r
+}
+
+// number is the id that a word means, 0 if it is a name.
+func number(word string) uint32 {
+	id, err := strconv.ParseUint(word, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(id)
+}
+
+// checkNewName does not let in a number, which would then mean somebody else.
+func checkNewName(name string) error {
+	if number(name) > 0 {
+		return problem.Usagef("a user named %s would be taken for the user of that number", name)
+	}
+	return nil
 }
 
 // change changes a user and shows what has become of it.
@@ -157,11 +174,14 @@ func (a *app) userAddVerb() *cobra.Command {
 		Args:    cobra.ExactArgs(2), ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := parsePrivilege(priv)
+			if err == nil {
+				err = checkNewName(args[1])
+			}
 			if err != nil {
 				return err
 			}
 			return a.withUsers(cmd, args[0], func(u users) error {
-				password, err := a.secret(secret, args[1])
+				password, err := a.secret(cmd.Context(), secret, args[1])
 				if err != nil {
 					return err
 				}
@@ -194,6 +214,9 @@ func (a *app) userSetVerb() *cobra.Command {
 			return a.withUsers(cmd, args[0], func(u users) error {
 				r := u.meant(args[1])
 				if cmd.Flags().Changed("name") {
+					if err := checkNewName(name); err != nil {
+						return err
+					}
 					r.NewName = &name
 				}
 				if cmd.Flags().Changed("sol") {
@@ -228,7 +251,7 @@ is written to the file from which they read it, too.`,
 		Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withUsers(cmd, args[0], func(u users) error {
-				password, err := a.secret(secret, args[1])
+				password, err := a.secret(cmd.Context(), secret, args[1])
 				if err != nil {
 					return err
 				}

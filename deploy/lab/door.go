@@ -70,7 +70,7 @@ func (d Door) Password() (string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", problem.NotFoundf("midplane up makes it", "the password of %s is not there: %s", d.Target, d.PasswordFile)
 	}
-	return strings.TrimSpace(string(text)), err
+	return strings.TrimRight(string(text), "\r\n"), err // spaces are part of it
 }
 
 // SetDoorPassword notes the password that the administrator of a controller has
