@@ -42,7 +42,7 @@ var junk = map[string][]byte{
 // flight: none of them notices.
 func TestGarbage(t *testing.T) {
 	s, other := blades.up(t), bare.up(t)
-	front, _ := other.Topology.Node("front")
+	front, _ := other.Topology.Node("fore")
 	l := s.loop(t, "blade1", inFlight)
 	for _, e := range s.ReplicaAPIs() {
 		for _, data := range junk {
@@ -102,8 +102,8 @@ func throw(t *testing.T, network, addr string, data []byte) {
 // the first is not disturbed.
 func TestSecondClaimant(t *testing.T) {
 	s := bare.up(t)
-	before := okJSON[psJSON](t, "--shelf", s.Name, "ps").slot("front")
-	c, err := node.ReadConfig(filepath.Join(s.NodeDir("front"), "node.json"))
+	before := okJSON[psJSON](t, "--shelf", s.Name, "ps").slot("fore")
+	c, err := node.ReadConfig(filepath.Join(s.NodeDir("fore"), "node.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,10 +112,10 @@ func TestSecondClaimant(t *testing.T) {
 	c.Listen[0].Address, c.LAN = "unix:"+filepath.Join(home, "twin.vm"), node.LANDoor{} // each its own
 	d := s.daemon(t, "node", c, dir)
 	d.says(t, "0x82 is held by another instance")
-	if now := okJSON[psJSON](t, "--shelf", s.Name, "ps").slot("front"); now != before {
+	if now := okJSON[psJSON](t, "--shelf", s.Name, "ps").slot("fore"); now != before {
 		t.Errorf("slot 1 was %v and is %v", before, now)
 	}
-	s.do(t, "raw", "front", "6", "1")
+	s.do(t, "raw", "fore", "6", "1")
 }
 
 // psJSON is a part of what ps -o json prints.
@@ -206,7 +206,7 @@ func TestDamagedFiles(t *testing.T) {
 				}
 				return err
 			})
-			s.do(t, "raw", "front", "6", "1")
+			s.do(t, "raw", "fore", "6", "1")
 			s.do(t, "raw", "shelf", "6", "1")
 			_ = midplane(t, "--shelf", s.Name, "kill", process) // whether it runs just now or not
 			if err := os.WriteFile(file, whole, 0o600); err != nil {

@@ -16,6 +16,14 @@ import (
 	"time"
 )
 
+// guests is the shelf that clients are tried at: they cycle its guests' power,
+// and want its doors as they come.
+var guests = &fixture{name: "c", yaml: `
+nodes:
+  - {slot: 1, name: blade1, interface: kcs}
+  - {slot: 2, name: blade2, interface: bt}
+`}
+
 // lanDoor is a door, and its administrator's password.
 type lanDoor struct {
 	addr     netip.AddrPort
@@ -33,7 +41,8 @@ type clientShelf struct {
 // clients brings the shelf up and finds its doors.
 func clients(t *testing.T) *clientShelf {
 	t.Helper()
-	s := &clientShelf{shelf: blades.up(t), dir: t.TempDir()}
+	s := &clientShelf{shelf: guests.up(t), dir: t.TempDir()}
+	t.Cleanup(func() { s.atEnd("down") })
 	for _, d := range s.Doors() {
 		password, err := d.Password()
 		if err != nil {

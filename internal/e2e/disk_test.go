@@ -59,7 +59,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		return err
 	})
-	s.do(t, "raw", "front", "6", "1")
+	s.do(t, "raw", "fore", "6", "1")
 	s.do(t, "raw", "shelf", "6", "1")
 
 	_ = midplane(t, "--shelf", s.Name, "kill", victim) // whether it runs just now or not

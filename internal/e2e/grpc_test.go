@@ -28,7 +28,7 @@ func TestReflection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, err := s.NodeAPI("front").Dial()
+	node, err := s.NodeAPI("fore").Dial()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func services(t *testing.T, conn *grpc.ClientConn) (names []string) {
 func TestOutputFormats(t *testing.T) {
 	s := bare.up(t)
 	for _, args := range [][]string{
-		{"ps"}, {"inspect", "front"}, {"inspect", "shelf"}, {"cluster"}, {"events"}, {"sel"}, {"sel", "front"}, {"ls"}, {"raw", "front", "6", "1"},
+		{"ps"}, {"inspect", "fore"}, {"inspect", "shelf"}, {"cluster"}, {"events"}, {"sel"}, {"sel", "fore"}, {"ls"}, {"raw", "fore", "6", "1"},
 	} {
 		out := s.do(t, append([]string{"-o", "json"}, args...)...)
 		if !json.Valid([]byte(out)) {

@@ -52,7 +52,7 @@ func brief(all map[string]string) string {
 func TestUpConverges(t *testing.T) {
 	s := blades.up(t)
 	before := s.running(t)
-	if len(before) != 7 { // three replicas, two nodes, two VMs
+	if len(before) != 8 { // three replicas and their front, two nodes, two VMs
 		t.Fatalf("these run: %s", brief(before))
 	}
 	same := func(t *testing.T) {
@@ -91,16 +91,16 @@ func TestUpConverges(t *testing.T) {
 // TestCrashIsMended has the supervisor start again what ended by itself.
 func TestCrashIsMended(t *testing.T) {
 	s := bare.up(t)
-	old := s.node(t, "front").Pid
+	old := s.node(t, "fore").Pid
 	signal(t, int(old), syscall.SIGKILL)
 	eventually(t, 30*time.Second, "the node is back", func() error {
-		st, err := s.NodeStatus(t.Context(), "front")
+		st, err := s.NodeStatus(t.Context(), "fore")
 		if err == nil && st.Pid == old {
 			err = fmt.Errorf("process %d", old)
 		}
 		return err
 	})
-	s.do(t, "wait", "front")
+	s.do(t, "wait", "fore")
 }
 
 // TestCompact has a whole shelf in one process, with the same guests.

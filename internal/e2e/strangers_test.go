@@ -24,7 +24,7 @@ import (
 // the address of blade1 in the other shelf.
 var bare = &fixture{name: "n", yaml: `
 nodes:
-  - {slot: 1, name: front, qemu: none}
+  - {slot: 1, name: fore, qemu: none}
   - {slot: 5, name: rear, qemu: none}
 `}
 
@@ -141,15 +141,15 @@ func TestUnknown(t *testing.T) {
 	}{
 		{"--shelf nowhere ps", problem.NotFound, `no shelf "nowhere"`},
 		{"--shelf n raw 3 6 1", problem.NotFound, "0x86"},
-		{"--shelf n raw nobody 6 1", problem.NotFound, "there are: shelf, front"},
+		{"--shelf n raw nobody 6 1", problem.NotFound, "there are: shelf, fore"},
 		{"--shelf n raw 99 6 1", problem.Usage, "slots go from 1"},
-		{"--shelf n raw front 7 1", problem.Usage, "0x07"},
-		{"--shelf n raw front 6 0x100", problem.Usage, "0x100"},
+		{"--shelf n raw fore 7 1", problem.Usage, "0x07"},
+		{"--shelf n raw fore 6 0x100", problem.Usage, "0x100"},
 		{"--shelf n exec 7 -- true", 125, "no node"},
-		{"--shelf n exec front -- true", 125, ""},
+		{"--shelf n exec fore -- true", 125, ""},
 		{"--shelf n kill shm9", problem.NotFound, "shm9"},
-		{"--shelf n kill vm/front", problem.Refused, "not started by its node"},
-		{"--shelf n wait front --for sunshine", problem.Usage, "sunshine"},
+		{"--shelf n kill vm/fore", problem.Refused, "not started by its node"},
+		{"--shelf n wait fore --for sunshine", problem.Usage, "sunshine"},
 		{"--shelf n wait shelf --for power=on", problem.Usage, "name a node"},
 	} {
 		fails(t, int(tt.code), []string{tt.says}, strings.Fields(tt.args)...)
