@@ -222,6 +222,8 @@ func followerRig(t *testing.T) *usersRig {
 		return a
 	}}
 	rig.connect(t, dials[replicas[follower].Name()])
+	off := false
+	rig.wants(t, &v1.ChangeUserRequest{Id: 2, Sol: &off}, "2 admin on 4 -") // as the node's
 	return rig
 }
 
