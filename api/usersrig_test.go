@@ -153,7 +153,7 @@ func nodeRig(t *testing.T) *usersRig {
 	r.logs = []*logbook{r.log}
 	r.connect(t, serve(t, NodePolicy, func(s *grpc.Server) { RegisterNode(s, n) }))
 	r.raw = func(cmd ipmb.Cmd, data ...byte) ipmb.Response { return n.ServeIPMI(t.Context(), adminAsks(cmd, data)) }
-	r.wants(t, &v1.AddUserRequest{Name: "admin", Password: "Sesame0123456789", Privilege: 4, Sol: true}, "2 admin on 4 sol")
+	r.wants(t, &v1.AddUserRequest{Name: "admin", Password: "Sesame0123456789", Privilege: 4}, "2 admin on 4 -")
 	return r
 }
 
@@ -304,5 +304,5 @@ func (r *usersRig) clean(t *testing.T) {
 			r.wants(t, &v1.RemoveUserRequest{Id: id}, "removed")
 		}
 	}
-	r.wants(t, &v1.ListUsersRequest{}, "2 admin on 4 sol")
+	r.wants(t, &v1.ListUsersRequest{}, "2 admin on 4 -")
 }
