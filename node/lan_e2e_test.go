@@ -14,15 +14,8 @@ import (
 // TestE2ELANClients asks a lone node with the clients that people have, without
 // a flag that works around anything.
 func TestE2ELANClients(t *testing.T) {
-	free, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	cfg := lone(t)
-	cfg.LAN.Listen = free.LocalAddr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
+	cfg.LAN.Listen = freeAddress(t)
 	r := run(t, cfg, nil)
 	defer func() {
 		if err := r.end(); err != nil {

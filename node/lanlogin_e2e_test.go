@@ -22,15 +22,9 @@ type lanSite struct {
 // openLAN starts one.
 func openLAN(t *testing.T, s rmcp.Settings) *lanSite {
 	t.Helper()
-	free, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	cfg := lone(t)
-	cfg.LAN.Listen, cfg.LAN.Settings = free.LocalAddr().String(), s
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
+	cfg.LAN.Listen, cfg.LAN.Settings = freeAddress(t), s
+	var err error
 	r := run(t, cfg, nil)
 	t.Cleanup(func() {
 		if err := r.end(); err != nil {

@@ -3,7 +3,6 @@
 package node
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,15 +87,8 @@ func TestE2ESerialPTY(t *testing.T) {
 // TestE2ESerialConfig has FreeIPMI read and write the configuration of a serial
 // channel.
 func TestE2ESerialConfig(t *testing.T) {
-	free, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	cfg := lone(t)
-	cfg.LAN.Listen = free.LocalAddr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
+	cfg.LAN.Listen = freeAddress(t)
 	cfg.Serial = []SerialPort{{Mode: "terminal", Listen: "unix:" + filepath.Join(cfg.Dir, "s")}}
 	n := run(t, cfg, nil)
 	defer func() {

@@ -180,20 +180,29 @@ func (b *bench) lanMany(ctx context.Context, p place, doors []*lanDoor) error {
 	return nil
 }
 
-// lanRates lets a crowd at each door take turns, and gives the rounds' rates.
-func (b *bench) lanRates(ctx context.Context, p place, doors []*lanDoor) ([][]float64, error) {
-	var crowds []*lanclient.Crowd
-	defer func() {
+// atAll logs a crowd in at each door; leave ends them all, also after an error.
+func atAll(ctx context.Context, doors []*lanDoor) (crowds []*lanclient.Crowd, leave func(), err error) {
+	leave = func() {
 		for _, c := range crowds {
 			_ = c.Close(ctx)
 		}
-	}()
+	}
 	for _, d := range doors {
 		c, err := d.crowd(ctx)
 		if err != nil {
-			return nil, err
+			return crowds, leave, err
 		}
 		crowds = append(crowds, c)
+	}
+	return crowds, leave, nil
+}
+
+// lanRates lets a crowd at each door take turns, and gives the rounds' rates.
+func (b *bench) lanRates(ctx context.Context, p place, doors []*lanDoor) ([][]float64, error) {
+	crowds, leave, err := atAll(ctx, doors)
+	defer leave()
+	if err != nil {
+		return nil, err
 	}
 	rates := make([][]float64, len(doors))
 	return rates, p.on(func() error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/midplane-project/midplane/internal/lanclient"
 	"github.com/midplane-project/midplane/ipmb"
 )
 
@@ -65,18 +64,10 @@ func idle(ctx context.Context, doors []*lanDoor) (total, each float64, err error
 
 // filled gives the memory of a process while all its doors are full.
 func filled(ctx context.Context, doors []*lanDoor) (float64, error) {
-	var crowds []*lanclient.Crowd
-	defer func() {
-		for _, c := range crowds {
-			_ = c.Close(ctx)
-		}
-	}()
-	for _, d := range doors {
-		c, err := d.crowd(ctx)
-		if err != nil {
-			return 0, err
-		}
-		crowds = append(crowds, c)
+	crowds, leave, err := atAll(ctx, doors)
+	defer leave()
+	if err != nil {
+		return 0, err
 	}
 	for _, c := range crowds { // all of them are there
 		if _, err := c.Ask(ctx, 1, ipmb.NetFnApp, ipmb.CmdGetDeviceID); err != nil {
