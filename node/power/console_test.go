@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // line is the VM's end of a console: QEMU's chardev.
@@ -62,26 +63,35 @@ func (l *line) print(s string) {
 	}
 }
 
-// attach runs Attach on one end of a pipe and returns the person's end and Attach's result.
+// attach runs Attach on one end of a pipe and returns the person's end, who sees what the VM says from then
+// on, and Attach's result.
 func attach(t *testing.T, c *Console, replay int, writer bool) (net.Conn, <-chan error) {
 	t.Helper()
 	person, ours := net.Pipe()
 	result := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(func() { cancel(); person.Close(); ours.Close() })
+	joined := make(chan struct{})
+	a := Attachment{Replay: replay, Joined: func(*Seat) { close(joined) }}
+	if writer {
+		a.Mode = Type
+	}
 	go func() {
-		mode := Watch
-		if writer {
-			mode = Type
-		}
-		result <- c.Attach(ctx, ours, Attachment{Mode: mode, Replay: replay})
+		result <- c.Attach(ctx, ours, a)
 		ours.Close()
 	}()
+	select {
+	case <-joined:
+	case err := <-result:
+		t.Fatalf("not let in: %v", err)
+	}
 	return person, result
 }
 
-func expect(t *testing.T, r io.Reader, want string) {
+// expect reads as much as want has; what never comes ends the test and not the whole run.
+func expect(t *testing.T, r net.Conn, want string) {
 	t.Helper()
+	check(t, r.SetReadDeadline(time.Now().Add(time.Minute)))
 	got := make([]byte, len(want))
 	if _, err := io.ReadFull(r, got); err != nil || string(got) != want {
 		t.Errorf("read %q, %v, want %q", got, err, want)
