@@ -69,7 +69,8 @@ unit: ## unit tests under -race
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
 
 e2e: build ## real QEMU guests, real ipmitool, processes killed for real
-	MIDPLANE_BIN=$(CURDIR)/$(BUILD)/midplane $(GO) test -tags e2e -count=1 -p 2 -timeout 24m $$(deploy/e2e-packages.sh)
+	MIDPLANE_BIN=$(CURDIR)/$(BUILD)/midplane $(GO) test -tags e2e -count=1 -p 2 -timeout 20m \
+	  -run "$$(deploy/e2e.sh tests)" $$(deploy/e2e.sh packages)
 
 soak: build ## the long runs: 10,000 simulation seeds, nodes killed under load again and again
 	MIDPLANE_SEEDS=10000 $(GO) test -count=1 -timeout 8h -run 'Simulation|Linearizable' -v ./internal/sim/...
