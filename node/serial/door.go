@@ -34,7 +34,7 @@ type Config struct {
 	Origin ipmb.Origin
 
 	// Account finds who may log in under a name (mc.Users.Account on the
-	// channel); nil: nobody.
+	// channel); nil: nobody. The password that it gives is wiped after use.
 	Account func(name string, atLeast ipmb.Privilege) (mc.Account, error)
 	// Users reports whether any user with a name, and the null user, may log in.
 	Users func() (named, null bool)
