@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/midplane-project/midplane/ipmb/rmcp"
 )
@@ -134,6 +135,37 @@ func TestSOLOfALeakyNetwork(t *testing.T) {
 	reads(t, s, some)
 	if err := c.Close(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// stingy is a network at whose other end there is a controller that never has room.
+type stingy struct {
+	Conn
+	them   *Session
+	answer []byte
+}
+
+func (s *stingy) SetReadDeadline(time.Time) error { return nil }
+
+func (s *stingy) Write(b []byte) (int, error) {
+	payload, err := s.them.openKind(bytes.Clone(b), kindSOL)
+	if err != nil {
+		return 0, err
+	}
+	s.answer = s.them.appendKind(nil, kindSOL, solPacket{ack: payload[0]}.append(nil))
+	return len(b), nil
+}
+
+func (s *stingy) Read(b []byte) (int, error) { return copy(b, s.answer), nil }
+
+// Who waits for room may give up.
+func TestSOLWithoutRoom(t *testing.T) {
+	us, them := pair(t, Suite3)
+	s := &SOL{c: &Client{Session: us, conn: &stingy{them: them}}, Room: solMaxData}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*fullPause)
+	defer cancel()
+	if n, err := s.Write(ctx, []byte("x")); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%d, %v", n, err)
 	}
 }
 

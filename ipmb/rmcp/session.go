@@ -3,6 +3,7 @@ package rmcp
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -135,8 +136,8 @@ const (
 // repeat is a message that may come again, and its answers.
 type repeat struct {
 	message []byte
-	seq     uint32 // of the packet that it came by
-	at      time.Time
+	seq     uint32    // of the packet that it came by
+	at      time.Time // when it came, or was done
 	done    bool
 	answers [][]byte // nil: it may be done again
 }
@@ -147,7 +148,7 @@ type repeats []*repeat
 // find gives the earlier one of a message, or enters it.
 func (r *repeats) find(message []byte, now time.Time) (_ *repeat, again bool) {
 	for i, one := range *r {
-		if bytes.Equal(one.message, message) && now.Sub(one.at) < repeatTime {
+		if bytes.Equal(one.message, message) && (!one.done || now.Sub(one.at) < repeatTime) {
 			if !one.done || one.answers != nil {
 				return one, true
 			}
@@ -156,9 +157,22 @@ func (r *repeats) find(message []byte, now time.Time) (_ *repeat, again bool) {
 		}
 	}
 	one := &repeat{message: bytes.Clone(message), at: now}
-	if len(*r) == repeatCount { // in place: this is done for each message
-		*r = (*r)[:copy(*r, (*r)[1:])]
+	if len(*r) >= repeatCount {
+		r.makeRoom()
 	}
 	*r = append(*r, one)
 	return one, false
+}
+
+// makeRoom forgets the oldest message that may be done again, else the oldest
+// that is done. Those under way stay: there are fewer of them than the caller
+// lets in.
+func (r *repeats) makeRoom() {
+	i := slices.IndexFunc(*r, func(one *repeat) bool { return one.done && one.answers == nil })
+	if i < 0 {
+		i = slices.IndexFunc(*r, func(one *repeat) bool { return one.done })
+	}
+	if i >= 0 {
+		*r = slices.Delete(*r, i, i+1) // in place: this is done for each message
+	}
 }

@@ -123,7 +123,7 @@ func (s *solState) deadline() (at time.Time) {
 	switch {
 	case s.sent.Seq != 0:
 		earlier(s.resend)
-	case len(s.queue) >= s.threshold:
+	case len(s.queue) > 0 && len(s.queue) >= s.threshold:
 		earlier(s.pause)
 	case s.pending():
 		earlier(later(s.due, s.pause))

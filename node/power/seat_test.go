@@ -92,6 +92,7 @@ func TestSeatHoldsTheVM(t *testing.T) {
 	watcher := person(t, c, Attachment{})
 	go func() { _, _ = io.WriteString(vm, strings.Repeat("y", size)+"end") }()
 	var seen bytes.Buffer
+	check(t, watcher.SetReadDeadline(time.Now().Add(time.Minute)))
 	for !strings.HasSuffix(seen.String(), "end") { // though s reads nothing
 		buf := make([]byte, 4096)
 		n, err := watcher.Read(buf)

@@ -41,6 +41,7 @@ const (
 func (d *Door) open(a mc.Account, limit, privilege ipmb.Privilege, now time.Time) uint32 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	a.Password = nil
 	d.last = (d.last + 1) % handleCount
 	d.session = &session{
 		id: newID(), handle: handleBase | d.cfg.Origin.Channel%4<<handleShift | d.last,
@@ -111,6 +112,7 @@ func (d *Door) expire(now time.Time) {
 		return
 	}
 	a, err := d.account(s.account.Name, ipmb.PrivilegeNone) // without the lock: it asks the users
+	clear(a.Password)
 	idle := d.settings().Inactivity
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -176,6 +178,7 @@ func (l *line) password(ctx context.Context, name, password string) error {
 	d := l.door
 	d.logout()
 	a, err := d.account(name, ipmb.PrivilegeCallback)
+	defer clear(a.Password)
 	level := d.byPassword(a.Limit)
 	if err != nil || !samePassword(a.Password, password) || level == ipmb.PrivilegeNone {
 		d.log().Warn("serial login failed", "user", name)

@@ -48,6 +48,7 @@ func TestPassword(t *testing.T) {
 		if got := r.hear("[SYS PWD -X]", time.Hour); got != "[OK]\r\n" || privilege() != ipmb.PrivilegeNone || r.door.Sessions() != 0 {
 			t.Errorf("after logging out: %q", got)
 		}
+		r.wiped()
 	})
 }
 
@@ -171,6 +172,7 @@ func TestActivate(t *testing.T) {
 				t.Errorf("a session begins with %+v", o)
 			}
 		}
+		r.wiped()
 	})
 }
 
