@@ -26,17 +26,18 @@ type Kept struct {
 	Peer      netip.AddrPort
 	In        uint32 // the highest sequence number that is known to have come
 	Secret    []byte // the session integrity key, then for suite 12 the password
+	Stamp     uint64 // of how its user logged in
 	Third     []byte // RAKP Message 3
 	Fourth    []byte // RAKP Message 4, its answer
 }
 
 // A kept session's record, little-endian: version, ID, console, name, handle,
-// user, limit, privilege, three algorithms, address 16, port, sequence number;
-// then each of the variable ones after its length.
+// user, limit, privilege, three algorithms, address 16, port, sequence number,
+// stamp; then each of the variable ones after its length.
 const (
-	keptVersion = 1
+	keptVersion = 2
 	nameLen     = 16
-	keptHead    = 1 + 4 + 4 + nameLen + 4 + 3 + 16 + 2 + 4
+	keptHead    = 1 + 4 + 4 + nameLen + 4 + 3 + 16 + 2 + 4 + 8
 )
 
 // AppendBinary appends the record.
@@ -46,7 +47,7 @@ func (k Kept) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, k.Handle, k.User, byte(k.Limit), byte(k.Privilege), k.Auth, k.Integrity, k.Cipher)
 	addr := k.Peer.Addr().As16()
 	b = binary.LittleEndian.AppendUint16(append(b, addr[:]...), k.Peer.Port())
-	b = binary.LittleEndian.AppendUint32(b, k.In)
+	b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(b, k.In), k.Stamp)
 	for _, v := range [][]byte{k.Secret, k.Third, k.Fourth} {
 		if len(v) > 0xFF {
 			return nil, errFrame
@@ -66,7 +67,7 @@ func ParseKept(b []byte) (Kept, error) {
 		Handle: b[25], User: b[26], Limit: ipmb.Privilege(b[27]), Privilege: ipmb.Privilege(b[28]),
 		Auth: b[29], Integrity: b[30], Cipher: b[31],
 		Peer: netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[32:])).Unmap(), binary.LittleEndian.Uint16(b[48:])),
-		In:   binary.LittleEndian.Uint32(b[50:]),
+		In:   binary.LittleEndian.Uint32(b[50:]), Stamp: binary.LittleEndian.Uint64(b[54:]),
 	}
 	rest := b[keptHead:]
 	for _, to := range []*[]byte{&k.Secret, &k.Third, &k.Fourth} {
@@ -96,26 +97,28 @@ func (s *session) kept() Kept {
 	return Kept{
 		ID: s.id, Console: s.console, Name: s.name, Handle: s.handle, User: s.user, Limit: s.limit, Privilege: s.privilege,
 		Auth: s.login.open.Auth, Integrity: s.login.open.Integrity, Cipher: s.login.open.Confidentiality,
-		Peer: s.peer, In: s.in.highest, Secret: s.secret, Third: s.third, Fourth: s.fourth,
+		Peer: s.peer, In: s.in.highest, Stamp: s.stamp, Secret: s.secret, Third: s.third, Fourth: s.fourth,
 	}
 }
 
 // Restore takes up sessions that another process had. They have said something
-// just now, for nobody knows when they did. Those that cannot be are forgotten.
+// just now, for nobody knows when they did. Those that cannot be are forgotten,
+// and those whose user was changed when the store did not follow any more.
 func (t *Sessions) Restore(list []Kept, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, k := range list {
 		suite, a, ok := t.suite(openRequest{Auth: k.Auth, Integrity: k.Integrity, Confidentiality: k.Cipher})
 		h := int(k.Handle)
-		if !ok || len(k.Secret) < a.keyLen() || h == 0 || h > MaxSessions || t.handles[h] != nil || k.ID == 0 || t.all[k.ID] != nil {
+		user, may := t.cfg.standing(k.User)
+		if !ok || !may || user.Stamp != k.Stamp || len(k.Secret) < a.keyLen() || h == 0 || h > MaxSessions || t.handles[h] != nil || k.ID == 0 || t.all[k.ID] != nil {
 			t.gone = append(t.gone, k.ID)
 			continue
 		}
 		sik, password := k.Secret[:a.keyLen()], k.Secret[a.keyLen():]
 		s := &session{
 			id: k.ID, handle: k.Handle, source: k.Peer.Addr(), begun: now, last: now, console: k.Console, user: k.User,
-			limit: k.Limit, privilege: k.Privilege, peer: k.Peer, keys: newCodec(suite, a, sik, password), third: k.Third, fourth: k.Fourth,
+			limit: min(k.Limit, user.Limit), privilege: min(k.Privilege, user.Limit), stamp: k.Stamp, peer: k.Peer, keys: newCodec(suite, a, sik, password), third: k.Third, fourth: k.Fourth,
 			name: k.Name, secret: k.Secret, state: stateKept, in: resumed(k.In),
 		}
 		s.login.open = openRequest{Console: k.Console, Auth: k.Auth, Integrity: k.Integrity, Confidentiality: k.Cipher}
@@ -143,11 +146,15 @@ func (t *Sessions) keep(ctx context.Context, id uint32) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.state = stateKept // perhaps even then: it is unknown
-	if err != nil {
+	switch {
+	case t.find(s.id) != s: // it ended meanwhile, and the store may have had it later than that
+		t.gone = append(t.gone, s.id)
+		return false
+	case err != nil:
 		t.remove(s)
 		s.wipe()
 	}
-	return err == nil && t.find(s.id) == s
+	return err == nil
 }
 
 // stored deals with a step of a login where there is a store, and reports
@@ -216,19 +223,32 @@ func (t *Sessions) forgetLater(gone []uint32) {
 // Sweep ends the sessions that say nothing, and takes those that have ended out
 // of the store.
 func (t *Sessions) Sweep(ctx context.Context, now time.Time) error {
+	t.mu.Lock()
+	t.expire(now)
+	t.mu.Unlock()
+	return t.settle(ctx, nil)
+}
+
+// settle has the store follow what became of sessions: those that ended, and
+// those that changed.
+func (t *Sessions) settle(ctx context.Context, changed []*session) error {
 	t.storeTurn.Lock()
 	defer t.storeTurn.Unlock()
 	t.mu.Lock()
-	t.expire(now)
-	gone := t.gone
+	c := Change{Gone: t.gone}
+	for _, s := range changed {
+		if t.find(s.id) == s && s.state == stateKept {
+			c.Put = append(c.Put, s.kept())
+		}
+	}
 	t.gone = nil
 	t.mu.Unlock()
-	if len(gone) == 0 {
+	if len(c.Gone) == 0 && len(c.Put) == 0 {
 		return nil
 	}
-	err := t.cfg.Store.Save(ctx, Change{Gone: gone})
+	err := t.cfg.Store.Save(ctx, c)
 	if err != nil {
-		t.forgetLater(gone)
+		t.forgetLater(c.Gone)
 	}
 	return err
 }

@@ -47,6 +47,7 @@ type session struct {
 	console   uint32
 	user      uint8
 	limit     ipmb.Privilege // what it may raise itself to
+	stamp     uint64         // of how its user logged in
 	last      time.Time
 	third     []byte // RAKP Message 3 as it came
 	fourth    []byte // its answer

@@ -220,7 +220,7 @@ func (s *SOL) check(req *ipmb.Request) (*session, uint8, error) {
 	if PayloadType(req.Data[0]&payloadTypeMask) != PayloadSOL || req.Data[1] == 0 || req.Data[1] > maxInstance {
 		return nil, 0, ipmb.ErrInvalidField
 	}
-	if limit := ipmb.Privilege(s.Parameter(mc.SOLAuth)[0] & levelMask); req.Origin.Privilege < limit {
+	if req.Origin.Privilege < s.least() {
 		return nil, 0, ipmb.ErrPrivilege
 	}
 	s.Sessions.mu.Lock()
@@ -230,6 +230,9 @@ func (s *SOL) check(req *ipmb.Request) (*session, uint8, error) {
 	}
 	return nil, 0, nil
 }
+
+// least is the privilege that the payload needs.
+func (s *SOL) least() ipmb.Privilege { return ipmb.Privilege(s.Parameter(mc.SOLAuth)[0] & levelMask) }
 
 // activate opens the payload for the session that asks. That the lines are
 // deasserted at first is not done: clients ask for it and wait for output.

@@ -72,7 +72,8 @@ func (s *SOL) reserve(own *session, instance uint8) (*activeSOL, error) {
 func (s *SOL) begun(a *activeSOL) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ctx == nil || s.ctx.Err() != nil || s.active[a.instance] != a { // the door closed, or somebody deactivated it
+	// The door closed, somebody deactivated it, or its user was changed.
+	if s.ctx == nil || s.ctx.Err() != nil || s.active[a.instance] != a || !s.mayGoOn(a.session) {
 		return ipmb.ErrState
 	}
 	ctx, door, peer := s.ctx, s.door, s.Sessions.peerOf(a.session)

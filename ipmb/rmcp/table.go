@@ -29,6 +29,9 @@ type Config struct {
 	Active func(channel uint8) (mc.ChannelSetting, bool)
 	// Account finds who may log in; see [mc.Users.Account].
 	Account func(channel uint8, name string, atLeast ipmb.Privilege) (mc.Account, error)
+	// Standing tells what a user may who has logged in; see [mc.Users.Standing].
+	// nil: users do not change.
+	Standing func(channel, user uint8) (mc.Standing, bool)
 	// Key gives one of the channel's keys; see [mc.ChannelKeys.Key].
 	Key func(channel uint8, id mc.KeyID) ([]byte, error)
 	// Store keeps the sessions beyond the process; nil: they are lost with it.
@@ -46,6 +49,13 @@ func (c Config) suiteLimit(id uint8) ipmb.Privilege {
 		return ipmb.PrivilegeOEM
 	}
 	return c.SuiteLimit(id)
+}
+
+func (c Config) standing(user uint8) (mc.Standing, bool) {
+	if c.Standing == nil {
+		return mc.Standing{Limit: ipmb.PrivilegeOEM}, true
+	}
+	return c.Standing(c.Channel, user)
 }
 
 // authEnabled is the mask of the auth types by which a level may be had.

@@ -143,7 +143,7 @@ func (t *Sessions) activate15(_ context.Context, req *ipmb.Request) ([]byte, err
 		return nil, ErrNoSlot
 	}
 	s.user, s.last, s.out = s.login.account.ID, time.Now(), outbound // the answer's own number
-	s.limit, s.privilege = limit, min(limit, ipmb.PrivilegeUser)
+	s.limit, s.privilege, s.stamp = limit, min(limit, ipmb.PrivilegeUser), s.login.account.Stamp
 	clear(s.login.account.Password)
 	s.login = login{}
 	inbound := firstInbound()

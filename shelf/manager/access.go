@@ -84,9 +84,10 @@ func readAccess(m *Manager, r mc.Records) (*access, error) {
 	a.fixPlace(door.Address)
 	a.sessions = rmcp.NewSessions(rmcp.Config{
 		Channel: lan, GUID: m.cfg.Identity.SystemGUID, Suites: a.suites, SuiteLimit: a.lan.SuiteLimit,
-		Active: a.channels.Active, Account: a.users.Account, Key: a.keys.Key, Store: sessionStore{a},
+		Active: a.channels.Active, Account: a.users.Account, Standing: a.users.Standing, Key: a.keys.Key, Store: sessionStore{a},
 	})
 	a.payloads = a.openPayloads(door)
+	a.users.Changed = a.userChanged
 	a.restoreSessions(r)
 	return a, nil
 }

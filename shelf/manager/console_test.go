@@ -82,6 +82,7 @@ func TestConsoles(t *testing.T) {
 			t.Errorf("%s: %s, want %s", request, got, want)
 		}
 	}
+	ask(r, own, "06 3b 04", "0004")
 	ask(r, own, "06 4a 01", "00 0f 0000")
 	ask(r, operator, "06 48 0101c0000000", "d4") // as the parameter says
 	ask(r, admins, "06 48 0101c0000000", "d5")   // without a session there is nobody to speak to
@@ -102,7 +103,6 @@ func TestConsoles(t *testing.T) {
 	}
 	ask(r, own, "06 4a 01", "00 0f 0000")
 	ask(r, own, "06 48 0101c0000000", "00 00000000 0301 0301 6f02 ffff")
-	ask(r, own, "06 4c 014202000000", "00") // not for this user any more
 	closeDoor()
 	if hw := <-r.vms.closed; hw != 0x41 {
 		t.Errorf("closed with the door: %#x", hw)
@@ -112,5 +112,10 @@ func TestConsoles(t *testing.T) {
 	defer next.lead(t)()
 	defer next.openDoor(t)()
 	ask(next, own, "06 4a 01", "00 0f 0000")
+	ask(next, own, "06 48 0101c0000000", "00 00000000 0301 0301 6f02 ffff")
+	ask(next, own, "06 4c 014202000000", "00") // not for this user any more
+	if hw := <-next.vms.closed; hw != 0x41 {
+		t.Errorf("closed: %#x", hw)
+	}
 	ask(next, own, "06 48 0101c0000000", "d4")
 }
