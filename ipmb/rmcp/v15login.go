@@ -94,8 +94,8 @@ func (t *Sessions) prove15(p packet, from netip.AddrPort, now time.Time) (f ipmb
 	switch {
 	case s == nil || s.v15 == nil || p.Seq != 0:
 		return f, nil, false
-	case s.handle != 0 && bytes.Equal(s.third, p.raw):
-		return f, s.fourth, true
+	case s.handle != 0 && bytes.Equal(s.third, p.raw) && (t.cfg.Store == nil || s.state == stateKept):
+		return f, s.fourth, s.fourth != nil
 	case s.handle != 0:
 		return f, nil, false
 	case err != nil || f.IsResponse() || f.NetFn != ipmb.NetFnApp || f.Cmd != cmdActivate || s.v15.proven:
@@ -139,10 +139,13 @@ func (t *Sessions) activate15(_ context.Context, req *ipmb.Request) ([]byte, err
 	}
 	s.user, s.last, s.out = s.login.account.ID, time.Now(), outbound // the answer's own number
 	s.limit, s.privilege = limit, min(limit, ipmb.PrivilegeUser)
+	if t.cfg.Store != nil {
+		s.secret = bytes.Clone(s.login.account.Password)
+	}
 	clear(s.login.account.Password)
 	s.login = login{}
 	inbound := firstInbound()
-	s.in = startWindow(inbound)
+	s.in, s.base = startWindow(inbound), base15(inbound, outbound)
 	out := append([]byte{s.v15.auth}, word(s.id)...)
 	return append(append(out, word(inbound)...), byte(limit)), nil
 }
@@ -158,27 +161,30 @@ func firstInbound() (n uint32) {
 }
 
 // answered15 wraps the answer to an Activate Session and keeps it for who asks
-// again. A login that did not become a session is over.
-func (t *Sessions) answered15(f ipmb.Frame, id uint32, r ipmb.Response) []byte {
+// again; in says that there is a session now. A login that did not become one is
+// over.
+func (t *Sessions) answered15(f ipmb.Frame, id uint32, r ipmb.Response) (b []byte, in bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.all[id]
 	if s == nil || s.v15 == nil {
-		return nil
+		return nil, false
 	}
 	message, err := f.Reply(r).AppendBinary(nil)
-	if err != nil {
-		return nil
+	if err != nil || t.silent(r) { // whoever leads now does not know of it
+		t.remove(s)
+		s.wipe()
+		return nil, false
 	}
 	seq := uint32(0)
 	if len(f.Data) == activateLen {
 		seq = binary.LittleEndian.Uint32(f.Data[activateLen-4:])
 	}
-	b := s.sealAs(seq, message)
+	b = s.sealAs(seq, message)
 	if s.handle == 0 {
 		t.remove(s)
-		return b
+		return b, false
 	}
 	s.fourth = b
-	return b
+	return b, true
 }
