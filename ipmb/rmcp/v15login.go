@@ -30,14 +30,6 @@ const (
 	activateLen  = 2 + code15Len + 4
 )
 
-// challenge is an IPMI 1.5 login under way.
-type challenge struct {
-	auth   byte
-	text   [code15Len]byte
-	name   string
-	proven bool
-}
-
 // consoleKey is for the console's address in a request's context: a login
 // belongs to its source.
 type consoleKey struct{}
@@ -74,13 +66,13 @@ func (t *Sessions) challenge(ctx context.Context, req *ipmb.Request) ([]byte, er
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := &session{source: from.Addr(), begun: time.Now(), v15: &challenge{auth: auth, name: string(name)}}
-	_, _ = rand.Read(s.v15.text[:]) // does not fail
-	account, genuine := t.account(s.v15.name, ipmb.PrivilegeNone)
-	password, fits := v15Password(account)
-	s.login.account, s.login.genuine = account, genuine && fits
-	s.keys = &v15Keys{auth: auth, password: password}
+	t.begin15(s)
 	t.add(s)
 	s.console = s.id // one id goes both ways
+	if err := t.setText(s); err != nil {
+		t.remove(s)
+		return nil, err
+	}
 	return append(word(s.id), s.v15.text[:]...), nil
 }
 
@@ -91,6 +83,9 @@ func (t *Sessions) prove15(p packet, from netip.AddrPort, now time.Time) (f ipmb
 	defer t.mu.Unlock()
 	s := t.all[p.ID]
 	f, err := ipmb.ParseFrame(p.Payload)
+	if s == nil && err == nil && p.Seq == 0 {
+		s = t.adopt(p, f, from, now)
+	}
 	switch {
 	case s == nil || s.v15 == nil || p.Seq != 0:
 		return f, nil, false
@@ -171,7 +166,12 @@ func (t *Sessions) answered15(f ipmb.Frame, id uint32, r ipmb.Response) (b []byt
 		return nil, false
 	}
 	message, err := f.Reply(r).AppendBinary(nil)
-	if err != nil || t.silent(r) { // whoever leads now does not know of it
+	switch {
+	case err == nil && !t.silent(r):
+	case s.handle == 0:
+		s.v15.proven = false // it may be done again
+		return nil, false
+	default: // whoever leads now does not know of it
 		t.remove(s)
 		s.wipe()
 		return nil, false
