@@ -51,6 +51,12 @@ func (u *Users) Account(channel uint8, name string, atLeast ipmb.Privilege) (Acc
 	}, nil
 }
 
+// Name is a user's name, empty where there is none.
+func (u *Users) Name(id uint8) string {
+	one, _ := u.get(id) // one that cannot be read has none
+	return one.name
+}
+
 // candidate finds the user of a login, id 0 if there is none.
 func (u *Users) candidate(channel uint8, name string, most, atLeast ipmb.Privilege) (uint8, user, error) {
 	for id := uint8(1); id <= MaxUsers; id++ {

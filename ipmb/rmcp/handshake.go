@@ -213,7 +213,7 @@ func (t *Sessions) enter(s *session, tag byte, raw []byte, from netip.AddrPort, 
 	s.console, s.user, s.peer, s.last, s.keys = l.open.Console, l.account.ID, from, now, k
 	s.limit, s.stamp = l.request.privilege(), l.account.Stamp
 	if t.cfg.Store != nil {
-		s.secret = bytes.Clone(sik)
+		s.base, s.secret = plusBase, bytes.Clone(sik)
 		if l.suite.Integrity == integrityFlatMD5 {
 			s.secret = append(s.secret, l.account.Password...)
 		}

@@ -59,7 +59,8 @@ type session struct {
 	first     uint32 // the first packet of it that came to this process
 	state     keepState
 	name      [nameLen]byte // with a store
-	secret    []byte        // its integrity key, for the store
+	secret    []byte        // its integrity key, for the store; of IPMI 1.5 the password
+	base      uint32        // of the numbers of answers, with a store; see sealAnswer
 
 	mu   sync.Mutex
 	keys codec // nil once it ended
