@@ -18,7 +18,7 @@ type echo struct {
 
 func newEcho() *echo { return &echo{out: make(chan []byte, 100), taken: make(chan struct{})} }
 
-func (e *echo) Open(context.Context, uint8) (rmcp.Line, error) { return e, nil }
+func (e *echo) Open(context.Context, rmcp.Opening) (rmcp.Line, error) { return e, nil }
 
 func (e *echo) Next(ctx context.Context) ([]byte, bool, error) {
 	select {
@@ -28,6 +28,8 @@ func (e *echo) Next(ctx context.Context) ([]byte, bool, error) {
 		return nil, false, ctx.Err()
 	}
 }
+
+func (e *echo) Heard(int) {}
 
 func (e *echo) Write(b []byte) (int, error) {
 	e.out <- bytes.Clone(b)

@@ -25,6 +25,7 @@ type Kept struct {
 	Cipher    uint8
 	Peer      netip.AddrPort
 	In        uint32 // the highest sequence number that is known to have come
+	Payload   uint8  // the instance of serial over LAN that it has; 0: none
 	Secret    []byte // the session integrity key, then for suite 12 the password
 	Third     []byte // RAKP Message 3
 	Fourth    []byte // RAKP Message 4, its answer
@@ -32,16 +33,22 @@ type Kept struct {
 
 // A kept session's record, little-endian: version, ID, console, name, handle,
 // user, limit, privilege, three algorithms, address 16, port, sequence number;
-// then each of the variable ones after its length.
+// then each of the variable ones after its length. The second version has the
+// payload at the end; the first one is of a session without.
 const (
 	keptVersion = 1
+	keptPayload = 2
 	nameLen     = 16
 	keptHead    = 1 + 4 + 4 + nameLen + 4 + 3 + 16 + 2 + 4
 )
 
 // AppendBinary appends the record.
 func (k Kept) AppendBinary(b []byte) ([]byte, error) {
-	b = binary.LittleEndian.AppendUint32(append(b, keptVersion), k.ID)
+	version := byte(keptVersion)
+	if k.Payload != 0 {
+		version = keptPayload
+	}
+	b = binary.LittleEndian.AppendUint32(append(b, version), k.ID)
 	b = append(binary.LittleEndian.AppendUint32(b, k.Console), k.Name[:]...)
 	b = append(b, k.Handle, k.User, byte(k.Limit), byte(k.Privilege), k.Auth, k.Integrity, k.Cipher)
 	addr := k.Peer.Addr().As16()
@@ -53,12 +60,15 @@ func (k Kept) AppendBinary(b []byte) ([]byte, error) {
 		}
 		b = append(append(b, byte(len(v))), v...)
 	}
+	if k.Payload != 0 {
+		b = append(b, k.Payload)
+	}
 	return b, nil
 }
 
 // ParseKept reads a record.
 func ParseKept(b []byte) (Kept, error) {
-	if len(b) < keptHead || b[0] != keptVersion {
+	if len(b) < keptHead || b[0] != keptVersion && b[0] != keptPayload {
 		return Kept{}, errFrame
 	}
 	k := Kept{
@@ -75,6 +85,11 @@ func ParseKept(b []byte) (Kept, error) {
 		}
 		n := 1 + int(rest[0])
 		*to, rest = append([]byte(nil), rest[1:n]...), rest[n:]
+	}
+	if b[0] == keptPayload && len(rest) == 1 && rest[0] != 0 {
+		k.Payload, rest = rest[0], nil
+	} else if b[0] == keptPayload {
+		return Kept{}, errFrame
 	}
 	if len(rest) > 0 {
 		return Kept{}, errFrame
@@ -97,6 +112,7 @@ func (s *session) kept() Kept {
 		ID: s.id, Console: s.console, Name: s.name, Handle: s.handle, User: s.user, Limit: s.limit, Privilege: s.privilege,
 		Auth: s.login.open.Auth, Integrity: s.login.open.Integrity, Cipher: s.login.open.Confidentiality,
 		Peer: s.peer, In: s.in.highest, Secret: s.secret, Third: s.third, Fourth: s.fourth,
+		Payload: s.payload,
 	}
 }
 
@@ -116,7 +132,7 @@ func (t *Sessions) Restore(list []Kept, now time.Time) {
 		s := &session{
 			id: k.ID, handle: k.Handle, source: k.Peer.Addr(), begun: now, last: now, console: k.Console, user: k.User,
 			limit: k.Limit, privilege: k.Privilege, peer: k.Peer, keys: newCodec(suite, a, sik, password), third: k.Third, fourth: k.Fourth,
-			name: k.Name, secret: k.Secret, state: stateKept, in: resumed(k.In),
+			name: k.Name, secret: k.Secret, state: stateKept, in: resumed(k.In), payload: k.Payload,
 		}
 		s.login.open = openRequest{Console: k.Console, Auth: k.Auth, Integrity: k.Integrity, Confidentiality: k.Cipher}
 		t.all[s.id], t.handles[h] = s, s

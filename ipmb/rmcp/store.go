@@ -63,7 +63,8 @@ const answersPerPacket = 2
 // sealAnswer wraps an answer for the console, the i-th to a packet. In a session
 // that may go on elsewhere the number of an answer follows from that of the
 // packet, so that whoever goes on takes up the numbers where they stopped: consoles
-// drop what is more than a few ahead of the last (IPMI 2.0 §6.12.13).
+// drop what is more than a few ahead of the last (IPMI 2.0 §6.12.13). The packets
+// of a payload go between them: there is about one of the console's for each.
 func (t *Sessions) sealAnswer(s *session, seq uint32, i int, payload []byte) []byte {
 	if t.cfg.Store == nil || s.state != stateKept {
 		return s.seal(PayloadIPMI, payload)
@@ -73,7 +74,11 @@ func (t *Sessions) sealAnswer(s *session, seq uint32, i int, payload []byte) []b
 	if s.keys == nil || i >= answersPerPacket {
 		return nil
 	}
-	s.out = answersPerPacket*(seq-1) + uint32(i) + 1
+	if number := answersPerPacket*(seq-1) + uint32(i) + 1; int32(number-s.out) > 0 || !s.mixed {
+		s.out = number
+	} else { // a packet of its payload's may have had it
+		s.out++
+	}
 	return s.keys.appendSealed(nil, PayloadIPMI, s.console, s.out, payload)
 }
 

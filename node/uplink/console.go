@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"math"
 	"sync"
 
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
@@ -13,6 +14,8 @@ import (
 type Console interface {
 	// Next waits for characters; lost says that some were lost before.
 	Next(ctx context.Context) (p []byte, lost bool, err error)
+	// Heard tells that whom they are for has n more of them.
+	Heard(n int)
 	Write(p []byte) (int, error)
 	Break(ctx context.Context) error
 	// Power tells whether the VM has any; changed is closed when that is not so
@@ -25,7 +28,7 @@ type Console interface {
 
 // called serves the console to a replica that called for it, on a stream of its
 // own, until either end, or the node's stream to that replica, is over.
-func (w *way) called(ctx context.Context, call uint64) {
+func (w *way) called(ctx context.Context, call *v1.ConsoleCall) {
 	u := w.r.u
 	if u.cfg.Console == nil {
 		return // none was offered
@@ -37,7 +40,7 @@ func (w *way) called(ctx context.Context, call uint64) {
 	})
 }
 
-func (w *way) serveConsole(ctx context.Context, call uint64) error {
+func (w *way) serveConsole(ctx context.Context, call *v1.ConsoleCall) error {
 	u := w.r.u
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -46,8 +49,8 @@ func (w *way) serveConsole(ctx context.Context, call uint64) error {
 		return err
 	}
 	s := consoleStream{stream: stream, end: cancel, log: u.cfg.Logger}
-	hello := &v1.ConsoleHello{Call: call, Shelf: u.cfg.Shelf, HardwareAddress: uint32(u.cfg.HW)}
-	if s.console, err = u.cfg.Console(); err != nil {
+	hello := &v1.ConsoleHello{Call: call.GetCall(), Shelf: u.cfg.Shelf, HardwareAddress: uint32(u.cfg.HW)}
+	if s.console, err = u.cfg.Console(call); err != nil {
 		hello.Problem = err.Error()
 		if s.tell(&v1.ServeConsoleRequest{Kind: &v1.ServeConsoleRequest_Hello{Hello: hello}}) == nil {
 			_, _ = stream.Recv() // until it was read
@@ -112,6 +115,8 @@ func (s *consoleStream) listen(ctx context.Context) {
 			_, err = s.console.Write(k.Input)
 		case *v1.ServeConsoleResponse_Break:
 			err = s.console.Break(ctx)
+		case *v1.ServeConsoleResponse_Heard:
+			s.console.Heard(int(min(k.Heard, math.MaxInt32)))
 		}
 		if err != nil { // as on a real line
 			s.log.Debug("input of the shelf's to the console lost", "why", err)

@@ -22,13 +22,15 @@ type Console struct {
 	close   func()
 
 	mu      sync.Mutex
+	heard   uint64        // is still to be told
+	hears   chan struct{} // holds a token while there is something to tell
 	power   bool
 	changed chan struct{}
 }
 
 func newConsole(h *v1.ConsoleHello) *Console {
 	c := &Console{
-		problem: h.GetProblem(), power: h.GetPower(), changed: make(chan struct{}),
+		problem: h.GetProblem(), power: h.GetPower(), changed: make(chan struct{}), hears: make(chan struct{}, 1),
 		text: make(chan *v1.ConsoleText), input: make(chan *v1.ServeConsoleResponse),
 		ended: make(chan struct{}), closed: make(chan struct{}),
 	}
@@ -67,6 +69,10 @@ func (c *Console) send(ctx context.Context, stream link.Stream[v1.ServeConsoleRe
 			if stream.Send(m) != nil {
 				return
 			}
+		case <-c.hears:
+			if stream.Send(&v1.ServeConsoleResponse{Kind: &v1.ServeConsoleResponse_Heard{Heard: c.untold()}}) != nil {
+				return
+			}
 		case <-c.ended:
 			return
 		case <-c.closed:
@@ -98,6 +104,25 @@ func (c *Console) Next(ctx context.Context) (p []byte, lost bool, err error) {
 	case <-ctx.Done():
 		return nil, false, ctx.Err()
 	}
+}
+
+// Heard tells the node that the one who reads has n more characters. It does
+// not wait for that.
+func (c *Console) Heard(n int) {
+	c.mu.Lock()
+	c.heard += uint64(n)
+	c.mu.Unlock()
+	select {
+	case c.hears <- struct{}{}:
+	default:
+	}
+}
+
+func (c *Console) untold() (n uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, c.heard = c.heard, 0
+	return n
 }
 
 // Write gives characters to the VM.

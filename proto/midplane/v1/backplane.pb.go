@@ -1222,8 +1222,14 @@ func (x *Refusal) GetRetryAfterMs() uint32 {
 // ConsoleCall asks a node for its VM's serial console: whoever typed there only
 // watches from then on.
 type ConsoleCall struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Call          uint64                 `protobuf:"varint,1,opt,name=call,proto3" json:"call,omitempty"` // the hello of the stream that brings it has the same
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Call  uint64                 `protobuf:"varint,1,opt,name=call,proto3" json:"call,omitempty"` // the hello of the stream that brings it has the same
+	// Names whose it is, for another replica that takes it up; empty: nobody will.
+	Session []byte `protobuf:"bytes,2,opt,name=session,proto3" json:"session,omitempty"`
+	// Goes on with what the session does not have yet, not with the last that the
+	// VM said.
+	Resume        bool   `protobuf:"varint,3,opt,name=resume,proto3" json:"resume,omitempty"`
+	HoldMs        uint32 `protobuf:"varint,4,opt,name=hold_ms,json=holdMs,proto3" json:"hold_ms,omitempty"` // how long the VM waits for who takes nothing; 0: the node's choice
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1261,6 +1267,27 @@ func (*ConsoleCall) Descriptor() ([]byte, []int) {
 func (x *ConsoleCall) GetCall() uint64 {
 	if x != nil {
 		return x.Call
+	}
+	return 0
+}
+
+func (x *ConsoleCall) GetSession() []byte {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *ConsoleCall) GetResume() bool {
+	if x != nil {
+		return x.Resume
+	}
+	return false
+}
+
+func (x *ConsoleCall) GetHoldMs() uint32 {
+	if x != nil {
+		return x.HoldMs
 	}
 	return 0
 }
@@ -1497,6 +1524,7 @@ type ServeConsoleResponse struct {
 	//
 	//	*ServeConsoleResponse_Input
 	//	*ServeConsoleResponse_Break
+	//	*ServeConsoleResponse_Heard
 	Kind          isServeConsoleResponse_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1557,6 +1585,15 @@ func (x *ServeConsoleResponse) GetBreak() bool {
 	return false
 }
 
+func (x *ServeConsoleResponse) GetHeard() uint64 {
+	if x != nil {
+		if x, ok := x.Kind.(*ServeConsoleResponse_Heard); ok {
+			return x.Heard
+		}
+	}
+	return 0
+}
+
 type isServeConsoleResponse_Kind interface {
 	isServeConsoleResponse_Kind()
 }
@@ -1569,9 +1606,15 @@ type ServeConsoleResponse_Break struct {
 	Break bool `protobuf:"varint,2,opt,name=break,proto3,oneof"` // send one
 }
 
+type ServeConsoleResponse_Heard struct {
+	Heard uint64 `protobuf:"varint,3,opt,name=heard,proto3,oneof"` // whom it is for has so many more characters of the output
+}
+
 func (*ServeConsoleResponse_Input) isServeConsoleResponse_Kind() {}
 
 func (*ServeConsoleResponse_Break) isServeConsoleResponse_Kind() {}
+
+func (*ServeConsoleResponse_Heard) isServeConsoleResponse_Kind() {}
 
 type RelayRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2634,9 +2677,12 @@ const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"\aRefusal\x12,\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x18.midplane.v1.RefusalCodeR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12$\n" +
-	"\x0eretry_after_ms\x18\x03 \x01(\rR\fretryAfterMs\"!\n" +
+	"\x0eretry_after_ms\x18\x03 \x01(\rR\fretryAfterMs\"l\n" +
 	"\vConsoleCall\x12\x12\n" +
-	"\x04call\x18\x01 \x01(\x04R\x04call\"\x9c\x01\n" +
+	"\x04call\x18\x01 \x01(\x04R\x04call\x12\x18\n" +
+	"\asession\x18\x02 \x01(\fR\asession\x12\x16\n" +
+	"\x06resume\x18\x03 \x01(\bR\x06resume\x12\x17\n" +
+	"\ahold_ms\x18\x04 \x01(\rR\x06holdMs\"\x9c\x01\n" +
 	"\x13ServeConsoleRequest\x121\n" +
 	"\x05hello\x18\x01 \x01(\v2\x19.midplane.v1.ConsoleHelloH\x00R\x05hello\x122\n" +
 	"\x06output\x18\x02 \x01(\v2\x18.midplane.v1.ConsoleTextH\x00R\x06output\x12\x16\n" +
@@ -2650,10 +2696,11 @@ const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"\aproblem\x18\x05 \x01(\tR\aproblem\"5\n" +
 	"\vConsoleText\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
-	"\x04lost\x18\x02 \x01(\bR\x04lost\"N\n" +
+	"\x04lost\x18\x02 \x01(\bR\x04lost\"f\n" +
 	"\x14ServeConsoleResponse\x12\x16\n" +
 	"\x05input\x18\x01 \x01(\fH\x00R\x05input\x12\x16\n" +
-	"\x05break\x18\x02 \x01(\bH\x00R\x05breakB\x06\n" +
+	"\x05break\x18\x02 \x01(\bH\x00R\x05break\x12\x16\n" +
+	"\x05heard\x18\x03 \x01(\x04H\x00R\x05heardB\x06\n" +
 	"\x04kind\"\xca\x02\n" +
 	"\fRelayRequest\x12/\n" +
 	"\x05hello\x18\x01 \x01(\v2\x17.midplane.v1.RelayHelloH\x00R\x05hello\x12*\n" +
@@ -2893,6 +2940,7 @@ func file_midplane_v1_backplane_proto_init() {
 	file_midplane_v1_backplane_proto_msgTypes[18].OneofWrappers = []any{
 		(*ServeConsoleResponse_Input)(nil),
 		(*ServeConsoleResponse_Break)(nil),
+		(*ServeConsoleResponse_Heard)(nil),
 	}
 	file_midplane_v1_backplane_proto_msgTypes[19].OneofWrappers = []any{
 		(*RelayRequest_Hello)(nil),
