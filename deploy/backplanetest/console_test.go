@@ -44,7 +44,9 @@ func (s *seat) Next(ctx context.Context) ([]byte, bool, error) {
 	}
 }
 
-func (s *seat) Heard(n int) { s.has <- n }
+func (s *seat) Heard(n int, packet uint8) { s.has <- n<<8 | int(packet) }
+
+func (s *seat) Resumed() (uint8, bool) { return 11, s.asked.GetResume() }
 
 func (s *seat) Write(p []byte) (int, error) {
 	s.heard <- string(p)
@@ -120,11 +122,18 @@ func TestConsole(t *testing.T) {
 		}
 		vm.out <- "login: "
 		says(t, c, "login: ", false)
-		c.Heard(3)
-		c.Heard(4)
-		settle()
+		if packet, ok := c.Resumed(); packet != 11 || !ok {
+			t.Errorf("resumed after packet %d, %v", packet, ok)
+		}
+		c.Heard(3, 1)
+		c.Heard(4, 2)
+		last := 0
 		for n := 0; n < 7; {
-			n += <-vm.has
+			last = <-vm.has
+			n += last >> 8
+		}
+		if last&0xFF != 2 {
+			t.Errorf("the last packet is %d", last&0xFF)
 		}
 		vm.out <- ""
 		says(t, c, "", true)

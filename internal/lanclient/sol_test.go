@@ -29,7 +29,9 @@ func (e *echo) Next(ctx context.Context) ([]byte, bool, error) {
 	}
 }
 
-func (e *echo) Heard(int) {}
+func (e *echo) Heard(int, uint8) {}
+
+func (e *echo) Resumed() (uint8, bool) { return 0, false }
 
 func (e *echo) Write(b []byte) (int, error) {
 	e.out <- bytes.Clone(b)

@@ -25,7 +25,9 @@ type port struct {
 	off     bool
 	taken   chan struct{}
 	opening Opening
-	has     int // of what it said, the console
+	has     int   // of what it said, the console
+	packet  uint8 // the last that was acknowledged
+	resumes bool  // it knows that from another process
 	closed  chan struct{}
 }
 
@@ -52,10 +54,16 @@ func (p *port) Next(ctx context.Context) ([]byte, bool, error) {
 	}
 }
 
-func (p *port) Heard(n int) {
+func (p *port) Heard(n int, packet uint8) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.has += n
+	p.has, p.packet = p.has+n, packet
+}
+
+func (p *port) Resumed() (packet uint8, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.packet, p.resumes
 }
 
 func (p *port) Write(b []byte) (int, error) {

@@ -33,8 +33,11 @@ type Line interface {
 	// Next waits for characters of the system's, of which some may have been
 	// lost before. Who does not call it in time holds the system up.
 	Next(ctx context.Context) (p []byte, lost bool, err error)
-	// Heard tells that the console has so many more of them, or will not have them.
-	Heard(n int)
+	// Heard tells that the console has n more of them, or will not have them, and
+	// the number of the last packet that it acknowledged.
+	Heard(n int, packet uint8)
+	// Resumed gives that number where the line goes on with what came after it.
+	Resumed() (packet uint8, ok bool)
 	// Write gives characters to the system, and waits for a while if it is slow.
 	Write(p []byte) (int, error)
 	Break(ctx context.Context) error
@@ -120,7 +123,9 @@ func (a *activeSOL) run(ctx context.Context, door solPort, peer netip.AddrPort, 
 	helpers.Go(func() { a.keys.run(ctx, a.line, a.log) })
 	on, changed := a.line.Power()
 	l := solLoop{activeSOL: a, door: door, peer: peer, output: output, changed: changed, state: newSOL(a.timing, on)}
-	l.state.first = a.resumed
+	if a.resumed {
+		l.state.resume(a.line.Resumed())
+	}
 	l.timer = time.NewTimer(0)
 	defer l.timer.Stop()
 	l.do(solEvent{})
@@ -207,7 +212,7 @@ func (l *solLoop) step(ctx context.Context, ended <-chan struct{}) bool {
 		l.rest = l.rest[n:]
 	}
 	if open := len(l.rest) + l.state.open(); open < l.open {
-		l.line.Heard(l.open - open)
+		l.line.Heard(l.open-open, l.state.acked())
 		l.open = open
 	}
 	return true

@@ -59,7 +59,7 @@ func (p *port) await(t *testing.T) Opening {
 // A payload goes on in the next process, with packet numbers that its console
 // takes, until it is deactivated there.
 func TestSOLGoesOnElsewhere(t *testing.T) {
-	f, one, two := newFakeStore(), newPort(), newPort()
+	f, one, two, three := newFakeStore(), newPort(), newPort(), newPort()
 	first := solStoring(t, f, ports{3: one}, true)
 	c := first.admin()
 	c.want("activate", c.do(6, 0x48, activateInstance(3)...), activated...)
@@ -111,6 +111,9 @@ func TestSOLGoesOnElsewhere(t *testing.T) {
 			t.Fatalf("the console has %d characters", has)
 		}
 	}
+	if one.packet != 10 { // 40 of them
+		t.Errorf("packet %d was the last", one.packet)
+	}
 	c.moves(solStoring(t, f, ports{3: two}, true))
 	if o := two.await(t); !o.Resume || o.Session != was.Session || o.Instance != 3 {
 		t.Errorf("opened: %+v", o)
@@ -130,8 +133,26 @@ func TestSOLGoesOnElsewhere(t *testing.T) {
 		in(two, "output of the second")
 	}
 	answer()
+	for { // the next one knows how far this one is
+		two.mu.Lock()
+		has, packet := two.has, two.packet
+		two.mu.Unlock()
+		if has == 20*len("output of the second") {
+			three.packet, three.resumes = packet, true
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	c.moves(solStoring(t, f, ports{3: three}, true))
+	three.await(t)
+	c.sendSOL(solPacket{Seq: 2, Data: []byte("y")})
+	bare("input", 0, 2, 1)
+	three.out <- "and so on, and so on"
+	if got, err := parseSOL(next()); err != nil || got.Seq != 7 || string(got.Data) != "and so on, and so on" {
+		t.Errorf("%+v, %v: after 1 + 20 packets", got, err)
+	}
 	c.want("deactivate", c.do(6, 0x49, activateInstance(3)...), 0)
-	<-two.closed
+	<-three.closed
 	f.payload(t, 0)
 }
 

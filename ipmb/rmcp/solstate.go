@@ -40,10 +40,7 @@ type solState struct {
 	resend time.Time
 	pause  time.Time // no new packet before: the console was full
 	silent bool      // the console acknowledges nothing any more
-	// first: a packet without characters goes first. Another process had the
-	// payload, and a console takes a packet of the number that it had last for
-	// that one again.
-	first bool
+	first  bool      // a packet without characters goes first
 
 	// From the console.
 	last    solPacket // acknowledgement of the last sequence, for a repeat
@@ -65,6 +62,25 @@ func newSOL(t solTiming, up bool) solState {
 // wants reports whether there is room for characters of the system's. Nothing
 // waits for a console that does not answer.
 func (s *solState) wants() bool { return s.cts && (s.silent || len(s.queue) < solQueue) }
+
+// resume goes on after the last packet that is known to have been acknowledged to
+// another process. The next one may have come as well: the console takes this one
+// for its repetition, with more characters. Where no number is known a packet
+// without characters keeps those of the next from being taken for old ones.
+func (s *solState) resume(packet uint8, known bool) {
+	s.seq, s.first = packet&solMaxSeq, !known
+}
+
+// acked is the number of the last packet that does not wait for anything.
+func (s *solState) acked() uint8 {
+	switch {
+	case s.sent.Seq == 0:
+		return s.seq
+	case s.seq == 1:
+		return solMaxSeq
+	}
+	return s.seq - 1
+}
 
 // open is how many of the system's characters the console may still get.
 func (s *solState) open() int { return len(s.queue) + len(s.sent.Data) }

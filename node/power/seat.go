@@ -22,6 +22,8 @@ type Seat struct {
 	console *Console
 	out     *outlet
 	session string
+	packet  uint8 // of its session's packets the last that was acknowledged; under console.mu
+	resumed bool
 	hold    time.Duration // that the VM waits for this reader; 0: not at all
 	late    bool          // it did not for too long; under console.mu
 	taken   chan struct{}
@@ -51,29 +53,33 @@ type Paced struct {
 func (c *Console) TakePaced(p Paced) (*Seat, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	past := questions.ReplaceAll(c.past.last(p.Replay), nil)
+	past, s := questions.ReplaceAll(c.past.last(p.Replay), nil), &Seat{session: p.Session, hold: or(p.Hold, DefaultHold)}
 	if left, ok := c.leftOff(p.Session); p.Resume && ok {
-		past = c.past.last(int(min(c.total-left, int64(c.past.max))))
+		past = c.past.last(int(min(c.total-left.at, int64(c.past.max))))
+		s.packet, s.resumed = left.packet, true
 	}
-	return c.join(&Seat{session: p.Session, hold: or(p.Hold, DefaultHold)}, TakeOver, past)
-}
-
-// leftOff finds how far a session had heard.
-func (c *Console) leftOff(session string) (at int64, ok bool) {
-	if c.writer != nil && c.writer.session == session {
-		return c.writer.heard(), session != ""
-	}
-	return c.left.at, session != "" && c.left.session == session
+	return c.join(s, TakeOver, past)
 }
 
 // left is where a session stopped.
 type left struct {
 	session string
-	at      int64
+	at      int64 // of all that the VM said
+	packet  uint8
 }
 
-// heard is how much of all that the VM said the reader has. The caller has console.mu.
-func (s *Seat) heard() int64 { return s.console.total - int64(s.out.open()) }
+// leftOff finds how far a session had heard.
+func (c *Console) leftOff(session string) (l left, ok bool) {
+	if l = c.left; c.writer != nil && c.writer.session == session {
+		l = c.writer.left()
+	}
+	return l, session != "" && l.session == session
+}
+
+// left is how far the reader is. The caller has console.mu.
+func (s *Seat) left() left {
+	return left{s.session, s.console.total - int64(s.out.open()), s.packet}
+}
 
 // join is Join with c.mu held.
 func (c *Console) join(s *Seat, mode Mode, past []byte) (*Seat, error) {
@@ -109,8 +115,21 @@ func (s *Seat) Next(ctx context.Context) (p []byte, lost bool, err error) {
 	return p, skipped > 0, err
 }
 
-// Heard tells that whom the bytes are for has n more of them, or will not have them. The VM waits for that.
-func (s *Seat) Heard(n int) { s.out.heard(n) }
+// Heard tells that whom the bytes are for has n more of them, or will not have them, and in which of his packets
+// the last of them were. The VM waits for that.
+func (s *Seat) Heard(n int, packet uint8) {
+	s.console.mu.Lock()
+	s.packet = packet
+	s.console.mu.Unlock()
+	s.out.heard(n)
+}
+
+// Resumed gives the last packet of a session that goes on here.
+func (s *Seat) Resumed() (packet uint8, ok bool) {
+	s.console.mu.Lock()
+	defer s.console.mu.Unlock()
+	return s.packet, s.resumed
+}
 
 // Write sends bytes to the VM. Those for a VM that is off are lost as on a real line, as are those of one who
 // only watches.
@@ -144,7 +163,7 @@ func (s *Seat) Close() error {
 			s.console.writer = nil
 		}
 		if s.session != "" {
-			s.console.left = left{s.session, s.heard()}
+			s.console.left = s.left()
 		}
 		post(s.out.room)
 	})

@@ -89,7 +89,7 @@ func TestSeatHoldsTheVM(t *testing.T) {
 			t.Fatalf("after %d: %d bytes, lost %v, %v", n, len(p), lost, err)
 		}
 		n += len(p)
-		s.Heard(len(p))
+		s.Heard(len(p), 0)
 		time.Sleep(time.Millisecond) // it is slow
 	}
 	watcher := person(t, c, Attachment{})
@@ -139,7 +139,7 @@ func TestSeatHoldsAsLongAsToldTo(t *testing.T) {
 						}
 						select {
 						case <-time.After(tt.silent):
-							s.Heard(len(p))
+							s.Heard(len(p), 0)
 						case <-t.Context().Done():
 							return
 						}
@@ -189,16 +189,27 @@ func TestSeatIsResumed(t *testing.T) {
 	prints("heard, unheard")
 	_, _, err := s.Next(t.Context())
 	check(t, err)
-	s.Heard(len("past\nheard, "))
+	s.Heard(len("past\nheard, "), 7)
 	again := shows(Paced{Session: "a", Replay: 100, Resume: true}, "unheard")
+	if packet, ok := again.Resumed(); packet != 7 || !ok {
+		t.Errorf("resumed after packet %d, %v", packet, ok)
+	}
 	<-s.Taken()
 	check(t, s.Close())
-	again.Heard(len("unhear"))
+	again.Heard(len("unhear"), 9)
 	check(t, again.Close())
 	prints("\nwhile nobody was there")
-	check(t, shows(Paced{Session: "a", Replay: 100, Resume: true}, "d\nwhile nobody was there").Close())
+	late := shows(Paced{Session: "a", Replay: 100, Resume: true}, "d\nwhile nobody was there")
+	if packet, ok := late.Resumed(); packet != 9 || !ok {
+		t.Errorf("resumed after packet %d, %v", packet, ok)
+	}
+	check(t, late.Close())
 	for _, p := range []Paced{{Session: "a", Replay: 5}, {Session: "b", Replay: 5, Resume: true}, {Replay: 5, Resume: true}} {
-		check(t, shows(p, "there").Close())
+		other := shows(p, "there")
+		if packet, ok := other.Resumed(); ok {
+			t.Errorf("%+v: resumed after packet %d", p, packet)
+		}
+		check(t, other.Close())
 	}
 }
 

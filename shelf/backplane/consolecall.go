@@ -90,8 +90,8 @@ func (s *Switch) Console(ctx context.Context, shelf string, hw uint8, ask *v1.Co
 	}}})
 	select {
 	case c := <-call.came:
-		if c.problem != "" {
-			return nil, fmt.Errorf("%w: %s", ErrNoConsole, c.problem)
+		if problem := c.hello.GetProblem(); problem != "" {
+			return nil, fmt.Errorf("%w: %s", ErrNoConsole, problem)
 		}
 		return c, nil
 	case <-p.link.Done():
