@@ -29,6 +29,7 @@ type Kept struct {
 	In        uint32 // the highest sequence number that is known to have come
 	Base      uint32 // the numbers of answers follow from it and those of requests
 	Stamp     uint64 // of how its user logged in
+	Payload   uint8  // the instance of serial over LAN that it has; 0: none
 	Secret    []byte // the session integrity key, then for suite 12 the password; of IPMI 1.5 the password
 	Third     []byte // RAKP Message 3; of IPMI 1.5 the packet of Activate Session
 	Fourth    []byte // RAKP Message 4, its answer; of IPMI 1.5 the packet of that
@@ -36,11 +37,11 @@ type Kept struct {
 
 // A kept session's record, little-endian: version, ID, console, name, handle,
 // user, limit, privilege, three algorithms, address 16, port, sequence number, kind,
-// base, stamp; then each of the variable ones after its length.
+// base, stamp, payload; then each of the variable ones after its length.
 const (
 	keptVersion = 2
 	nameLen     = 16
-	keptHead    = 1 + 4 + 4 + nameLen + 4 + 3 + 16 + 2 + 4 + 1 + 4 + 8
+	keptHead    = 1 + 4 + 4 + nameLen + 4 + 3 + 16 + 2 + 4 + 1 + 4 + 8 + 1
 
 	kindPlus = 0
 	kind15   = 1
@@ -59,6 +60,7 @@ func (k Kept) AppendBinary(b []byte) ([]byte, error) {
 	b = binary.LittleEndian.AppendUint16(append(b, addr[:]...), k.Peer.Port())
 	b = append(binary.LittleEndian.AppendUint32(b, k.In), kind)
 	b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(b, k.Base), k.Stamp)
+	b = append(b, k.Payload)
 	for _, v := range [][]byte{k.Secret, k.Third, k.Fourth} {
 		if len(v) > 0xFF {
 			return nil, errFrame
@@ -79,7 +81,7 @@ func ParseKept(b []byte) (Kept, error) {
 		Auth: b[29], Integrity: b[30], Cipher: b[31],
 		Peer: netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[32:])).Unmap(), binary.LittleEndian.Uint16(b[48:])),
 		In:   binary.LittleEndian.Uint32(b[50:]), V15: b[54] == kind15,
-		Base: binary.LittleEndian.Uint32(b[55:]), Stamp: binary.LittleEndian.Uint64(b[59:]),
+		Base: binary.LittleEndian.Uint32(b[55:]), Stamp: binary.LittleEndian.Uint64(b[59:]), Payload: b[67],
 	}
 	rest := b[keptHead:]
 	for _, to := range []*[]byte{&k.Secret, &k.Third, &k.Fourth} {
@@ -109,7 +111,7 @@ func (s *session) kept() Kept {
 	k := Kept{
 		ID: s.id, Console: s.console, Name: s.name, Handle: s.handle, User: s.user, Limit: s.limit, Privilege: s.privilege,
 		Auth: s.login.open.Auth, Integrity: s.login.open.Integrity, Cipher: s.login.open.Confidentiality,
-		Peer: s.peer, In: s.in.highest, Base: s.base, Stamp: s.stamp, Secret: s.secret, Third: s.third, Fourth: s.fourth,
+		Peer: s.peer, In: s.in.highest, Base: s.base, Stamp: s.stamp, Payload: s.payload, Secret: s.secret, Third: s.third, Fourth: s.fourth,
 	}
 	if s.v15 != nil {
 		k.V15, k.Auth = true, s.v15.auth
@@ -129,7 +131,7 @@ func (t *Sessions) Restore(list []Kept, now time.Time) {
 		s := &session{
 			id: k.ID, handle: k.Handle, source: k.Peer.Addr(), begun: now, last: now, console: k.Console, user: k.User,
 			limit: min(k.Limit, user.Limit), privilege: min(k.Privilege, user.Limit), stamp: user.Stamp, peer: k.Peer, third: k.Third, fourth: k.Fourth,
-			name: k.Name, secret: k.Secret, base: k.Base, state: stateKept, in: resumed(k.In),
+			name: k.Name, secret: k.Secret, base: k.Base, payload: k.Payload, state: stateKept, in: resumed(k.In),
 		}
 		if !may || user.Stamp != k.Stamp || h == 0 || h > MaxSessions || t.handles[h] != nil || k.ID == 0 || t.all[k.ID] != nil || !t.rekey(s, k) {
 			t.gone = append(t.gone, k.ID)

@@ -148,7 +148,7 @@ func TestSwitchedOff15(t *testing.T) {
 func TestKeptRecord(t *testing.T) {
 	k := Kept{
 		V15: true, ID: 5, Console: consoleID, Name: [nameLen]byte(bytes.Repeat([]byte{7}, nameLen)), Handle: 1, User: 2, Limit: 4, Privilege: 3,
-		Auth: authTypeMD5, Peer: source, In: 9, Base: plusBase, Stamp: 1 << 60,
+		Auth: authTypeMD5, Peer: source, In: 9, Base: plusBase, Stamp: 1 << 60, Payload: 9,
 		Secret: bytes.Repeat([]byte{1}, 20), Third: []byte{'a'},
 	}
 	written, err := k.AppendBinary(nil)
