@@ -61,8 +61,13 @@ func timeless(rows []mc.SELEntry) []mc.SELEntry {
 // The log behaves as a list that forgets its oldest records, or takes no more
 // of them, and whatever it says of itself holds still over restarts.
 func TestSELModel(t *testing.T) {
-	t.Run(SELOldest, func(t *testing.T) { checkSELModel(t, false) })
-	t.Run(SELRefuse, func(t *testing.T) { checkSELModel(t, true) })
+	t.Parallel() // it waits for the disk
+	for name, refuses := range map[string]bool{SELOldest: false, SELRefuse: true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			checkSELModel(t, refuses)
+		})
+	}
 }
 
 func checkSELModel(t *testing.T, refuses bool) {

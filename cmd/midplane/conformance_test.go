@@ -95,15 +95,15 @@ func (c conformance) line(atNode, atShelf map[string]ipmb.Command) string {
 func (c conformance) seenBy(names []string, in sources) error {
 	asked := len(names) == 0
 	for _, name := range names {
-		files, err := in.of(name)
+		in, err := in.of(name)
 		if err != nil {
 			return err
 		}
-		source, err := testFile(files, name)
+		source, err := in.test(name)
 		if err != nil {
 			return err
 		}
-		asked = asked || c.asks(files).Match(source)
+		asked = asked || c.asks(in).Match(source)
 	}
 	if !asked {
 		return fmt.Errorf("no file of %q asks it", names)
@@ -113,15 +113,11 @@ func (c conformance) seenBy(names []string, in sources) error {
 
 // asks gives what stands for the command in a package: its bytes, and the
 // constants of that value.
-func (c conformance) asks(files map[string][]byte) *regexp.Regexp {
+func (c conformance) asks(in pkg) *regexp.Regexp {
 	netFn, cmd, _ := strings.Cut(c.id, "/")
 	forms := []string{`"(` + netFn + ` ?)?` + cmd, `0x` + cmd, `Cmd` + strings.ReplaceAll(c.name, " ", "")}
-	for _, source := range files {
-		for _, m := range constant.FindAllSubmatch(source, -1) {
-			if strings.EqualFold(string(m[2]), cmd) {
-				forms = append(forms, `\b`+string(m[1]))
-			}
-		}
+	for _, name := range in.constants[strings.ToLower(cmd)] {
+		forms = append(forms, `\b`+name)
 	}
 	return regexp.MustCompile(`(?i)(` + strings.Join(forms, "|") + `)\b`)
 }
@@ -129,32 +125,45 @@ func (c conformance) asks(files map[string][]byte) *regexp.Regexp {
 // constant finds what the numbers of commands are called.
 var constant = regexp.MustCompile(`(?m)^\s*(?:const )?(cmd\w+)[^=\n]*= 0x([0-9A-Fa-f]{2})\b`)
 
-// sources are the files of packages, read once.
-type sources map[string]map[string][]byte
+// pkg is a package: its files, and the constants that are numbers of commands, by number.
+type pkg struct {
+	files     map[string][]byte
+	constants map[string][]string
+}
 
-// of gives the files of a test's package.
-func (s sources) of(name string) (map[string][]byte, error) {
+// sources are packages, read once.
+type sources map[string]pkg
+
+// of gives a test's package.
+func (s sources) of(name string) (pkg, error) {
 	dir := filepath.Join("../..", name[:strings.LastIndexByte(name, '.')])
-	if s[dir] != nil {
-		return s[dir], nil
+	if in, ok := s[dir]; ok {
+		return in, nil
 	}
 	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
-		return nil, err
+		return pkg{}, err
 	}
-	s[dir] = make(map[string][]byte)
+	in := pkg{make(map[string][]byte), make(map[string][]string)}
 	for _, path := range paths {
-		if s[dir][path], err = os.ReadFile(path); err != nil {
-			return nil, err
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return pkg{}, err
+		}
+		in.files[path] = source
+		for _, m := range constant.FindAllSubmatch(source, -1) {
+			cmd := strings.ToLower(string(m[2]))
+			in.constants[cmd] = append(in.constants[cmd], string(m[1]))
 		}
 	}
-	return s[dir], nil
+	s[dir] = in
+	return in, nil
 }
 
-// testFile gives the file that has a test.
-func testFile(files map[string][]byte, name string) ([]byte, error) {
+// test gives the file that has a test.
+func (in pkg) test(name string) ([]byte, error) {
 	test := name[strings.LastIndexByte(name, '.')+1:]
-	for path, source := range files {
+	for path, source := range in.files {
 		if !strings.HasSuffix(path, "_test.go") || !bytes.Contains(source, []byte("func "+test+"(")) {
 			continue
 		}

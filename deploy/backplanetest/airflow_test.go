@@ -87,10 +87,10 @@ func TestAirflow(t *testing.T) {
 			t.Error("a tray whose node ended:", s)
 		}
 		want("one lost", 0.75, true)
-		time.Sleep(time.Hour)
+		time.Sleep(time.Minute) // more than the grace
 		want("one gone", 0.5, true)
 		stop2()
-		time.Sleep(time.Hour)
+		time.Sleep(time.Minute) // more than the grace
 		want("both gone", 0, false)
 	})
 }

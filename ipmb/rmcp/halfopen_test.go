@@ -7,7 +7,7 @@ import (
 )
 
 // floodSize is of one that comes at once, of sockets none of which is in the one before.
-const floodSize = 30000
+const floodSize = maxHalfOpen + 1000
 
 // open begins many logins, from sources as they are given.
 func (g *guesser) open(flood int, from func(i int) netip.AddrPort) {
