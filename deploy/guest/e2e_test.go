@@ -39,10 +39,12 @@ func cacheDir(t *testing.T) string {
 
 var kcs = []string{"-device", "ipmi-bmc-sim,id=bmc", "-device", "isa-ipmi-kcs,bmc=bmc"}
 
+// TestGuestOnKCS is one boot's worth of what the guest has; the other interfaces
+// and the other ways to boot are internal/e2e's and node/power's.
 func TestGuestOnKCS(t *testing.T) {
 	img := image(t)
 	start := time.Now()
-	v := startVM(t, img, "midplane.name=blade1", kcs...)
+	v := startVM(t, img, "midplane.name=blade1 midplane.watchdog midplane.poweroff", kcs...)
 	v.console.expect(guest.ReadyLine+"\n", 1)
 	t.Logf("ready %v after QEMU's start", time.Since(start))
 
@@ -66,6 +68,13 @@ func TestGuestOnKCS(t *testing.T) {
 	if out, code = v.exec("false"); code != 1 {
 		t.Errorf("false: exit code %d: %s", code, out)
 	}
+	out, _ = v.exec("lsmod")
+	for _, module := range []string{"ipmi_watchdog", "ipmi_poweroff"} {
+		if !strings.Contains(out, module) {
+			t.Errorf("%s is not loaded:\n%s", module, out)
+		}
+	}
+	v.tool(t)
 
 	v.qmp.call("system_powerdown", nil)
 	v.console.expect("power button pressed, shutting down", 1)
@@ -74,10 +83,9 @@ func TestGuestOnKCS(t *testing.T) {
 	v.waitExit()
 }
 
-func TestGuestTool(t *testing.T) {
-	v := startVM(t, image(t), "", kcs...)
-	v.console.expect(guest.ReadyLine, 1)
-
+// tool uses the guest's own tool.
+func (v *vm) tool(t *testing.T) {
+	t.Helper()
 	out, code := v.exec(guest.ToolPath, "raw", "6", "1")
 	if code != 0 || !strings.HasPrefix(out, "cc 00: 20 ") {
 		t.Errorf("raw 6 1: exit code %d: %s", code, out)
@@ -101,30 +109,6 @@ func TestGuestTool(t *testing.T) {
 	}
 }
 
-// TestGuestInterfaces boots on every interface that QEMU has, two at a time.
-func TestGuestInterfaces(t *testing.T) {
-	img := image(t)
-	room := make(chan struct{}, 2)
-	for name, device := range map[string][]string{
-		"bt":      {"isa-ipmi-bt,bmc=bmc"},
-		"pci-kcs": {"pci-ipmi-kcs,bmc=bmc"},
-		"pci-bt":  {"pci-ipmi-bt,bmc=bmc"},
-		"ssif":    {"smbus-ipmi,bmc=bmc,address=0x10", "-machine", "q35"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			room <- struct{}{}
-			defer func() { <-room }()
-			args := append([]string{"-device", "ipmi-bmc-sim,id=bmc", "-device"}, device...)
-			v := startVM(t, img, "", args...)
-			v.console.expect(guest.ReadyLine+"\n", 1)
-			if out, code := v.exec("ipmitool", "mc", "info"); code != 0 {
-				t.Errorf("ipmitool mc info: exit code %d:\n%s", code, out)
-			}
-		})
-	}
-}
-
 func TestGuestWithoutBMC(t *testing.T) {
 	v := startVM(t, image(t), "")
 	v.console.expect(guest.ReadyLine+" (no ipmi)", 1)
@@ -132,23 +116,6 @@ func TestGuestWithoutBMC(t *testing.T) {
 		t.Errorf("shutdown: exit code %d: %s", code, out)
 	}
 	v.waitExit()
-}
-
-// TestGuestReboots also loads the modules that are there on request.
-func TestGuestReboots(t *testing.T) {
-	v := startVM(t, image(t), "midplane.watchdog midplane.poweroff", kcs...)
-	v.console.expect(guest.ReadyLine, 1)
-	out, _ := v.exec("lsmod")
-	for _, module := range []string{"ipmi_watchdog", "ipmi_poweroff"} {
-		if !strings.Contains(out, module) {
-			t.Errorf("%s is not loaded:\n%s", module, out)
-		}
-	}
-	if _, err := v.input.Write([]byte("reboot\n")); err != nil {
-		t.Fatal(err)
-	}
-	v.qmp.event("RESET")
-	v.console.expect(guest.ReadyLine, 2)
 }
 
 // TestGuestWithoutACPI finds the BMC by SMBIOS.
