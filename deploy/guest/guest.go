@@ -143,6 +143,11 @@ func build(ctx context.Context, opts Options) (Image, error) {
 // assemble resolves today's packages and builds their image, unless the cache
 // has it from before the package lists changed.
 func assemble(ctx context.Context, opts Options, store cache, tool []byte) (Image, error) {
+	if opts.Kernel != "" { // one that will not do is told of before anything is fetched
+		if _, _, err := kernelFiles(opts, ""); err != nil {
+			return Image{}, err
+		}
+	}
 	repo, err := openRepo(ctx, filepath.Join(opts.CacheDir, "debs"), opts)
 	if err != nil {
 		return Image{}, err
