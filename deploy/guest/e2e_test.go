@@ -130,33 +130,6 @@ func TestGuestWithoutACPI(t *testing.T) {
 	v.console.expect("reboot: System halted", 1)
 }
 
-// TestConcurrentBuilds: one builds, the other waits and gets the same.
-func TestConcurrentBuilds(t *testing.T) {
-	cache := t.TempDir()
-	if err := os.Symlink(filepath.Join(cacheDir(t), "debs"), filepath.Join(cache, "debs")); err != nil {
-		t.Fatal(err)
-	}
-	var built [2]guest.Image
-	var wg sync.WaitGroup
-	for i := range built {
-		wg.Go(func() {
-			img, err := guest.Build(t.Context(), guest.Options{CacheDir: cache})
-			if err != nil {
-				t.Error(err)
-			}
-			built[i] = img
-		})
-	}
-	wg.Wait()
-	if built[0].Version != built[1].Version || built[0].Version == "" {
-		t.Errorf("versions %q and %q", built[0].Version, built[1].Version)
-	}
-	left, err := filepath.Glob(filepath.Join(cache, "build-*"))
-	if err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
-	}
-}
-
 // TestKernelWithoutIPMI is the trap of cloud kernels.
 func TestKernelWithoutIPMI(t *testing.T) {
 	img := image(t)
@@ -167,7 +140,8 @@ func TestKernelWithoutIPMI(t *testing.T) {
 }
 
 // TestOwnKernel boots a kernel and a module tree that the caller gives: here
-// Debian's, unpacked by hand.
+// Debian's, unpacked by hand. Of two who build it at once one builds, and the
+// other waits and gets the same.
 func TestOwnKernel(t *testing.T) {
 	img := image(t)
 	root := t.TempDir()
@@ -182,13 +156,29 @@ func TestOwnKernel(t *testing.T) {
 	if err := os.Symlink(filepath.Join(cacheDir(t), "debs"), filepath.Join(cache, "debs")); err != nil {
 		t.Fatal(err)
 	}
-	own, err := guest.Build(t.Context(), guest.Options{
+	options := guest.Options{
 		CacheDir:   cache,
 		Kernel:     filepath.Join(root, "boot", "vmlinuz-"+img.Release),
 		ModulesDir: filepath.Join(root, "lib", "modules", img.Release),
-	})
-	if err != nil {
-		t.Fatal(err)
+	}
+	var built [2]guest.Image
+	var wg sync.WaitGroup
+	for i := range built {
+		wg.Go(func() {
+			img, err := guest.Build(t.Context(), options)
+			if err != nil {
+				t.Error(err)
+			}
+			built[i] = img
+		})
+	}
+	wg.Wait()
+	own := built[0]
+	if own.Version != built[1].Version || own.Version == "" {
+		t.Fatalf("versions %q and %q", own.Version, built[1].Version)
+	}
+	if left, err := filepath.Glob(filepath.Join(cache, "build-*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 	if own.Version == img.Version || !slices.Equal(own.Modules, img.Modules) {
 		t.Errorf("version %s, modules %v", own.Version, own.Modules)
