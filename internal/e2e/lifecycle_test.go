@@ -105,7 +105,7 @@ func TestCrashIsMended(t *testing.T) {
 
 // TestCompact has a whole shelf in one process, with the same guests.
 func TestCompact(t *testing.T) {
-	f := &fixture{name: "c", args: []string{"--compact"}, yaml: blades.yaml}
+	f := &fixture{name: "k", args: []string{"--compact"}, yaml: blades.yaml}
 	s := f.up(t)
 	s.expect(t, "blade1", []says{
 		{"ipmitool mc info", 0, `IPMI Version`},

@@ -16,7 +16,7 @@ import (
 
 // boards is a shelf with a board without VM, and with a LAN door that has all that
 // is off by default: what is tested with it needs no more.
-var boards = &fixture{name: "l", yaml: `
+var boards = &fixture{name: "m", yaml: `
 lan: {suites: [17, 3, 8, 1], unsafe_suites: true, v15: [md5, password]}
 nodes:
   - {slot: 1, name: blade1, qemu: none}
