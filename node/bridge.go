@@ -60,7 +60,8 @@ func (b *bridge) sendMessage(ctx context.Context, req *ipmb.Request) ([]byte, er
 	}
 	if b.guestly(req.Origin, f.To) {
 		if err := b.policy.Permit(f); err != nil {
-			b.log.Warn("guest message refused", "frame", redact.Text(f), "code", err)
+			b.log.Warn("guest message refused", "frame", redact.Text(f), "code", err,
+				"by", req.Origin.Speaker.String(), "door", req.Origin.Door.String(), "session", req.Origin.Session)
 			return nil, err
 		}
 	}

@@ -55,7 +55,8 @@ const pageTail = `
 What the protocols leave to those who run a shelf:
 
 - RAKP Message 2 lets anybody who reaches the door guess at a password without the door's knowing (S7). The door's own password has 16
-  random characters; who sets a weaker one, or listens where strangers are, should use suite 17, K_G and a firewall.
+  random characters; who sets a weaker one, or listens where strangers are, should use suite 17, K_G and a firewall. All doors of a
+  lab begin with one such password, unless shelf.yaml has lan: {password: own}.
 - IPMI needs passwords as they are, not hashed. They are sealed in the store (AES-256-GCM); the key is in a file of mode 0600 beside it,
   so that whoever reads both files as the daemon's user has the passwords.
 - Who is administrator of a board's own door is nobody elsewhere: others are reached no further than the board's guest reaches them.

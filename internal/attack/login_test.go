@@ -199,8 +199,8 @@ func loginOrder(t *testing.T, d door) {
 // names that are there and that are not, and late ones to those who guess.
 func TestAttackS7HashLeak(t *testing.T) { everyDoor(t, hashLeak) }
 
-// S7: no two nodes have one password from the start, and
-// none has one that can be guessed.
+// S7: a node makes up the password that it begins with: no two have the same,
+// and none can be guessed.
 func TestAttackS7Passwords(t *testing.T) {
 	one, other := lone(t).door.password, lone(t).door.password
 	for _, p := range []string{one, other} {

@@ -26,6 +26,7 @@ Made by %s and OpenIPMI's openipmicmd and solterm, all of Debian 12, in
 ` + "`go test -tags e2e ./internal/e2e -run TestClients$ -update`" + `; without -update the test fails where this page is not what comes of it.
 Each command ran with the client's default options against a shelf of three replicas with two guests; "yes" says that it ended with exit code
 0 and showed what it was asked for. FreeIPMI has one setting, which ` + "`midplane env --freeipmi`" + ` writes: driver-type LAN_2_0, since IPMI 1.5 is off.
+Its SDR cache, one for each address and not for each controller behind it, was in a directory of its own for each place (--sdr-cache-directory).
 
 Places: a **board** is asked at its own door; **board → board** and **board → 0x20** at the door of the board in slot 1, bridged
 (ipmitool: -b 0 -t; FreeIPMI: --target-channel-number=0 --target-slave-address); the **shelf** is 0x20 at the shelf's door, **shelf → board**

@@ -2,7 +2,8 @@ package topology
 
 import "bytes"
 
-// example is what midplane init writes. NAME stands for the shelf's name.
+// example is what midplane init writes. The NAME of its first line stands for the
+// shelf's name.
 const example = `# A Midplane shelf. Check it with: midplane validate
 # Start it with: midplane up
 
@@ -30,7 +31,7 @@ defaults:               # for all nodes that do not say otherwise
   # serial: [{mode: terminal, listen: guest}]   # terminal, basic, direct or radisys on the guest's second serial port;
   #                       or pty:PATH, unix:PATH, tcp:127.0.0.1:PORT, where users log in unless there is a privilege: user, operator, admin
   # lan: off            # no door of the node's own; or {listen: "127.0.0.1:6231"} for one node, and for all:
-  #   allow: ["127.77.1.0/24:6230"]   # where ipmitool lan set may move it, too; or IP:PORT, IP:FIRST-LAST
+  #   allow: ["127.77.1.128/25:623"]   # where ipmitool lan set may move it, too; or IP:PORT, IP:FIRST-LAST
   #   style: split      # embedded: the answer of a bridged command in that of Send Message, for pyipmi
   #   suites: [17, 3]   # also 8, 12; with unsafe_suites: true 2, 1, 0
   #   v15: [md5]        # IPMI 1.5 sessions, in clear: md5, password; default: none
@@ -71,5 +72,5 @@ nodes:
 
 // Example is a commented shelf.yaml for a shelf called name.
 func Example(name string) []byte {
-	return bytes.ReplaceAll([]byte(example), []byte("NAME"), []byte(name))
+	return bytes.Replace([]byte(example), []byte("NAME"), []byte(name), 1)
 }

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,8 +42,12 @@ func TestBuiltInIsValid(t *testing.T) {
 }
 
 func TestExampleIsValid(t *testing.T) {
-	if _, err := Parse("example", Example("demo")); err != nil {
-		t.Error(err)
+	text := Example("demo")
+	if s, err := Parse("example", text); err != nil || s.Name != "demo" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if want := []byte("MIDPLANE_SLOT, _NAME, _UUID"); !bytes.Contains(text, want) {
+		t.Errorf("the shelf's name is where %q should be", want)
 	}
 }
 
