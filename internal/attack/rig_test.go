@@ -79,7 +79,10 @@ func (b *blade) run(t testing.TB, opt node.Options) (stop func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- errors.Join(n.Run(ctx), n.Close()) }()
+	go func() {
+		done <- errors.Join(n.Run(ctx), n.Close())
+		cancel()
+	}()
 	b.Node, b.guest = n, vmtest.New(vmtest.Options{})
 	stop = sync.OnceFunc(func() {
 		b.guest.Close()
@@ -92,7 +95,7 @@ func (b *blade) run(t testing.TB, opt node.Options) (stop func()) {
 		}
 	})
 	t.Cleanup(stop)
-	if err := b.guest.Dial(t.Context(), "unix", b.vmSocket()); err != nil { // the doors open together
+	if err := b.guest.Dial(ctx, "unix", b.vmSocket()); err != nil { // the doors open together
 		t.Fatal(err)
 	}
 	password, err := os.ReadFile(filepath.Join(b.cfg.Dir, node.LANPasswordFile))
