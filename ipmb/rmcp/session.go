@@ -2,7 +2,6 @@ package rmcp
 
 import (
 	"bytes"
-	"container/list"
 	"net/netip"
 	"slices"
 	"sync"
@@ -28,6 +27,8 @@ type login struct {
 	noKey     error  // why there is none
 	genuine   bool   // there is such an account
 	failed    bool   // one wrong proof ends it
+	putOff    []byte // a proof that was not looked at yet
+	patience  int    // how often its client sent it again
 }
 
 // session is one console's, from its Open Session on. The table's lock guards
@@ -37,9 +38,10 @@ type session struct {
 	handle uint8  // 0: not logged in yet
 	source netip.Addr
 	begun  time.Time
+	alive  time.Time // when its client last went on with the login
 	login  login
-	v15    *challenge    // of an IPMI 1.5 session; nil: RMCP+
-	place  *list.Element // among the logins under way
+	v15    *challenge // of an IPMI 1.5 session; nil: RMCP+
+	turn   *turn      // among the logins under way
 
 	// From here on only once it is logged in.
 	console   uint32

@@ -16,6 +16,7 @@ import (
 const (
 	MaxSessions = 63               // Get Session Info has six bits for it
 	loginTime   = 60 * time.Second // for one of them
+	expireEach  = 100 * time.Millisecond
 	IdleTime    = 60 * time.Second // IPMI 2.0 §6.12.15
 )
 
@@ -65,7 +66,8 @@ type Sessions struct {
 	handles  [MaxSessions + 1]*session // those that are logged in; 0 is nobody
 	guard    guard
 	halfOpen halfOpen
-	gone     []uint32 // the store has them still
+	expired  time.Time // when that was looked for
+	gone     []uint32  // the store has them still
 	closed   bool
 
 	storeTurn sync.Mutex
@@ -78,11 +80,13 @@ func NewSessions(c Config) *Sessions {
 	return t
 }
 
-// add enters a login from source, in the place of another if there are too many.
-func (t *Sessions) add(s *session) {
-	t.expire(s.begun)
-	if t.halfOpen.count >= maxHalfOpen {
-		t.remove(t.halfOpen.victim())
+// add enters a login, unless there is no room for it now.
+func (t *Sessions) add(s *session, from netip.AddrPort) bool {
+	if s.begun.Sub(t.expired) > expireEach { // a flood must not pay for it each time
+		t.expire(s.begun)
+	}
+	if !t.room(s, from) {
+		return false
 	}
 	var id [4]byte
 	for s.id == 0 || t.all[s.id] != nil {
@@ -91,10 +95,12 @@ func (t *Sessions) add(s *session) {
 	}
 	t.all[s.id] = s
 	t.halfOpen.add(s)
+	return true
 }
 
 // expire ends the logins that take too long, and the sessions that say nothing.
 func (t *Sessions) expire(now time.Time) {
+	t.expired = now
 	for _, s := range t.all {
 		switch {
 		case s.handle == 0 && now.Sub(s.begun) > loginTime:

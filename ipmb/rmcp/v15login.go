@@ -73,13 +73,17 @@ func (t *Sessions) challenge(ctx context.Context, req *ipmb.Request) ([]byte, er
 	name, _, _ := bytes.Cut(req.Data[1:], []byte{0})
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := &session{source: from.Addr(), begun: time.Now(), v15: &challenge{auth: auth, name: string(name)}}
+	now := time.Now()
+	s := &session{source: from.Addr(), begun: now, alive: now, v15: &challenge{auth: auth, name: string(name)}}
 	_, _ = rand.Read(s.v15.text[:]) // does not fail
 	account, genuine := t.account(s.v15.name, ipmb.PrivilegeNone)
 	password, fits := v15Password(account)
 	s.login.account, s.login.genuine = account, genuine && fits
 	s.keys = &v15Keys{auth: auth, password: password}
-	t.add(s)
+	if !t.add(s, from) {
+		clear(password)
+		return nil, ipmb.ErrBusy
+	}
 	s.console = s.id // one id goes both ways
 	return append(word(s.id), s.v15.text[:]...), nil
 }
@@ -102,7 +106,8 @@ func (t *Sessions) prove15(p packet, from netip.AddrPort, now time.Time) (f ipmb
 		return f, nil, false
 	}
 	k := failureKey{s.source, s.v15.name}
-	if !t.guard.admit(k, from, now) {
+	if !t.guard.admit(k, from, s.tier(p.raw, now), now) {
+		t.putOff(s, p.raw, now)
 		return f, nil, false
 	}
 	if _, err := s.keys.open(p); err != nil || !s.login.genuine {
