@@ -148,15 +148,11 @@ func TestMoverEnds(t *testing.T) {
 	m.mu.Lock()
 	m.left[first].end.Reset(0)
 	m.mu.Unlock()
-	for {
+	until(t, "its socket is closed", func() bool {
 		m.mu.Lock()
-		n := len(m.left)
-		m.mu.Unlock()
-		if n == 0 {
-			break
-		}
-		time.Sleep(time.Millisecond) // until its socket is closed
-	}
+		defer m.mu.Unlock()
+		return len(m.left) == 0
+	})
 	c.redial(second)
 	c.want("after it", c.do(6, 1), 0, 1)
 	m.moveTo(t, first)
