@@ -1,11 +1,13 @@
 package rmcp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 
@@ -159,4 +161,34 @@ func TestMoverEnds(t *testing.T) {
 	if _, err := NewMover(DoorConfig{}).Prepare(first); !errors.Is(err, ErrNoDoor) {
 		t.Error(err)
 	}
+}
+
+// A door that ends late, when the same address has been left once more, ends no
+// other one.
+func TestMoverEndsLate(t *testing.T) {
+	s := newSite(t)
+	m := s.mover()
+	first := m.At()
+	second := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.5"), first.Port())
+	c := s.dial(s.cfg.Suites[1], "", "", 0)
+	c.ping() // it serves by now
+	m.moveTo(t, second)
+	m.mu.Lock()
+	late := m.left[first]
+	m.left[first] = &stand{at: first, left: true, end: time.NewTimer(time.Hour)}
+	m.mu.Unlock()
+	late.end.Reset(0)
+	until(t, "its socket is closed", func() bool {
+		conn, err := net.ListenPacket("udp", first.String())
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+	until(t, "it is done", func() bool {
+		buf := make([]byte, 1<<20)
+		return bytes.Count(buf[:runtime.Stack(buf, true)], []byte("rmcp.(*Mover).serve(")) == 1
+	})
+	c.redial(second)
+	c.ping()
 }
