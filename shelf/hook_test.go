@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/midplane-project/midplane/ipmb/rmcp"
 )
 
 // TestHook sees a program called in order, and never for what is over already.
@@ -53,7 +55,7 @@ func TestHook(t *testing.T) {
 }
 
 func TestLANDoorCheck(t *testing.T) {
-	good := LANDoor{Listen: "unix:/x", Key: "k", Password: "p"}
+	good := LANDoor{Listen: "unix:/x", Key: "k", Password: "p", Settings: rmcp.Settings{Suites: []int{17, 1}, Unsafe: true, V15: []string{"md5", "password"}}}
 	if err := good.check("lab"); err != nil {
 		t.Error(err)
 	}
@@ -63,8 +65,8 @@ func TestLANDoorCheck(t *testing.T) {
 		"password": func(d *LANDoor) { d.Password = "" },
 		"address":  func(d *LANDoor) { d.Address = "shelf" },
 		"style":    func(d *LANDoor) { d.Style = "loud" },
-		"suites":   func(d *LANDoor) { d.Suites = []int{0} },
-		"v15":      func(d *LANDoor) { d.V15 = []string{"md5"} },
+		"suites":   func(d *LANDoor) { d.Unsafe = false },
+		"v15":      func(d *LANDoor) { d.V15 = []string{"md2"} },
 	} {
 		d := good
 		change(&d)

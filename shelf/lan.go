@@ -53,9 +53,6 @@ func (d *LANDoor) check(shelf string) error {
 	if err := errors.Join(d.Style.Check(), d.Settings.Check()); err != nil {
 		all = append(all, fmt.Errorf("shelf %s: lan: %w", shelf, err))
 	}
-	if len(d.V15) > 0 {
-		all = append(all, fmt.Errorf("shelf %s: lan: v15: an IPMI 1.5 session would not outlive its replica: the shelf's door has none", shelf))
-	}
 	if d.Key == "" || d.Password == "" {
 		all = append(all, fmt.Errorf("shelf %s: lan: key and password: files are needed", shelf))
 	}
@@ -94,6 +91,7 @@ func (r *Replica) openDoors() error {
 		if err != nil {
 			return fmt.Errorf("LAN door of shelf %s: %w", s.Name, err)
 		}
+		d.Warn(r.log.With("shelf", s.Name))
 		if d.Hook != "" {
 			d.hook = newHook(d.Hook, s.Name, r.cfg.Name, r.log)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -76,7 +77,11 @@ func shelfConfig(cmd *cobra.Command, f *daemonFlags, c shelf.Config, shelves []s
 	for _, name := range shelves {
 		c.Shelves = append(c.Shelves, shelf.Declared{Name: name})
 	}
-	return c, c.Check()
+	err := c.Check()
+	if err != nil && f.config != "" {
+		err = fmt.Errorf("%s: %w", f.config, err)
+	}
+	return c, err
 }
 
 // overlayShelf takes the flags that were given over the file's values.

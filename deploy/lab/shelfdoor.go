@@ -48,7 +48,10 @@ func (l *Lab) replicaLAN(name string) *shelf.LANDoor {
 	if !a.IsValid() {
 		return nil
 	}
-	return &shelf.LANDoor{Listen: l.lanEntry(name), Address: a.String(), Style: l.Topology.LAN.Style, Key: l.lanKeyPath(), Password: l.LANPasswordPath()}
+	return &shelf.LANDoor{
+		Listen: l.lanEntry(name), Address: a.String(), Style: l.Topology.LAN.Style, Settings: l.Topology.LAN.Settings(),
+		Key: l.lanKeyPath(), Password: l.LANPasswordPath(),
+	}
 }
 
 // lanKeyPath has the key that seals what the replicas keep of the door's users

@@ -14,9 +14,10 @@ import (
 	"github.com/midplane-project/midplane/deploy/lab"
 )
 
-// boards is a shelf with a LAN door and a board without VM: what is tested with
-// it needs no more.
+// boards is a shelf with a board without VM, and with a LAN door that has all that
+// is off by default: what is tested with it needs no more.
 var boards = &fixture{name: "l", yaml: `
+lan: {suites: [17, 3, 8, 1], unsafe_suites: true, v15: [md5, password]}
 nodes:
   - {slot: 1, name: blade1, qemu: none}
 `}
@@ -82,7 +83,10 @@ func TestShelfLAN(t *testing.T) {
 	for _, c := range []struct{ args, want string }{ // in its output; empty: it fails
 		{"mc info", "IPMI Version"},
 		{"-C 3 raw 6 1", device},
+		{"-C 8 raw 6 1", device},
+		{"-C 1 raw 6 1", device},
 		{"-C 0 mc info", ""},
+		{"-C 12 mc info", ""},
 		{"-P wrong mc info", ""},
 		{"session info all", "user id                       : 2"},
 		{"user list 1", "admin"},
@@ -102,10 +106,33 @@ func TestShelfLAN(t *testing.T) {
 		{"-L USER -t 0x82 -b 0 raw 0x2c 0x0a 0 0 1 0", ""},
 		{"-L USER -t 0x82 -b 0 raw 6 1", "20 81 00 10 02"},
 		{"-t 0x82 -b 0 raw 0x2c 0x0a 0 0 1 0", "00"},
+		{"-I lan mc info", "IPMI Version"},
+		{"-I lan -A PASSWORD mc info", "IPMI Version"},
+		{"-I lan -A NONE mc info", ""},
+		{"-I lan -N 1 -R 1 -P wrong mc info", ""},
+		{"-I lan session info all", "IPMIv1.5"},
+		{"-I lan chassis status", "System Power"},
+		{"-I lan raw 0x0a 0x44 0 0 0xe0 1 2 3 0x99 5 6 7 8 9 10 11 12 13", "00"},
+		{"-I lan sel elist", "OEM record e0 | 01020399050607"},
+		{"-I lan -t 0x82 -b 0 mc info", "IPMI Version"},
+		{"-I lan -t 0x82 -b 0 sdr elist", "FRU State"},
+		{"-I lan -L USER -t 0x82 -b 0 raw 0x2c 0x0a 0 0 1 0", ""},
+		{"-I lan -L USER chassis power cycle", ""},
 	} {
 		out, err := s.ipmitool(t, strings.Fields(c.args)...)
 		if (c.want == "") != (err != nil) || !strings.Contains(out, c.want) {
 			t.Errorf("%s: %v\n%s", c.args, err, out)
 		}
 	}
+	for _, r := range s.ReplicaAPIs() {
+		if n := s.warnings(t, r.Name); n < 2 {
+			t.Errorf("%s warned %d times of suite 1 and IPMI 1.5", r.Name, n)
+		}
+	}
+}
+
+// warnings counts a replica's of ways to log in.
+func (s *lanShelf) warnings(t *testing.T, replica string) int {
+	t.Helper()
+	return strings.Count(s.do(t, "logs", replica), `level=WARN msg="LAN door: `)
 }

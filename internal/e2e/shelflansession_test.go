@@ -110,8 +110,8 @@ func addRecords(n int, mark byte) (list []string) {
 	return list
 }
 
-// records counts the records of a mark in a controller's log, by their content.
-func (s *lanShelf) records(t *testing.T, mark byte, flags ...string) map[string]int {
+// records counts the records in a controller's log, by their mark and content.
+func (s *lanShelf) records(t *testing.T, flags ...string) map[byte]map[string]int {
 	t.Helper()
 	file := filepath.Join(s.dir, "sel")
 	if out, err := s.ipmitool(t, append(flags, "sel", "writeraw", file)...); err != nil {
@@ -121,10 +121,13 @@ func (s *lanShelf) records(t *testing.T, mark byte, flags ...string) map[string]
 	if err != nil {
 		t.Fatal(err)
 	}
-	count := make(map[string]int)
+	count := make(map[byte]map[string]int)
 	for ; len(raw) >= 16; raw = raw[16:] {
-		if raw[2] == 0xE0 && raw[6] == mark {
-			count[string(raw[14:16])]++
+		if mark := raw[6]; raw[2] == 0xE0 {
+			if count[mark] == nil {
+				count[mark] = make(map[string]int)
+			}
+			count[mark][string(raw[14:16])]++
 		}
 	}
 	return count
@@ -137,9 +140,10 @@ type logins struct {
 	done  atomic.Int32
 }
 
-// many starts it. It may not fail: ipmitool begins a login anew that nobody
-// answers any more. (FreeIPMI does not.)
-func (s *lanShelf) many(t *testing.T) *logins {
+// many starts it. It may not fail: in RMCP+ ipmitool begins a login anew that
+// nobody answers any more (FreeIPMI does not), and one of IPMI 1.5 goes on.
+func (s *lanShelf) many(t *testing.T, flags ...string) *logins {
+	command := append(flags, "-t", "0x82", "-b", "0", "raw", "6", "1")
 	l := &logins{stop: make(chan struct{})}
 	l.group.Go(func() {
 		for {
@@ -148,8 +152,8 @@ func (s *lanShelf) many(t *testing.T) *logins {
 				return
 			default:
 			}
-			if out, err := s.ipmitool(t, "-t", "0x82", "-b", "0", "raw", "6", "1"); err != nil {
-				t.Errorf("log in and ask: %v\n%s", err, out)
+			if out, err := s.ipmitool(t, command...); err != nil {
+				t.Errorf("log in and ask, %v: %v\n%s", command, err, out)
 			}
 			l.done.Add(1)
 		}
@@ -175,39 +179,46 @@ func (l *logins) end() {
 }
 
 // TestShelfLANSessionSurvives does to processes what may happen to them in the
-// middle of three sessions, two with 0x20 and one with a board behind it. Each goes
+// middle of five sessions, three with 0x20 and two with a board behind it, of RMCP+
+// and of IPMI 1.5, while clients log in by either. Each goes
 // on to its end by what the client itself does, and nothing that a client repeats
 // is done twice.
 func TestShelfLANSessionSurvives(t *testing.T) {
 	s := upLAN(t)
 	for i, f := range []struct {
 		name       string
+		starts     bool // the leader anew
 		hit, after func(leader string)
 	}{
-		{"leader killed", func(old string) { s.kill(t, old) }, func(old string) {
+		{"leader killed", true, func(old string) { s.kill(t, old) }, func(old string) {
 			s.otherLeader(t, old)
 			s.do(t, "start", old)
 		}},
-		{"leader stopped and continued", func(old string) {
+		{"leader stopped and continued", false, func(old string) {
 			s.do(t, "stop", old)
 			t.Cleanup(func() { s.atEnd("resume", old) })
 		}, func(old string) {
 			s.otherLeader(t, old)
 			s.do(t, "resume", old)
 		}},
-		{"front killed", func(string) { s.kill(t, "front") }, func(string) { s.do(t, "start", "front") }},
+		{"front killed", false, func(string) { s.kill(t, "front") }, func(string) { s.do(t, "start", "front") }},
 	} {
 		t.Run(f.name, func(t *testing.T) {
-			const n = 90 // ipmi-raw takes 100 at most
+			const n, v15 = 90, 0x40 // ipmi-raw takes 100 at most
 			mark := byte(2*i + 1)
-			many := s.many(t)
+			many, many15 := s.many(t), s.many(t, "-I", "lan")
 			defer many.end()
+			defer many15.end()
 			many.more(t, 1)
+			many15.more(t, 1)
 			old := s.leader(t)
+			warned := s.warnings(t, old)
 			all := []*lanSession{
 				s.session(t, "board", addRecords(n, mark), "-t", "0x82", "-b", "0"),
 				s.session(t, "own", addRecords(n, mark)),
 				s.freeipmiSession(t, "free", addRecords(n, mark+1)),
+				s.session(t, "board15", addRecords(n, mark|v15), "-I", "lan", "-t", "0x82", "-b", "0"),
+				s.session(t, "own15", addRecords(n, mark|v15), "-I", "lan"),
 			}
 			for _, one := range all {
 				one.more(t, 1)
@@ -220,20 +231,27 @@ func TestShelfLANSessionSurvives(t *testing.T) {
 			}
 			f.after(old)
 			many.more(t, 2)
+			many15.more(t, 2)
+			if again := s.warnings(t, old); f.starts && again != warned+2 {
+				t.Errorf("%s warned %d times after it was started again, and %d before", old, again, warned)
+			}
 			for _, one := range all {
 				one.whole(t, n)
 			}
-			for _, log := range []struct {
-				where string
-				mark  byte
-				flags []string
-			}{{"0x20", mark, nil}, {"0x20 by FreeIPMI", mark + 1, nil}, {"0x82", mark, []string{"-t", "0x82", "-b", "0"}}} {
-				where, have := log.where, s.records(t, log.mark, log.flags...)
+			own, board := s.records(t), s.records(t, "-t", "0x82", "-b", "0")
+			for where, log := range map[string]struct {
+				log  map[byte]map[string]int
+				mark byte
+			}{
+				"0x20": {own, mark}, "0x20 by FreeIPMI": {own, mark + 1}, "0x20 by IPMI 1.5": {own, mark | v15},
+				"0x82": {board, mark}, "0x82 by IPMI 1.5": {board, mark | v15},
+			} {
+				have := log.log[log.mark]
 				if len(have) != n {
 					t.Errorf("%s has %d records of %d", where, len(have), n)
 				}
 				for k, times := range have {
-					if times != 1 && log.mark == mark { // FreeIPMI repeats under another number: that is a new request
+					if times != 1 && log.mark != mark+1 { // FreeIPMI repeats under another number: that is a new request
 
 						t.Errorf("%s has record % x %d times", where, k, times)
 					}

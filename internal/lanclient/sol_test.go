@@ -19,7 +19,7 @@ type echo struct {
 
 func newEcho() *echo { return &echo{out: make(chan []byte, 100), taken: make(chan struct{})} }
 
-func (e *echo) Open(context.Context, uint8) (rmcp.Line, error) { return e, nil }
+func (e *echo) Open(context.Context, rmcp.Opening) (rmcp.Line, error) { return e, nil }
 
 func (e *echo) Next(ctx context.Context) ([]byte, bool, error) {
 	select {
@@ -29,6 +29,10 @@ func (e *echo) Next(ctx context.Context) ([]byte, bool, error) {
 		return nil, false, ctx.Err()
 	}
 }
+
+func (e *echo) Heard(int, uint8) {}
+
+func (e *echo) Resumed() (uint8, bool) { return 0, false }
 
 func (e *echo) Write(b []byte) (int, error) {
 	e.out <- bytes.Clone(b)

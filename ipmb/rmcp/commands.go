@@ -41,7 +41,7 @@ const (
 
 // Commands gives the rows of sessions.
 func (t *Sessions) Commands() []ipmb.Command {
-	return t.storing(append(t.v15Commands(), []ipmb.Command{
+	return append(t.v15Commands(), t.storing([]ipmb.Command{
 		{
 			Name: "Get Channel Authentication Capabilities", NetFn: ipmb.NetFnApp, Cmd: 0x38, Privilege: ipmb.PrivilegeNone,
 			Data: ipmb.Exactly(2), Ref: "IPMI 2.0 §22.13", Do: t.capabilities,
@@ -58,7 +58,7 @@ func (t *Sessions) Commands() []ipmb.Command {
 			Name: "Get Session Info", NetFn: ipmb.NetFnApp, Cmd: 0x3D, Privilege: ipmb.PrivilegeUser,
 			Data: ipmb.Between(1, 1+sessionIDLen), Ref: "IPMI 2.0 §22.20", Do: t.info,
 		},
-	}...))
+	})...)
 }
 
 // capabilities tells a client how it may log in: by RMCP+ or where that is on by
@@ -92,10 +92,14 @@ func (t *Sessions) capabilities(_ context.Context, req *ipmb.Request) ([]byte, e
 
 // own gives the session that a request came by.
 func (t *Sessions) own(req *ipmb.Request) *session {
-	if req.Origin.Door != ipmb.DoorLAN || req.Origin.Channel != t.cfg.Channel {
+	return t.ofOrigin(req.Origin)
+}
+
+func (t *Sessions) ofOrigin(o ipmb.Origin) *session {
+	if o.Door != ipmb.DoorLAN || o.Channel != t.cfg.Channel {
 		return nil
 	}
-	return t.find(req.Origin.Session)
+	return t.find(o.Session)
 }
 
 func (t *Sessions) setPrivilege(_ context.Context, req *ipmb.Request) ([]byte, error) {

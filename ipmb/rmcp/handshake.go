@@ -211,9 +211,9 @@ func (t *Sessions) enter(s *session, tag byte, raw []byte, from netip.AddrPort, 
 	k := newCodec(l.suite, l.algorithm, sik, l.account.Password)
 	code := l.algorithm.mac(sik, l.request.Random[:], word(s.id), t.cfg.GUID.Wire())[:l.algorithm.codeLen]
 	s.console, s.user, s.peer, s.last, s.keys = l.open.Console, l.account.ID, from, now, k
-	s.limit = l.request.privilege()
+	s.limit, s.stamp = l.request.privilege(), l.account.Stamp
 	if t.cfg.Store != nil {
-		s.secret = bytes.Clone(sik)
+		s.base, s.secret = plusBase, bytes.Clone(sik)
 		if l.suite.Integrity == integrityFlatMD5 {
 			s.secret = append(s.secret, l.account.Password...)
 		}

@@ -47,6 +47,7 @@ type session struct {
 	console   uint32
 	user      uint8
 	limit     ipmb.Privilege // what it may raise itself to
+	stamp     uint64         // of how its user logged in
 	last      time.Time
 	third     []byte // RAKP Message 3 as it came
 	fourth    []byte // its answer
@@ -58,12 +59,16 @@ type session struct {
 	first     uint32 // the first packet of it that came to this process
 	state     keepState
 	name      [nameLen]byte // with a store
-	secret    []byte        // its integrity key, for the store
+	secret    []byte        // its integrity key, for the store; of IPMI 1.5 the password
+	base      uint32        // of the numbers of answers, with a store; see sealAnswer
+	payload   uint8         // the instance of serial over LAN that the store has of it
 
 	mu   sync.Mutex
 	keys codec // nil once it ended
 	out  uint32
-	gone chan struct{} // closed at the end; nil: nobody waits for it
+	// mixed: packets of serial over LAN have numbers between those of answers.
+	mixed bool
+	gone  chan struct{} // closed at the end; nil: nobody waits for it
 }
 
 // seal wraps a payload for the console; nil once the session ended.
@@ -76,7 +81,18 @@ func (s *session) seal(t PayloadType, payload []byte) []byte {
 	if s.out++; s.out == 0 {
 		s.out = 1
 	}
+	s.mixed = s.mixed || t == PayloadSOL
 	return s.keys.appendSealed(make([]byte, 0, sealedLen(len(payload))), t, s.console, s.out, payload)
+}
+
+// reach lets the numbers of what follows be those that follow a packet's; see
+// [Sessions.sealAnswer].
+func (s *session) reach(seq uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if before := answersPerPacket * (seq - 1); int32(before-s.out) > 0 {
+		s.out = before
+	}
 }
 
 // sealAs wraps a message with a sequence number that is not the session's next.

@@ -60,20 +60,35 @@ func requestID(message []byte, seq uint32) uint64 {
 // Message, and that of who it was for.
 const answersPerPacket = 2
 
+// plusBase makes 1 the number of the first answer to packet 1.
+const plusBase = ^uint32(0)
+
+// base15 makes the number after outbound, that of the answer to the login, that of
+// the first answer to packet inbound.
+func base15(inbound, outbound uint32) uint32 { return outbound + 1 - answersPerPacket*inbound }
+
 // sealAnswer wraps an answer for the console, the i-th to a packet. In a session
 // that may go on elsewhere the number of an answer follows from that of the
 // packet, so that whoever goes on takes up the numbers where they stopped: consoles
-// drop what is more than a few ahead of the last (IPMI 2.0 §6.12.13).
+// drop what is more than a few ahead of the last (IPMI 2.0 §6.12.13). In RMCP+ both
+// begin with 1; in IPMI 1.5 where the login says.
+// The packets of a payload go between them: there is about one of the console's for
+// each.
 func (t *Sessions) sealAnswer(s *session, seq uint32, i int, payload []byte) []byte {
 	if t.cfg.Store == nil || s.state != stateKept {
 		return s.seal(PayloadIPMI, payload)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.keys == nil || i >= answersPerPacket {
+	out := s.base + answersPerPacket*seq + uint32(i)
+	if s.keys == nil || i >= answersPerPacket || out == 0 { // which is no number: that one is lost
 		return nil
 	}
-	s.out = answersPerPacket*(seq-1) + uint32(i) + 1
+	if int32(out-s.out) > 0 || !s.mixed {
+		s.out = out
+	} else { // a packet of its payload's may have had it
+		s.out++
+	}
 	return s.keys.appendSealed(nil, PayloadIPMI, s.console, s.out, payload)
 }
 

@@ -22,6 +22,7 @@ type fakeStore struct {
 	done  map[uint64]bool
 	saves int
 	fails error
+	begun chan struct{} // nil: nobody waits for a call
 	wait  chan struct{} // nil: nothing holds it up
 }
 
@@ -31,8 +32,11 @@ func newFakeStore() *fakeStore {
 
 func (f *fakeStore) Save(_ context.Context, c Change) error {
 	f.mu.Lock()
-	wait := f.wait
+	begun, wait := f.begun, f.wait
 	f.mu.Unlock()
+	if begun != nil {
+		begun <- struct{}{}
+	}
 	if wait != nil {
 		<-wait
 	}
@@ -323,6 +327,11 @@ func FuzzKept(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
+	k.V15, k.Auth, k.Base, k.Secret = true, authTypeMD5, 99, make([]byte, code15Len)
+	if b, err = k.AppendBinary(nil); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		k, err := ParseKept(b)
 		if err != nil {
@@ -335,6 +344,6 @@ func FuzzKept(f *testing.F) {
 		if got, err := ParseKept(again); err != nil || !reflect.DeepEqual(got, k) {
 			t.Errorf("%+v became %+v, %v", k, got, err)
 		}
-		NewSessions(Config{Suites: mc.CipherSuites}).Restore([]Kept{k}, time.Now())
+		NewSessions(Config{Suites: mc.CipherSuites, AuthTypes: both15}).Restore([]Kept{k}, time.Now())
 	})
 }

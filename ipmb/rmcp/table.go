@@ -2,6 +2,7 @@ package rmcp
 
 import (
 	"container/list"
+	"crypto/cipher"
 	"crypto/rand"
 	"encoding/binary"
 	"net/netip"
@@ -29,10 +30,18 @@ type Config struct {
 	Active func(channel uint8) (mc.ChannelSetting, bool)
 	// Account finds who may log in; see [mc.Users.Account].
 	Account func(channel uint8, name string, atLeast ipmb.Privilege) (mc.Account, error)
+	// Standing tells what a user may who has logged in; see [mc.Users.Standing].
+	// nil: users do not change.
+	Standing func(channel, user uint8) (mc.Standing, bool)
 	// Key gives one of the channel's keys; see [mc.ChannelKeys.Key].
 	Key func(channel uint8, id mc.KeyID) ([]byte, error)
 	// Store keeps the sessions beyond the process; nil: they are lost with it.
 	Store Store
+	// ChallengeKey is of all processes that share the store: by it one goes on with
+	// the logins of IPMI 1.5 that another began. UserName gives a user's name. nil:
+	// there is nobody else.
+	ChallengeKey func() ([]byte, error)
+	UserName     func(id uint8) string
 	// SuiteLimit gives the highest privilege by a suite; nil: there is no limit.
 	SuiteLimit func(id uint8) ipmb.Privilege
 	// AuthTypes is the mask of the auth types of IPMI 1.5; 0: no such sessions.
@@ -48,6 +57,13 @@ func (c Config) suiteLimit(id uint8) ipmb.Privilege {
 	return c.SuiteLimit(id)
 }
 
+func (c Config) standing(user uint8) (mc.Standing, bool) {
+	if c.Standing == nil {
+		return mc.Standing{Limit: ipmb.PrivilegeOEM}, true
+	}
+	return c.Standing(c.Channel, user)
+}
+
 // authEnabled is the mask of the auth types by which a level may be had.
 func (c Config) authEnabled(level ipmb.Privilege) byte {
 	if c.AuthEnabled == nil {
@@ -61,21 +77,23 @@ type Sessions struct {
 	cfg    Config
 	secret [32]byte // of the passwords that nobody has
 
-	mu       sync.Mutex
-	all      map[uint32]*session
-	handles  [MaxSessions + 1]*session // those that are logged in; 0 is nobody
-	guard    guard
-	halfOpen halfOpen
-	expired  time.Time // when that was looked for
-	gone     []uint32  // the store has them still
-	closed   bool
+	mu         sync.Mutex
+	challenges cipher.Block         // nil: not yet, or there is no key for it
+	adopted    map[uint32]time.Time // logins that another process began
+	all        map[uint32]*session
+	handles    [MaxSessions + 1]*session // those that are logged in; 0 is nobody
+	guard      guard
+	halfOpen   halfOpen
+	expired    time.Time // when that was looked for
+	gone       []uint32  // the store has them still
+	closed     bool
 
 	storeTurn sync.Mutex
 }
 
 // NewSessions makes an empty table.
 func NewSessions(c Config) *Sessions {
-	t := &Sessions{cfg: c, all: make(map[uint32]*session), guard: newGuard(), halfOpen: halfOpen{sources: make(map[netip.Addr]*list.List)}}
+	t := &Sessions{cfg: c, all: make(map[uint32]*session), adopted: make(map[uint32]time.Time), guard: newGuard(), halfOpen: halfOpen{sources: make(map[netip.Addr]*list.List)}}
 	_, _ = rand.Read(t.secret[:]) // does not fail
 	return t
 }

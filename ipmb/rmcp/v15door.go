@@ -32,5 +32,9 @@ func (d *Door) authenticated15(ctx context.Context, p packet, from netip.AddrPor
 	d.limits.loggedIn(from, time.Now())
 	o := d.Origin
 	o.Privilege, o.Session = ipmb.PrivilegeNone, p.ID
-	d.send(d.Sessions.answered15(f, p.ID, d.Handler.ServeIPMI(ctx, f.Request(o))), from)
+	b, in := d.Sessions.answered15(f, p.ID, d.Handler.ServeIPMI(ctx, f.Request(o)))
+	if in && d.Sessions.cfg.Store != nil && !d.Sessions.keep(ctx, p.ID) {
+		return
+	}
+	d.send(b, from)
 }

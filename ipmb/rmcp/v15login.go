@@ -30,14 +30,6 @@ const (
 	activateLen  = 2 + code15Len + 4
 )
 
-// challenge is an IPMI 1.5 login under way.
-type challenge struct {
-	auth   byte
-	text   [code15Len]byte
-	name   string
-	proven bool
-}
-
 // consoleKey is for the console's address in a request's context: a login
 // belongs to its source.
 type consoleKey struct{}
@@ -75,16 +67,16 @@ func (t *Sessions) challenge(ctx context.Context, req *ipmb.Request) ([]byte, er
 	defer t.mu.Unlock()
 	now := time.Now()
 	s := &session{source: from.Addr(), begun: now, alive: now, v15: &challenge{auth: auth, name: string(name)}}
-	_, _ = rand.Read(s.v15.text[:]) // does not fail
-	account, genuine := t.account(s.v15.name, ipmb.PrivilegeNone)
-	password, fits := v15Password(account)
-	s.login.account, s.login.genuine = account, genuine && fits
-	s.keys = &v15Keys{auth: auth, password: password}
+	t.begin15(s)
 	if !t.add(s, from) {
-		clear(password)
+		clear(s.login.account.Password)
 		return nil, ipmb.ErrBusy
 	}
 	s.console = s.id // one id goes both ways
+	if err := t.setText(s); err != nil {
+		t.remove(s)
+		return nil, err
+	}
 	return append(word(s.id), s.v15.text[:]...), nil
 }
 
@@ -95,11 +87,14 @@ func (t *Sessions) prove15(p packet, from netip.AddrPort, now time.Time) (f ipmb
 	defer t.mu.Unlock()
 	s := t.all[p.ID]
 	f, err := ipmb.ParseFrame(p.Payload)
+	if s == nil && err == nil && p.Seq == 0 {
+		s = t.adopt(p, f, from, now)
+	}
 	switch {
 	case s == nil || s.v15 == nil || p.Seq != 0:
 		return f, nil, false
-	case s.handle != 0 && bytes.Equal(s.third, p.raw):
-		return f, s.fourth, true
+	case s.handle != 0 && bytes.Equal(s.third, p.raw) && (t.cfg.Store == nil || s.state == stateKept):
+		return f, s.fourth, s.fourth != nil
 	case s.handle != 0:
 		return f, nil, false
 	case err != nil || f.IsResponse() || f.NetFn != ipmb.NetFnApp || f.Cmd != cmdActivate || s.v15.proven:
@@ -143,11 +138,14 @@ func (t *Sessions) activate15(_ context.Context, req *ipmb.Request) ([]byte, err
 		return nil, ErrNoSlot
 	}
 	s.user, s.last, s.out = s.login.account.ID, time.Now(), outbound // the answer's own number
-	s.limit, s.privilege = limit, min(limit, ipmb.PrivilegeUser)
+	s.limit, s.privilege, s.stamp = limit, min(limit, ipmb.PrivilegeUser), s.login.account.Stamp
+	if t.cfg.Store != nil {
+		s.secret = bytes.Clone(s.login.account.Password)
+	}
 	clear(s.login.account.Password)
 	s.login = login{}
 	inbound := firstInbound()
-	s.in = startWindow(inbound)
+	s.in, s.base = startWindow(inbound), base15(inbound, outbound)
 	out := append([]byte{s.v15.auth}, word(s.id)...)
 	return append(append(out, word(inbound)...), byte(limit)), nil
 }
@@ -163,27 +161,35 @@ func firstInbound() (n uint32) {
 }
 
 // answered15 wraps the answer to an Activate Session and keeps it for who asks
-// again. A login that did not become a session is over.
-func (t *Sessions) answered15(f ipmb.Frame, id uint32, r ipmb.Response) []byte {
+// again; in says that there is a session now. A login that did not become one is
+// over.
+func (t *Sessions) answered15(f ipmb.Frame, id uint32, r ipmb.Response) (b []byte, in bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.all[id]
 	if s == nil || s.v15 == nil {
-		return nil
+		return nil, false
 	}
 	message, err := f.Reply(r).AppendBinary(nil)
-	if err != nil {
-		return nil
+	switch {
+	case err == nil && !t.silent(r):
+	case s.handle == 0:
+		s.v15.proven = false // it may be done again
+		return nil, false
+	default: // whoever leads now does not know of it
+		t.remove(s)
+		s.wipe()
+		return nil, false
 	}
 	seq := uint32(0)
 	if len(f.Data) == activateLen {
 		seq = binary.LittleEndian.Uint32(f.Data[activateLen-4:])
 	}
-	b := s.sealAs(seq, message)
+	b = s.sealAs(seq, message)
 	if s.handle == 0 {
 		t.remove(s)
-		return b
+		return b, false
 	}
 	s.fourth = b
-	return b
+	return b, true
 }

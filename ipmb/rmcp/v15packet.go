@@ -70,7 +70,7 @@ func (k *v15Keys) open(p packet) ([]byte, error) {
 	if p.plus || p.auth != k.auth || !hmac.Equal(p.code, k.code(p.ID, p.Seq, p.Payload)) {
 		return nil, errFrame
 	}
-	return p.Payload, nil
+	return bytes.Clone(p.Payload), nil
 }
 
 func (k *v15Keys) appendSealed(b []byte, _ PayloadType, id, seq uint32, message []byte) []byte {

@@ -1,6 +1,7 @@
 package rmcp
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/md5"
 	"encoding/binary"
@@ -10,7 +11,8 @@ import (
 
 // codec reads and writes the packets of a session.
 type codec interface {
-	// open gives what a packet carries, if the session's console has sent it.
+	// open gives what a packet carries, if the session's console has sent it. The
+	// bytes are the caller's: the packet's are read into again while they wait.
 	open(p packet) ([]byte, error)
 	// appendSealed appends a packet, RMCP header included.
 	appendSealed(b []byte, t PayloadType, id, seq uint32, payload []byte) []byte
@@ -76,7 +78,7 @@ func (w *weakKeys) open(p packet) ([]byte, error) {
 	if w.crypt != nil {
 		return w.crypt.decrypted(p.Payload)
 	}
-	return p.Payload, nil
+	return bytes.Clone(p.Payload), nil
 }
 
 func (w *weakKeys) signed(p packet) bool {

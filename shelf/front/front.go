@@ -58,7 +58,7 @@ func (c *Config) Check() error {
 // the next leader once more: it knows nothing of sessions, which are in raft, and
 // may itself be killed and started again.
 type Front struct {
-	conn *net.UDPConn
+	conn *udp
 	port uint16
 	log  *slog.Logger
 
@@ -83,7 +83,7 @@ func Open(c Config, log *slog.Logger) (*Front, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(c.Listen)))
+	conn, err := listenUDP(c.Listen, false)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (f *Front) Run(ctx context.Context) error {
 	}
 	buf := make([]byte, maxDatagram+1)
 	for {
-		n, from, err := f.conn.ReadFromUDPAddrPort(buf)
+		n, peer, err := f.conn.read(buf)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -121,7 +121,6 @@ func (f *Front) Run(ctx context.Context) error {
 		if err != nil { // such as an ICMP message of an earlier answer's
 			continue
 		}
-		peer := netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		f.take(datagram{peer: peer, port: f.port, data: append([]byte(nil), buf[:n]...)}, time.Now())
 	}
 }
@@ -196,7 +195,7 @@ func (f *Front) hear(r *replica, s *stream, got frame) {
 	}
 	f.mu.Unlock()
 	if ours {
-		_, _ = f.conn.WriteToUDPAddrPort(d.data, d.peer) // or it is lost, as on a network
+		_ = f.conn.write(d.data, d.peer) // or it is lost, as on a network
 	}
 }
 

@@ -1,39 +1,27 @@
 package front
 
 import (
-	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"sync"
-	"syscall"
 )
-
-// ipFreeBind is IP_FREEBIND (ip(7)): a virtual address may be bound before it is
-// there.
-const ipFreeBind = 15
 
 // Socket is a replica's own UDP socket, where there is no front. It is open
 // whether the replica leads or not, so that a client whose address has just come
 // here is not told that nobody listens.
 type Socket struct {
 	passage
-	conn  *net.UDPConn
+	conn  *udp
 	group sync.WaitGroup
 }
 
 // ListenSocket opens the socket, also at an address that this host does not have yet.
 func ListenSocket(address string) (*Socket, error) {
-	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var inner error
-		err := c.Control(func(fd uintptr) { inner = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, ipFreeBind, 1) })
-		return errors.Join(err, inner)
-	}}
-	conn, err := config.ListenPacket(context.Background(), "udp", address)
+	conn, err := listenUDP(address, true)
 	if err != nil {
 		return nil, err
 	}
-	s := &Socket{conn: conn.(*net.UDPConn)}
+	s := &Socket{conn: conn}
 	s.way = s
 	s.group.Go(s.read)
 	return s, nil
@@ -42,22 +30,18 @@ func ListenSocket(address string) (*Socket, error) {
 func (s *Socket) read() {
 	buf := make([]byte, maxDatagram+1)
 	for {
-		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
+		n, peer, err := s.conn.read(buf)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil || n > maxDatagram { // such as an ICMP message of an earlier answer's
 			continue
 		}
-		peer := netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		s.take(datagram{peer: peer, data: append([]byte(nil), buf[:n]...)})
 	}
 }
 
-func (s *Socket) write(d datagram) error {
-	_, err := s.conn.WriteToUDPAddrPort(d.data, d.peer)
-	return err
-}
+func (s *Socket) write(d datagram) error { return s.conn.write(d.data, d.peer) }
 
 func (s *Socket) leads(uint64) {}
 

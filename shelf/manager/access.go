@@ -76,7 +76,8 @@ func readAccess(m *Manager, r mc.Records) (*access, error) {
 	}
 	a.keys = mc.NewChannelKeys(a.channels, r, a.sealer)
 	a.users, errs[1] = mc.OpenUsers(a.channels, r, a.sealer)
-	a.lan, errs[2] = mc.OpenLAN(channels, lan, hardwareAddress(m.cfg.Identity.SystemGUID), r, mc.LANLogins{Suites: a.suites})
+	logins := mc.LANLogins{Suites: a.suites, AuthTypes: door.Logins.AuthTypes()}
+	a.lan, errs[2] = mc.OpenLAN(channels, lan, hardwareAddress(m.cfg.Identity.SystemGUID), r, logins)
 	a.sol, errs[3] = mc.OpenSOL(channels, lan, r)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
@@ -84,9 +85,12 @@ func readAccess(m *Manager, r mc.Records) (*access, error) {
 	a.fixPlace(door.Address)
 	a.sessions = rmcp.NewSessions(rmcp.Config{
 		Channel: lan, GUID: m.cfg.Identity.SystemGUID, Suites: a.suites, SuiteLimit: a.lan.SuiteLimit,
-		Active: a.channels.Active, Account: a.users.Account, Key: a.keys.Key, Store: sessionStore{a},
+		ChallengeKey: door.Key, UserName: a.users.Name,
+		AuthTypes: logins.AuthTypes, AuthEnabled: a.lan.AuthEnabled,
+		Active: a.channels.Active, Account: a.users.Account, Standing: a.users.Standing, Key: a.keys.Key, Store: sessionStore{a},
 	})
 	a.payloads = a.openPayloads(door)
+	a.users.Changed = a.userChanged
 	a.restoreSessions(r)
 	return a, nil
 }

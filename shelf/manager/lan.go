@@ -31,7 +31,6 @@ func (m *Manager) ServeLAN(ctx context.Context, open func() net.PacketConn) erro
 }
 
 func (m *Manager) door() *rmcp.Door {
-	m.cfg.LAN.Logins.Warn(m.cfg.Logger)
 	return rmcp.NewDoor(rmcp.DoorConfig{
 		Sessions: m.access.sessions, Handler: ipmb.HandlerFunc(m.serveLAN), Count: &m.access.lan.Count, Log: m.cfg.Logger.With("shelf", m.cfg.Shelf),
 		SOL:   m.access.payloads,

@@ -142,7 +142,7 @@ func (n Node) checkRest(c *checker, at func(string) string) {
 		c.add(at("manufacturer"), "%d does not fit in 20 bits", *n.Manufacturer)
 	}
 	n.checkAlerts(c, at)
-	n.LAN.check(c, at)
+	checkLogins(c, at("lan"), n.LAN.Settings())
 	if i, err := node.CheckSerial(n.SerialPorts(), !n.QEMU.None); err != nil {
 		c.add(at(fmt.Sprintf("serial[%d]", i)), "%v", err)
 	}

@@ -16,6 +16,7 @@ timing: lab             # lab: elections after 0.2 s of silence; lan: 0.3 s, for
 #   port: 6230          # default: 623 where allowed, else 6230; kept
 #   password: shared    # all doors begin with one generated password; own: each has its own
 #   listen: "127.0.0.1:6230"   # the shelf manager's door; default: 127.77.ID.0
+#   # also style, suites, unsafe_suites and v15 of the shelf manager's door: see a node's below
 
 defaults:               # for all nodes that do not say otherwise
   interface: kcs        # kcs, bt, pci-kcs, pci-bt, ssif (ssif is slow: prefer kcs or bt)

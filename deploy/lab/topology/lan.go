@@ -24,8 +24,17 @@ type LAN struct {
 	// Password says whether all doors begin with one password, or each with one
 	// of its own.
 	Password string `yaml:"password"` // shared or own
-	// Style is how answers come back over the bridge: split or embedded.
-	Style ipmb.BridgeStyle `yaml:"style"`
+	// Style is how answers come back over the bridge: split or embedded. It and
+	// what follows is of the shelf manager's own door.
+	Style  ipmb.BridgeStyle `yaml:"style"`
+	Suites []int            `yaml:"suites"`        // cipher suites, the better first
+	Unsafe bool             `yaml:"unsafe_suites"` // permits 0, 1 and 2
+	V15    []string         `yaml:"v15"`           // IPMI 1.5 sessions: md5, password
+}
+
+// Settings are how one may log in at the shelf manager's door.
+func (l LAN) Settings() rmcp.Settings {
+	return rmcp.Settings{Suites: l.Suites, Unsafe: l.Unsafe, V15: l.V15}
 }
 
 // NodeLAN is a node's own door.
@@ -156,11 +165,11 @@ func orList[T any](p *[]T, d []T) {
 	}
 }
 
-// check finds logins that a node would refuse.
-func (l NodeLAN) check(c *checker, at func(string) string) {
-	if err := l.Settings().Check(); err != nil {
+// checkLogins finds those that a door would refuse.
+func checkLogins(c *checker, lan string, s rmcp.Settings) {
+	if err := s.Check(); err != nil {
 		field, what, _ := strings.Cut(err.Error(), ": ")
-		c.add(at("lan."+field), "%s", what)
+		c.add(lan+"."+field, "%s", what)
 	}
 }
 
@@ -172,6 +181,7 @@ func (s *Shelf) checkLAN(c *checker) {
 	if err := s.LAN.Style.Check(); err != nil {
 		c.add("$.lan", "%v", err)
 	}
+	checkLogins(c, "$.lan", s.LAN.Settings())
 	whose := map[netip.AddrPort]string{}
 	one := func(path, listen, name string) {
 		a, err := parseDoor(listen)

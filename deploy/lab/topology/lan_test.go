@@ -43,6 +43,7 @@ func TestWhichNodesHaveADoor(t *testing.T) {
 // checked.
 func TestWhatDoorsAreLike(t *testing.T) {
 	const text = `name: d
+lan: {style: embedded, suites: [17, 8, 1], unsafe_suites: true, v15: [md5, password]}
 defaults: {lan: {suites: [3], style: embedded, allow: ["127.77.1.0/24:6230"]}}
 nodes:
 - {slot: 1, name: a}
@@ -69,6 +70,12 @@ nodes:
 	if err != nil {
 		t.Fatalf("%v\n%s", err, written)
 	}
+	door := LAN{Password: PasswordShared, Style: "embedded", Suites: []int{17, 8, 1}, Unsafe: true, V15: []string{"md5", "password"}}
+	for what, got := range map[string]LAN{"read": s.LAN, "written down": again.LAN} {
+		if fmt.Sprint(got) != fmt.Sprint(door) {
+			t.Errorf("the shelf manager's door, %s: %+v, want %+v", what, got, door)
+		}
+	}
 	for i, w := range want {
 		if got := s.Nodes[i].LAN; i < 2 && fmt.Sprint(got) != fmt.Sprint(w) || got.Switch != w.Switch {
 			t.Errorf("%d: %+v, want %+v", i, got, w)
@@ -86,9 +93,17 @@ nodes:
 		"{v15: [none]}":                "neither md5 nor password",
 		"{suites: [3], nonsense: yes}": "nonsense",
 	} {
-		_, err := Parse("shelf.yaml", []byte("name: d\nnodes:\n- {slot: 1, name: a, lan: "+lan+"}\n"))
-		if err == nil || !strings.Contains(err.Error(), words) {
-			t.Errorf("%s: %v", lan, err)
+		for where, text := range map[string]string{
+			"node":  "name: d\nnodes:\n- {slot: 1, name: a, lan: " + lan + "}\n",
+			"shelf": "name: d\nlan: " + lan + "\nnodes:\n- {slot: 1, name: a}\n",
+		} {
+			words := words
+			if where == "shelf" && strings.Contains(lan, "allow") { // nobody moves it
+				words = "unknown field"
+			}
+			if _, err := Parse("shelf.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), words) {
+				t.Errorf("%s: %s: %v", where, lan, err)
+			}
 		}
 	}
 }

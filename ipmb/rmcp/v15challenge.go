@@ -1,0 +1,123 @@
+package rmcp
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"maps"
+	"net/netip"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
+)
+
+// challenge is an IPMI 1.5 login under way.
+type challenge struct {
+	auth   byte
+	text   [code15Len]byte
+	name   string
+	proven bool
+}
+
+// A client does not begin a login of IPMI 1.5 anew: ipmitool repeats its Activate
+// Session and gives up. So where another process may go on, the text of a challenge
+// says to it all that there is to know of the login, in one block under a key that
+// all of them have, big-endian:
+//
+//	auth type 1 | user 1, 0 for nobody | maker 2 | session id 4 | time 4, seconds | hash of the source 4
+//
+// The maker itself goes by its table, and nobody takes up one twice. Who sends
+// somebody's login once more to another process, while it is not too old, gets a
+// session of which he does not know the password and whose first number is another
+// one.
+const (
+	challengeLabel = "midplane: challenge of IPMI 1.5"
+	makerLen       = 2
+	sourceLen      = 4
+)
+
+// challengeBlock is the cipher of challenges; nil where they are of this process
+// only. The caller has mu.
+func (t *Sessions) challengeBlock() (_ cipher.Block, err error) {
+	if t.cfg.ChallengeKey == nil || t.challenges != nil {
+		return t.challenges, nil
+	}
+	key, err := t.cfg.ChallengeKey()
+	if err != nil {
+		return nil, err
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(challengeLabel))
+	t.challenges, err = aes.NewCipher(mac.Sum(nil))
+	return t.challenges, err
+}
+
+func sourceHash(source netip.Addr) [sourceLen]byte {
+	addr := source.As16()
+	sum := sha256.Sum256(addr[:])
+	return [sourceLen]byte(sum[:])
+}
+
+// setText makes the text of a login's challenge. The caller has mu.
+func (t *Sessions) setText(s *session) error {
+	block, err := t.challengeBlock()
+	if block == nil {
+		_, _ = rand.Read(s.v15.text[:]) // does not fail
+		return err
+	}
+	user := byte(0)
+	if s.login.genuine {
+		user = s.login.account.ID
+	}
+	b := append([]byte{s.v15.auth, user}, t.secret[:makerLen]...)
+	b = binary.BigEndian.AppendUint32(b, s.id)
+	b = binary.BigEndian.AppendUint32(b, uint32(s.begun.Unix()))
+	hash := sourceHash(s.source)
+	block.Encrypt(s.v15.text[:], append(b, hash[:]...))
+	return nil
+}
+
+// adopt takes up the login of an Activate Session whose challenge another process
+// made; nil if that cannot be. The caller has mu.
+func (t *Sessions) adopt(p packet, f ipmb.Frame, from netip.AddrPort, now time.Time) *session {
+	block, err := t.challengeBlock()
+	if block == nil || err != nil || f.NetFn != ipmb.NetFnApp || f.Cmd != cmdActivate || len(f.Data) != activateLen {
+		return nil
+	}
+	s := &session{id: p.ID, console: p.ID, source: from.Addr(), begun: now, alive: now, v15: &challenge{text: [code15Len]byte(f.Data[2:])}}
+	var b [code15Len]byte
+	block.Decrypt(b[:], s.v15.text[:])
+	made := time.Unix(int64(binary.BigEndian.Uint32(b[8:])), 0)
+	hash := sourceHash(s.source)
+	if b[0] != p.auth || [makerLen]byte(b[2:]) == [makerLen]byte(t.secret[:]) || binary.BigEndian.Uint32(b[4:]) != p.ID ||
+		now.Sub(made).Abs() > loginTime || [sourceLen]byte(b[12:]) != hash {
+		return nil
+	}
+	maps.DeleteFunc(t.adopted, func(_ uint32, at time.Time) bool { return now.Sub(at) > 2*loginTime }) // of clocks that differ, too
+	if _, again := t.adopted[p.ID]; again || len(t.adopted) >= maxHalfOpen {
+		return nil
+	}
+	t.adopted[p.ID] = now
+	s.v15.auth = b[0]
+	if user := b[1]; user != 0 {
+		s.v15.name = t.cfg.UserName(user)
+	}
+	t.begin15(s)
+	if !t.add(s, from) {
+		clear(s.login.account.Password)
+		delete(t.adopted, p.ID)
+		return nil
+	}
+	return s
+}
+
+// begin15 gives a login of IPMI 1.5 its account and its key.
+func (t *Sessions) begin15(s *session) {
+	account, genuine := t.account(s.v15.name, ipmb.PrivilegeNone)
+	password, fits := v15Password(account)
+	s.login.account, s.login.genuine = account, genuine && fits
+	s.keys = &v15Keys{auth: s.v15.auth, password: password}
+}
