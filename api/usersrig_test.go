@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/midplane-project/midplane/internal/authz"
 	"github.com/midplane-project/midplane/internal/inmem"
+	"github.com/midplane-project/midplane/internal/logtest"
 	"github.com/midplane-project/midplane/internal/trust"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/node"
@@ -34,31 +34,11 @@ import (
 // reach it.
 type usersRig struct {
 	conn *grpc.ClientConn
-	log  *logbook
-	logs []*logbook // of all who take part
+	log  *logtest.Book
+	logs []*logtest.Book // of all who take part
 	// raw asks the controller itself.
 	raw func(cmd ipmb.Cmd, data ...byte) ipmb.Response
 }
-
-// logbook is a log to be read while it is written.
-type logbook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logbook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func (l *logbook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 // callerKey has the subject of who calls, in place of a certificate.
 const callerKey = "test-caller"
@@ -137,11 +117,11 @@ func shortDir(t *testing.T) string {
 // serial port has sessions, too.
 func nodeRig(t *testing.T) *usersRig {
 	t.Helper()
-	dir, r := shortDir(t), &usersRig{log: new(logbook)}
+	dir, r := shortDir(t), &usersRig{log: new(logtest.Book)}
 	n, err := node.New(node.Config{
 		Dir: dir, Name: "n", Interface: "kcs", Listen: []node.Listen{{Address: "unix:" + filepath.Join(dir, "vm")}},
 		Serial: []node.SerialPort{{Mode: "basic", Listen: "unix:" + filepath.Join(dir, "serial")}},
-	}, node.Options{Log: r.log.logger()})
+	}, node.Options{Log: r.log.Logger(slog.LevelInfo)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +130,7 @@ func nodeRig(t *testing.T) *usersRig {
 			t.Error(err)
 		}
 	})
-	r.logs = []*logbook{r.log}
+	r.logs = []*logtest.Book{r.log}
 	r.connect(t, serve(t, NodePolicy, func(s *grpc.Server) { RegisterNode(s, n) }))
 	r.raw = func(cmd ipmb.Cmd, data ...byte) ipmb.Response { return n.ServeIPMI(t.Context(), adminAsks(cmd, data)) }
 	r.wants(t, &v1.AddUserRequest{Name: "admin", Password: "Sesame0123456789", Privilege: 4}, "2 admin on 4 -")
@@ -180,7 +160,7 @@ func followerRig(t *testing.T) *usersRig {
 	}
 	door := shelf.LANDoor{Key: file("key", strings.Repeat("k", 32)), Password: file("password", "Sesame0123456789\n")}
 	var replicas [of]*shelf.Replica
-	var logs [of]*logbook
+	var logs [of]*logtest.Book
 	dials := make(map[string]func(string) (*grpc.ClientConn, error))
 	var mu sync.Mutex
 	for i := range of {
@@ -190,11 +170,11 @@ func followerRig(t *testing.T) *usersRig {
 				seeds = append(seeds, fmt.Sprint("shm", j+1))
 			}
 		}
-		one.Listen, logs[i] = "unix:"+filepath.Join(dir, name+".lan"), new(logbook)
+		one.Listen, logs[i] = "unix:"+filepath.Join(dir, name+".lan"), new(logtest.Book)
 		r, err := shelf.Open(shelf.Config{
 			Name: name, Dir: filepath.Join(dir, name), Listen: name, Expect: of, Seeds: seeds, Timing: "lan", PKI: "unused",
 			Cluster: "00000000-0000-4000-8000-00000000000a", Shelves: []shelf.Declared{{Name: "rack", LAN: &one}},
-		}, shelf.Options{Log: logs[i].logger(), Memory: &shelf.Memory{
+		}, shelf.Options{Log: logs[i].Logger(slog.LevelInfo), Memory: &shelf.Memory{
 			Raft: raft.Transport(name), Bus: bus.Dialer(name),
 			Serve: func(s v1.BackplaneServer) func() { return bus.Serve(name, s) },
 			API: func(addr string) (*grpc.ClientConn, error) {

@@ -68,7 +68,7 @@ func TestE2ELANSet(t *testing.T) {
 
 	for _, no := range []string{"ipaddr 192.0.2.1", "ipsrc dhcp"} {
 		tool.want(second, "", strings.Fields("lan set 1 "+no)...)
-		if told := l.log.took("LAN setting refused"); len(told) != 1 || !strings.Contains(told[0], "by=session door=lan privilege=admin") {
+		if told := l.log.Take("LAN setting refused"); len(told) != 1 || !strings.Contains(told[0], "by=session door=lan privilege=admin") {
 			t.Errorf("%s: %q", no, told)
 		}
 	}

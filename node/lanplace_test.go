@@ -12,40 +12,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/midplane-project/midplane/internal/logtest"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/node/vm/vmtest"
 )
-
-// said is a log that can be read.
-type said struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (s *said) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(b)
-}
-
-// took gives what was said of a kind since it was asked last.
-func (s *said) took(kind string) (out []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for line := range strings.Lines(s.text.String()) {
-		if strings.Contains(line, kind) {
-			out = append(out, line)
-		}
-	}
-	s.text.Reset()
-	return out
-}
 
 // lanNode is a lone node with a LAN door, its guest, and what it logs.
 type lanNode struct {
 	t     *testing.T
 	cfg   Config
-	log   *said
+	log   *logtest.Book
 	guest *vmtest.Guest
 	end   func()
 }
@@ -53,8 +29,8 @@ type lanNode struct {
 // startLAN starts a node until the test or end ends it.
 func startLAN(t *testing.T, cfg Config) *lanNode {
 	t.Helper()
-	l := &lanNode{t: t, cfg: cfg, log: new(said)}
-	n, err := New(cfg, Options{Log: slog.New(slog.NewTextHandler(l.log, nil))})
+	l := &lanNode{t: t, cfg: cfg, log: new(logtest.Book)}
+	n, err := New(cfg, Options{Log: l.log.Logger(slog.LevelInfo)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +145,7 @@ func TestLANMoves(t *testing.T) {
 	l.want("0c 01 01 00 02", "00")
 	l.want("0c 01 01 00 00", "00")
 	l.answers(third)
-	if moved := l.log.took("LAN door moved"); len(moved) != 1 {
+	if moved := l.log.Take("LAN door moved"); len(moved) != 1 {
 		t.Errorf("%q", moved)
 	}
 
@@ -180,7 +156,7 @@ func TestLANMoves(t *testing.T) {
 	l.end()
 	l = startLAN(t, cfg)
 	l.answers(first)
-	if errs := l.log.took("level=ERROR"); len(errs) > 0 {
+	if errs := l.log.Take("level=ERROR"); len(errs) > 0 {
 		t.Errorf("%q", errs)
 	}
 }
@@ -210,7 +186,7 @@ func TestLANRefusals(t *testing.T) {
 		{"0c 01 01 38 00 80 fe 80 00 00 00 00 00 00 00 00 00 00 00 00 00 01 40 00", "c9", "not among"},
 	} {
 		l.want(c.ask, c.want)
-		told := l.log.took("LAN setting refused")
+		told := l.log.Take("LAN setting refused")
 		if len(told) != 1 || !strings.Contains(told[0], c.why) || !strings.Contains(told[0], "by=guest door=system") {
 			t.Errorf("%s: %q", c.ask, told)
 		}
@@ -218,7 +194,7 @@ func TestLANRefusals(t *testing.T) {
 	l.want("0c 01 01 00 01", "00")
 	l.want("0c 01 01 03 7f 4d 00 06", "00") // the port may follow
 	l.want("0c 01 01 00 02", "c9")          // it did not
-	if told := l.log.took("LAN setting refused"); len(told) != 1 || !strings.Contains(told[0], "127.77.0.6:") {
+	if told := l.log.Take("LAN setting refused"); len(told) != 1 || !strings.Contains(told[0], "127.77.0.6:") {
 		t.Errorf("%q", told)
 	}
 	l.want("0c 01 01 00 00", "00")
@@ -244,7 +220,7 @@ func TestLANFallsBack(t *testing.T) {
 	defer taken.Close()
 	l = startLAN(t, cfg)
 	l.answers(first)
-	if told := l.log.took("level=ERROR"); len(told) != 1 || !strings.Contains(told[0], second.String()) {
+	if told := l.log.Take("level=ERROR"); len(told) != 1 || !strings.Contains(told[0], second.String()) {
 		t.Errorf("%q", told)
 	}
 }

@@ -31,14 +31,13 @@ func plugIn(t *testing.T, socket string) *pty {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = master.Close() })
-	fd := int(master.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var number int
+	control(t, master, func(fd int) (err error) {
+		if err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err == nil {
+			number, err = unix.IoctlGetInt(fd, unix.TIOCGPTN)
+		}
+		return err
+	})
 	p := &pty{t: t, path: fmt.Sprintf("/dev/pts/%d", number)}
 	if p.tty, err = os.OpenFile(p.path, os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
 		t.Fatal(err)
@@ -46,13 +45,23 @@ func plugIn(t *testing.T, socket string) *pty {
 	t.Cleanup(func() { _ = p.tty.Close() })
 	raw := unix.Termios{Cflag: unix.CS8 | unix.CREAD | unix.CLOCAL}
 	raw.Cc[unix.VMIN] = 1
-	if err := unix.IoctlSetTermios(int(p.tty.Fd()), unix.TCSETS, &raw); err != nil {
-		t.Fatal(err)
-	}
+	control(t, p.tty, func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETS, &raw) })
 	conn := dialSoon(t, socket)
 	go func() { _, _ = io.Copy(conn, master) }()
 	go func() { _, _ = io.Copy(master, conn) }()
 	return p
+}
+
+// control does something with a descriptor: Fd would make its reads block for ever.
+func control(t *testing.T, f *os.File, do func(fd int) error) {
+	t.Helper()
+	conn, err := f.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if outer := conn.Control(func(fd uintptr) { err = do(int(fd)) }); outer != nil || err != nil {
+		t.Fatal(outer, err)
+	}
 }
 
 // ipmitool runs the real one on the terminal.
@@ -85,6 +94,7 @@ func (p *pty) say(line string) string {
 // hear reads an answer.
 func (p *pty) hear() string {
 	p.t.Helper()
+	_ = p.tty.SetReadDeadline(time.Now().Add(time.Minute))
 	var answer []byte
 	for b := make([]byte, 1); !strings.HasSuffix(string(answer), "]\n") && !strings.HasSuffix(string(answer), "]\r\n"); answer = append(answer, b[0]) {
 		if _, err := p.tty.Read(b); err != nil {

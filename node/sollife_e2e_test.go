@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/midplane-project/midplane/internal/ptytest"
 )
@@ -118,11 +119,14 @@ func TestE2ESOLOfOnesOwn(t *testing.T) {
 		}
 	}()
 	connect(t, cfg)
+	deadline := time.Now().Add(2 * time.Minute)
+	_ = chardev.(*net.UnixListener).SetDeadline(deadline)
 	vm, err := chardev.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer vm.Close()
+	_ = vm.SetDeadline(deadline)
 	if _, err := io.WriteString(vm, "login: "); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/midplane-project/midplane/internal/inmem"
+	"github.com/midplane-project/midplane/internal/logtest"
 	"github.com/midplane-project/midplane/ipmb"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 	"github.com/midplane-project/midplane/shelf"
@@ -32,7 +33,7 @@ func everyDoor(t *testing.T, attack func(t *testing.T, d door)) {
 // managerDoor starts a shelf manager and its front.
 func managerDoor(t *testing.T) door {
 	t.Helper()
-	dir, bus, log := shortDir(t), inmem.NewNetwork(), new(logbook)
+	dir, bus, log := shortDir(t), inmem.NewNetwork(), new(logtest.Book)
 	d := door{name: "shelf", addr: freePort(t), user: "admin", password: "Sesame0123456789"}
 	file := func(name string, text []byte) string {
 		path := filepath.Join(dir, name)
@@ -47,7 +48,7 @@ func managerDoor(t *testing.T) door {
 		Shelves: []shelf.Declared{{Name: shelfName, LAN: &shelf.LANDoor{
 			Listen: "unix:" + filepath.Join(dir, "lan"), Key: file("key", bytes.Repeat([]byte{7}, 32)), Password: file("password", []byte(d.password+"\n")),
 		}}},
-	}, shelf.Options{Log: log.logger(), Memory: &shelf.Memory{
+	}, shelf.Options{Log: log.Logger(slog.LevelDebug), Memory: &shelf.Memory{
 		Raft: clustertest.NewNetwork().Transport(replica), Bus: bus.Dialer(replica),
 		Serve: func(s v1.BackplaneServer) func() { return bus.Serve(replica, s) },
 	}})

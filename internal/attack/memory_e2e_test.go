@@ -4,6 +4,7 @@ package attack
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/midplane-project/midplane/node"
 	"github.com/midplane-project/midplane/node/vm/vmtest"
@@ -59,7 +61,9 @@ func startDaemon(t *testing.T, bin, dir, lan string) *daemon {
 	})
 	g := vmtest.New(vmtest.Options{})
 	defer g.Close()
-	if err := g.Dial(t.Context(), "unix", filepath.Join(dir, "vm")); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := g.Dial(ctx, "unix", filepath.Join(dir, "vm")); err != nil {
 		t.Fatal(err)
 	}
 	return d

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/midplane-project/midplane/internal/inmem"
+	"github.com/midplane-project/midplane/internal/logtest"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/picmg"
 	"github.com/midplane-project/midplane/node"
@@ -36,20 +37,20 @@ type rack struct {
 	t      testing.TB
 	blades map[ipmb.Addr]*blade
 	shelf  *shelf.Replica
-	log    *logbook // the shelf manager's
+	log    *logtest.Book // the shelf manager's
 }
 
 func newRack(t testing.TB) *rack {
 	t.Helper()
 	bus := inmem.NewNetwork()
-	r := &rack{t: t, blades: make(map[ipmb.Addr]*blade), log: new(logbook)}
+	r := &rack{t: t, blades: make(map[ipmb.Addr]*blade), log: new(logtest.Book)}
 	t.Cleanup(bus.Wait)
 	r.openShelf(bus)
 	for slot := 1; slot <= 3; slot++ {
 		r.blades[ipmb.SlotAddr(slot)] = start(t, node.Config{
 			Shelf: shelfName, Slot: slot, Name: fmt.Sprintf("blade%d", slot), Profile: node.ProfileATCA, PKI: "unused",
 			Replicas: []node.Replica{{Name: replica, Address: replica}},
-		}, node.Options{Dial: bus.Dialer(fmt.Sprintf("blade%d", slot))}, new(logbook))
+		}, node.Options{Dial: bus.Dialer(fmt.Sprintf("blade%d", slot))}, new(logtest.Book))
 	}
 	for to := range r.blades {
 		r.await(to)
@@ -62,7 +63,7 @@ func (r *rack) openShelf(bus *inmem.Network) {
 	s, err := shelf.Open(shelf.Config{
 		Name: replica, Dir: filepath.Join(shortDir(r.t), replica), Listen: replica, Expect: 1, Timing: "lab",
 		PKI: "unused", Cluster: clusterID, Shelves: []shelf.Declared{{Name: shelfName}},
-	}, shelf.Options{Log: slog.New(slog.NewTextHandler(r.log, nil)), Memory: &shelf.Memory{
+	}, shelf.Options{Log: r.log.Logger(slog.LevelInfo), Memory: &shelf.Memory{
 		Raft: clustertest.NewNetwork().Transport(replica), Bus: bus.Dialer(replica),
 		Serve: func(s v1.BackplaneServer) func() { return bus.Serve(replica, s) },
 	}})

@@ -1,7 +1,6 @@
 package attack
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -12,32 +11,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/midplane-project/midplane/internal/logtest"
 	"github.com/midplane-project/midplane/node"
 	"github.com/midplane-project/midplane/node/vm"
 	"github.com/midplane-project/midplane/node/vm/vmtest"
 )
-
-// logbook is what daemons log.
-type logbook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logbook) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *logbook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func (l *logbook) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
 
 // blade is a running node with a VM protocol socket, a LAN door and a guest.
 type blade struct {
@@ -45,7 +23,7 @@ type blade struct {
 	cfg   node.Config
 	door  door // its administrator's
 	guest *vmtest.Guest
-	log   *logbook
+	log   *logtest.Book
 }
 
 // vmSocket is where the node waits for its VM.
@@ -54,12 +32,12 @@ func (b *blade) vmSocket() string { return strings.TrimPrefix(b.cfg.Listen[0].Ad
 // lone starts a server's BMC with both doors.
 func lone(t testing.TB) *blade {
 	t.Helper()
-	return start(t, node.Config{Name: "lone"}, node.Options{}, new(logbook))
+	return start(t, node.Config{Name: "lone"}, node.Options{}, new(logtest.Book))
 }
 
 // start starts a node of a configuration that lacks what all have. It ends
 // with the test.
-func start(t testing.TB, cfg node.Config, opt node.Options, log *logbook) *blade {
+func start(t testing.TB, cfg node.Config, opt node.Options, log *logtest.Book) *blade {
 	t.Helper()
 	cfg.Interface, cfg.Dir = "kcs", shortDir(t)
 	cfg.Listen = []node.Listen{{Address: "unix:" + filepath.Join(cfg.Dir, "vm")}}
@@ -72,14 +50,17 @@ func start(t testing.TB, cfg node.Config, opt node.Options, log *logbook) *blade
 // run starts the node, waits for its doors and gives it a guest.
 func (b *blade) run(t testing.TB, opt node.Options) (stop func()) {
 	t.Helper()
-	opt.Log = b.log.logger()
+	opt.Log = b.log.Logger(slog.LevelDebug)
 	n, err := node.New(b.cfg, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- errors.Join(n.Run(ctx), n.Close()) }()
+	go func() {
+		done <- errors.Join(n.Run(ctx), n.Close())
+		cancel()
+	}()
 	b.Node, b.guest = n, vmtest.New(vmtest.Options{})
 	stop = sync.OnceFunc(func() {
 		b.guest.Close()
@@ -92,7 +73,7 @@ func (b *blade) run(t testing.TB, opt node.Options) (stop func()) {
 		}
 	})
 	t.Cleanup(stop)
-	if err := b.guest.Dial(t.Context(), "unix", b.vmSocket()); err != nil { // the doors open together
+	if err := b.guest.Dial(ctx, "unix", b.vmSocket()); err != nil { // the doors open together
 		t.Fatal(err)
 	}
 	password, err := os.ReadFile(filepath.Join(b.cfg.Dir, node.LANPasswordFile))

@@ -93,11 +93,14 @@ func TestE2ESOLOfIPMISim(t *testing.T) {
 	}
 	defer ln.Close()
 	c := dialSim(t, startSim(t, fmt.Sprintf("  sol \"tcp:%s\" 115200\n", ln.Addr())))
+	deadline := time.Now().Add(time.Minute)
+	_ = ln.(*net.TCPListener).SetDeadline(deadline)
 	system, err := ln.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer system.Close()
+	_ = system.SetDeadline(deadline)
 	s, err := c.ActivateSOL(t.Context())
 	if err != nil {
 		t.Fatal(err)

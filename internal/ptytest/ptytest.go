@@ -131,6 +131,8 @@ func (p *Terminal) Ends() error {
 	case err := <-p.ended:
 		return err
 	case <-time.After(time.Minute):
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		p.t.Fatalf("%s does not end; it shows\n%q", p.cmd.Path, p.shown[p.at:])
 		return nil
 	}

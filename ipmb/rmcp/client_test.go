@@ -219,6 +219,16 @@ func (c *client) ping() {
 	}
 }
 
+// until waits for what nobody tells of.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
 func openBytes(privilege byte, auth, integrity, confidentiality byte) []byte {
 	b := binary.LittleEndian.AppendUint32([]byte{7, privilege, 0, 0}, consoleID)
 	for i, a := range []byte{auth, integrity, confidentiality} {

@@ -34,6 +34,7 @@ type stand struct {
 	conn net.PacketConn
 	stop context.CancelFunc // once it serves
 	end  *time.Timer        // of one that was left
+	left bool
 }
 
 // NewMover makes a door that is nowhere yet.
@@ -124,10 +125,12 @@ func (m *Mover) serve(ctx context.Context, s *stand) error {
 	err := s.door.Serve(ctx, s.conn)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.left[s.at] != s {
+	if !s.left {
 		return err
 	}
-	delete(m.left, s.at)
+	if m.left[s.at] == s { // or it was left once more meanwhile, by another one
+		delete(m.left, s.at)
+	}
 	return nil
 }
 
@@ -188,6 +191,7 @@ func (m *Mover) back(s *stand, move bool) {
 		return
 	}
 	delete(m.left, s.at)
+	s.left = false
 	s.door.left.Store(false)
 	s.door.SOL.reopen(s.door)
 	m.leave()
@@ -201,6 +205,7 @@ func (m *Mover) leave() {
 		_ = old.conn.Close()
 		return
 	}
+	old.left = true
 	old.door.left.Store(true)
 	m.left[old.at] = old
 	old.end = time.AfterFunc(lingerTime, old.stop)

@@ -1,11 +1,13 @@
 package rmcp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 
@@ -148,19 +150,45 @@ func TestMoverEnds(t *testing.T) {
 	m.mu.Lock()
 	m.left[first].end.Reset(0)
 	m.mu.Unlock()
-	for {
+	until(t, "its socket is closed", func() bool {
 		m.mu.Lock()
-		n := len(m.left)
-		m.mu.Unlock()
-		if n == 0 {
-			break
-		}
-		time.Sleep(time.Millisecond) // until its socket is closed
-	}
+		defer m.mu.Unlock()
+		return len(m.left) == 0
+	})
 	c.redial(second)
 	c.want("after it", c.do(6, 1), 0, 1)
 	m.moveTo(t, first)
 	if _, err := NewMover(DoorConfig{}).Prepare(first); !errors.Is(err, ErrNoDoor) {
 		t.Error(err)
 	}
+}
+
+// A door that ends late, when the same address has been left once more, ends no
+// other one.
+func TestMoverEndsLate(t *testing.T) {
+	s := newSite(t)
+	m := s.mover()
+	first := m.At()
+	second := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.5"), first.Port())
+	c := s.dial(s.cfg.Suites[1], "", "", 0)
+	c.ping() // it serves by now
+	m.moveTo(t, second)
+	m.mu.Lock()
+	late := m.left[first]
+	m.left[first] = &stand{at: first, left: true, end: time.NewTimer(time.Hour)}
+	m.mu.Unlock()
+	late.end.Reset(0)
+	until(t, "its socket is closed", func() bool {
+		conn, err := net.ListenPacket("udp", first.String())
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+	until(t, "it is done", func() bool {
+		buf := make([]byte, 1<<20)
+		return bytes.Count(buf[:runtime.Stack(buf, true)], []byte("rmcp.(*Mover).serve(")) == 1
+	})
+	c.redial(second)
+	c.ping()
 }

@@ -281,13 +281,11 @@ func TestSOLEnds(t *testing.T) {
 	other.wantSOL("is told", 0, 0, 0, solDeactivated, "")
 	<-p.closed
 
-	for other.do(6, 0x4A, 1)[2] != 0 {
-	}
+	until(t, "nobody has the payload", func() bool { return other.do(6, 0x4A, 1)[2] == 0 })
 	c.activate()
 	c.want("close", c.do(6, 0x3C, word(c.id)...), 0)
 	<-p.closed
-	for other.do(6, 0x4A, 1)[2] != 0 {
-	}
+	until(t, "nobody has the payload", func() bool { return other.do(6, 0x4A, 1)[2] == 0 })
 }
 
 // A packet that came before, with the number of its session, is not taken

@@ -84,17 +84,23 @@ func TestSOLOpensSlowly(t *testing.T) {
 	slow := slowPort{make(chan struct{}), make(chan *port)}
 	s := withPorts(t, ports{3: slow})
 	c, other := s.admin(), s.admin()
-	answer := make(chan []byte)
-	go func() { answer <- c.do(6, 0x48, activateInstance(3)...) }()
-	<-slow.asked
+	activate := func() <-chan []byte {
+		answer := make(chan []byte, 1)
+		go func() {
+			defer close(answer)
+			answer <- c.do(6, 0x48, activateInstance(3)...)
+		}()
+		<-slow.asked
+		return answer
+	}
+	answer := activate()
 	other.want("taken", other.do(6, 0x48, activateInstance(3)...), 0x80)
 	p := newPort()
 	other.want("given up", other.do(6, 0x49, activateInstance(3)...), 0)
 	slow.opens <- p
 	other.want("to who asked", <-answer, 0xD5)
 	<-p.closed
-	go func() { answer <- c.do(6, 0x48, activateInstance(3)...) }()
-	<-slow.asked
+	answer = activate()
 	slow.opens <- nil
 	other.want("too late", <-answer, byte(ipmb.ErrDestination))
 	other.want("nobody", other.do(6, 0x4A, 1), 0, 15, 0, 0)

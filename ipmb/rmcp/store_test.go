@@ -153,9 +153,8 @@ func TestNoAnswer(t *testing.T) {
 	}
 	c.theirs = bytes.Clone(c.ask(PayloadRAKP1, c.first())[8:24])
 	c.write(appendBare(nil, true, PayloadRAKP3, c.third()))
-	for s.Open() != 0 || f.count() == 0 {
-		c.ping()
-	}
+	until(t, "the login is over", func() bool { return s.Open() == 0 && f.count() > 0 })
+	c.ping()
 }
 
 func (f *fakeStore) set(change func()) {
@@ -182,12 +181,20 @@ func TestStoredBeforeTold(t *testing.T) {
 	}
 	c.theirs = bytes.Clone(c.ask(PayloadRAKP1, c.first())[8:24])
 	c.write(appendBare(nil, true, PayloadRAKP3, c.third()))
-	c.write(appendBare(nil, true, PayloadRAKP3, c.third()))
+	until(t, "it is on its way to the store", func() bool {
+		s.Sessions.mu.Lock()
+		defer s.Sessions.mu.Unlock()
+		return s.all[c.id].state == stateKeeping
+	})
 	c.ping()
+	if s.keep(t.Context(), c.id) {
+		t.Error("a repeat is told so")
+	}
 	close(wait)
 	if p := c.read(); p.Type != PayloadRAKP4 || Status(p.Payload[1]) != StatusOK {
 		t.Errorf("%+v", p)
 	}
+	c.ping() // there is no other answer
 }
 
 // A response that is none lets the client ask again, and that is done again.
@@ -200,12 +207,8 @@ func TestSilence(t *testing.T) {
 	message := c.frame(0, 9)
 	for n := int32(1); n <= 2; n++ {
 		c.send(message)
-		for s.done.Load() < n {
-			c.ping()
-		}
-		for s.lookup(c.id) != nil && s.busyNow(c.id) > 0 {
-			c.ping()
-		}
+		until(t, "it is done", func() bool { return s.done.Load() == n && s.busyNow(c.id) == 0 })
+		c.ping()
 	}
 }
 

@@ -140,7 +140,6 @@ func (d *Door) expire(now time.Time) {
 	}
 	a, err := d.account(s.account.Name, ipmb.PrivilegeNone) // without the lock: it asks the users
 	clear(a.Password)
-	clear(a.Password)
 	idle := d.settings().Inactivity
 	d.mu.Lock()
 	defer d.mu.Unlock()

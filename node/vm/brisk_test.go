@@ -28,6 +28,11 @@ func briskPair(t *testing.T, network, addr string) (*brisk, net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close(); peer.Close() })
+	for _, c := range []net.Conn{conn, peer} {
+		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	b, ok := quicken(conn).(*brisk)
 	if !ok {
 		t.Fatal("a socket is not quickened")

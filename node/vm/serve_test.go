@@ -53,6 +53,7 @@ func TestGarbageIsHarmless(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	if _, err := conn.Write(bytes.Repeat([]byte{0x55}, 1<<20)); err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +123,7 @@ func TestCloseLosesNoRequest(t *testing.T) {
 		return ipmb.Response{}
 	})})
 	node, qemu := unixPair(t)
+	_ = qemu.SetDeadline(time.Now().Add(30 * time.Second))
 	go func() { _ = d.ServeConn(context.Background(), node) }()
 	request := vm.AppendMessage(nil, vm.Message{Seq: 3, NetFn: ipmb.NetFnApp, Cmd: 1})
 	if _, err := qemu.Write(request); err != nil {
