@@ -50,7 +50,7 @@ func openAccess(id Identity, instance uuid.UUID, db *kv.DB, mux func() *ipmb.Mux
 	a.serial, errs[6] = mc.OpenSerial(channels, r)
 	a.sessions = rmcp.NewSessions(rmcp.Config{
 		Channel: lan, GUID: id.SystemGUID, Suites: a.suites, AuthTypes: logins.AuthTypes,
-		Active: a.channels.Active, Account: a.users.Account, Key: a.keys.Key,
+		Active: a.channels.Active, Account: a.users.Account, Standing: a.users.Standing, Key: a.keys.Key,
 		SuiteLimit: a.lan.SuiteLimit, AuthEnabled: a.lan.AuthEnabled,
 	})
 	a.payloads = rmcp.NewSOL(rmcp.SOLConfig{

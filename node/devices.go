@@ -45,6 +45,7 @@ func (c *Controller) openDevices(p parts) (err error) {
 	if c.access, err = openAccess(c.id, p.settings.instance, p.db, func() *ipmb.Mux { return c.mux }); err != nil {
 		return err
 	}
+	c.access.users.Changed = c.userChanged
 	if c.pef, err = c.newPEF(p, &c.own); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ const restarts = 20
 func TestE2ETakeOver(t *testing.T) {
 	for _, iface := range []string{"kcs", "bt"} {
 		t.Run(iface, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t, node.ProfileATCA, iface, "")
 			s.underLoad(func() { s.takeOver() }, 0)
 		})

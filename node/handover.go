@@ -171,7 +171,7 @@ func (n *Node) awaitHeir(ctx context.Context, ln net.Listener) error {
 		return nil
 	}
 	for {
-		conn, err := ln.Accept()
+		conn, err := port.Accept(ctx, ln)
 		switch {
 		case ctx.Err() != nil:
 			return nil

@@ -65,20 +65,24 @@ func connect(t *testing.T, cfg Config) *vmtest.Guest {
 	t.Helper()
 	g := vmtest.New(vmtest.Options{})
 	t.Cleanup(g.Close)
-	path := strings.TrimPrefix(cfg.Listen[0].Address, "unix:")
-	var d net.Dialer
-	for {
-		conn, err := d.DialContext(t.Context(), "unix", path)
+	if err := g.Connect(dialSoon(t, strings.TrimPrefix(cfg.Listen[0].Address, "unix:"))); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// dialSoon connects to a socket at which the node listens soon.
+func dialSoon(t *testing.T, socket string) net.Conn {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		conn, err := net.Dial("unix", socket)
 		if err == nil {
-			if err := g.Connect(conn); err != nil {
-				t.Fatal(err)
-			}
-			return g
+			t.Cleanup(func() { _ = conn.Close() })
+			return conn
 		}
-		if t.Context().Err() != nil {
+		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Millisecond) // until the node listens
 	}
 }
 

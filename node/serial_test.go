@@ -35,21 +35,6 @@ func ports(t *testing.T, list ...SerialPort) (Config, *vmtest.Guest) {
 
 func socketOf(p SerialPort) string { return strings.TrimPrefix(p.Listen, "unix:") }
 
-func dialSoon(t *testing.T, socket string) net.Conn {
-	t.Helper()
-	for {
-		conn, err := net.Dial("unix", socket)
-		if err == nil {
-			t.Cleanup(func() { _ = conn.Close() })
-			return conn
-		}
-		if t.Context().Err() != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(10 * time.Millisecond) // until the node listens
-	}
-}
-
 // makeUser gives a guest's BMC a user who may log in by channel 2.
 func makeUser(t *testing.T, g *vmtest.Guest, id byte, name, password string, limit byte) {
 	t.Helper()

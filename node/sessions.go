@@ -49,6 +49,21 @@ func (a *access) sessionCommands() []ipmb.Command {
 	return rows
 }
 
+// userChanged holds the sessions of a user, by whatever door, to what he may now.
+func (c *Controller) userChanged(ctx context.Context, id uint8, by ipmb.Origin) {
+	a := c.access
+	ended, _ := a.sessions.UserChanged(ctx, id, by) // without a store nothing fails
+	a.payloads.UserChanged(id)
+	for _, p := range a.lines {
+		if p.channel.Sessions && p.door.UserChanged(id, by) {
+			ended++
+		}
+	}
+	if ended > 0 {
+		c.log.Info("sessions ended with what their user may", "user", id, "sessions", ended)
+	}
+}
+
 // capabilities answers for a serial channel.
 func (a *access) capabilities(lan commandFunc) commandFunc {
 	return func(ctx context.Context, req *ipmb.Request) ([]byte, error) {

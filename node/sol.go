@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
 	"github.com/midplane-project/midplane/ipmb/rmcp"
 	"github.com/midplane-project/midplane/node/power"
 	"github.com/midplane-project/midplane/node/uplink"
+	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
 
 // solReplay is how much of what the VM said a serial-over-LAN session is shown
@@ -21,10 +23,13 @@ type vmConsole struct{ node *Node }
 
 // Open implements rmcp.Console. Whoever typed at the console only watches from
 // then on: a session of serial over LAN cannot.
-func (c vmConsole) Open(context.Context, uint8) (rmcp.Line, error) { return c.take() }
+func (c vmConsole) Open(_ context.Context, o rmcp.Opening) (rmcp.Line, error) {
+	return c.take(power.Paced{Hold: o.Hold})
+}
 
-func (c vmConsole) take() (vmLine, error) {
-	seat, err := c.node.console.Join(power.TakeOver, solReplay, true)
+func (c vmConsole) take(p power.Paced) (vmLine, error) {
+	p.Replay = solReplay
+	seat, err := c.node.console.TakePaced(p)
 	if err != nil {
 		return vmLine{}, err
 	}
@@ -32,7 +37,11 @@ func (c vmConsole) take() (vmLine, error) {
 }
 
 // shelfConsole takes the console over for a user at the shelf's LAN door.
-func (n *Node) shelfConsole() (uplink.Console, error) { return vmConsole{n}.take() }
+func (n *Node) shelfConsole(call *v1.ConsoleCall) (uplink.Console, error) {
+	return vmConsole{n}.take(power.Paced{
+		Session: string(call.GetSession()), Resume: call.GetResume(), Hold: time.Duration(call.GetHoldMs()) * time.Millisecond,
+	})
+}
 
 // vmLine is a place at the console, with the break that it cannot carry itself.
 type vmLine struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/midplane-project/midplane/internal/problem"
@@ -45,20 +47,28 @@ func (a *app) secret(ctx context.Context, f secretFlags, whose string) (string, 
 
 const maxSecretLine = 1024
 
-// typed asks for a password twice, without showing it.
-func (a *app) typed(ctx context.Context, in *os.File, whose string) (string, error) {
+// typed asks for a password twice, without showing it: from before the first
+// prompt until the second answer. What was typed before that was shown, and is
+// not the password.
+func (a *app) typed(ctx context.Context, in *os.File, whose string) (_ string, err error) {
+	shown, err := hide(int(in.Fd()))
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, shown()) }()
 	var both [2]string
 	for i, words := range []string{"New password of " + whose + ": ", "Again: "} {
 		fmt.Fprint(a.err, words)
-		b, err := hidden(ctx, int(in.Fd()))
+		both[i], err = readLine(ctx, in)
 		fmt.Fprintln(a.err)
 		switch {
 		case ctx.Err() != nil:
 			return "", &problem.Error{Code: problem.Failed, What: "interrupted; nothing was changed"}
+		case errors.Is(err, io.EOF):
+			return "", &problem.Error{Code: problem.Failed, What: "no password was typed; nothing was changed"}
 		case err != nil:
 			return "", err
 		}
-		both[i] = string(b)
 	}
 	switch {
 	case both[0] != both[1]:
@@ -69,25 +79,46 @@ func (a *app) typed(ctx context.Context, in *os.File, whose string) (string, err
 	return both[0], nil
 }
 
-// hidden reads a line that is not shown. Who interrupts gets his terminal back
-// as it was; the read itself, which nothing ends, ends with the process.
-func hidden(ctx context.Context, fd int) ([]byte, error) {
-	before, err := term.GetState(fd)
+// hide ends the echo of a terminal and forgets what was typed and not read yet.
+// What it gives makes the terminal as it was.
+func hide(fd int) (shown func() error, err error) {
+	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return nil, err
 	}
-	var line []byte
-	done := make(chan error, 1)
+	hidden := *before
+	hidden.Lflag = hidden.Lflag&^(unix.ECHO|unix.ECHONL) | unix.ICANON | unix.ISIG
+	hidden.Iflag |= unix.ICRNL
+	if err := unix.IoctlSetTermios(fd, unix.TCSETSF, &hidden); err != nil {
+		return nil, err
+	}
+	return func() error { return unix.IoctlSetTermios(fd, unix.TCSETS, before) }, nil
+}
+
+// readLine reads a line that is typed; io.EOF says that Ctrl-D came before its
+// end. The read of who interrupts ends with the process: nothing else ends it.
+func readLine(ctx context.Context, in *os.File) (string, error) {
+	type typed struct {
+		line string
+		err  error
+	}
+	done := make(chan typed, 1)
 	go func() {
-		b, err := term.ReadPassword(fd)
-		line = b
-		done <- err
+		var line []byte
+		for buf := make([]byte, maxSecretLine); ; {
+			n, err := in.Read(buf) // of one line at most: the terminal's own doing
+			line = append(line, buf[:n]...)
+			if text, whole := bytes.CutSuffix(line, []byte("\n")); whole || err != nil {
+				done <- typed{string(text), err}
+				return
+			}
+		}
 	}()
 	select {
-	case err := <-done:
-		return line, err
+	case t := <-done:
+		return t.line, t.err
 	case <-ctx.Done():
-		return nil, errors.Join(ctx.Err(), term.Restore(fd, before))
+		return "", ctx.Err()
 	}
 }
 

@@ -24,8 +24,9 @@ func TestSecretFromStandardInput(t *testing.T) {
 	}
 }
 
-// atTerminal runs the command on a terminal of its own.
-func atTerminal(t *testing.T, args ...string) *ptytest.Terminal {
+// atTerminal runs the command on a terminal of its own, on which somebody types
+// before the command is there to read.
+func atTerminal(t *testing.T, early string, args ...string) *ptytest.Terminal {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -35,39 +36,59 @@ func atTerminal(t *testing.T, args ...string) *ptytest.Terminal {
 	if err := os.Symlink(exe, link); err != nil {
 		t.Fatal(err)
 	}
-	return ptytest.Start(t, link, args...)
+	p := ptytest.Start(t, "sh", append([]string{"-c", `read gate; exec "$0" "$@"`, link}, args...)...)
+	p.Types("go\n" + early)
+	p.Sees("go")
+	if early != "" {
+		p.Sees(strings.TrimSpace(early)) // that it is shown nobody can help
+	}
+	return p
 }
 
-// Passwords are typed twice. Who mistypes or interrupts changes nothing.
+// Passwords are typed twice, and not shown. Who mistypes, gives up or interrupts
+// changes nothing, and has his terminal as it was. What was typed too early counts
+// for nothing.
 func TestSecretTyped(t *testing.T) {
 	s := newFakeShelf(t)
 	f := &s.node("blade1").users
 	f.answer = bob()
 	const first, again = "New password of bob: ", "Again: "
 	for name, c := range map[string]struct {
-		at, types, then string // the second line is typed at a prompt of its own
-		want            string
+		early, types, then string // the last is typed at a prompt of its own
+		want               string
 	}{
-		"same":             {first, "Sesame 1\n", "Sesame 1\n", "operator"},
-		"another":          {first, "Sesame 1\n", "Sesame 2\n", "midplane: the two differ; nothing was changed"},
-		"none":             {first, "\n", "\n", "an empty password lets nobody in; nothing was changed"},
-		"interrupt":        {first, "Ses\x03", "", "interrupted; nothing was changed"},
-		"interrupt, again": {first, "Sesame 1\n", "\x03", "interrupted; nothing was changed"},
+		"same":             {"", "Sesame 1\n", "Sesame 1\n", "operator"},
+		"too early":        {"Early 1\n", "Sesame 1\n", "Sesame 1\n", "operator"},
+		"in one go":        {"", "Sesame 1\nSesame 1\n", "", "operator"},
+		"another":          {"", "Sesame 1\n", "Sesame 2\n", "midplane: the two differ; nothing was changed"},
+		"none":             {"", "\n", "\n", "midplane: an empty password lets nobody in; nothing was changed"},
+		"interrupt":        {"", "Ses\x03", "", "midplane: interrupted; nothing was changed"},
+		"interrupt, again": {"", "Sesame 1\n", "\x03", "midplane: interrupted; nothing was changed"},
+		"end":              {"", "\x04", "", "midplane: no password was typed; nothing was changed"},
+		"end of a line":    {"", "Ses\x04\x04", "", "midplane: no password was typed; nothing was changed"},
+		"end, again":       {"", "Sesame 1\n", "\x04", "midplane: no password was typed; nothing was changed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := atTerminal(t, "user", "password", "blade1", "bob")
-			p.Sees(c.at)
+			p := atTerminal(t, c.early, "user", "password", "blade1", "bob")
+			shown := p.Sees(first)
+			if p.Echoes() {
+				t.Error("the prompt is there before the echo is off")
+			}
 			p.Types(c.types)
 			if c.then != "" {
-				p.Sees(again)
+				shown += p.Sees(again)
 				p.Types(c.then)
 			}
-			p.Sees(c.want)
+			shown += p.Sees(c.want)
 			err := p.Ends()
-			if (err == nil) != (name == "same") {
+			good := c.want == "operator"
+			if (err == nil) != good {
 				t.Error(err)
 			}
-			if name == "same" {
+			if strings.Contains(shown, "Ses") || !p.Echoes() {
+				t.Errorf("shown: %q; the terminal echoes again: %v", shown, p.Echoes())
+			}
+			if good {
 				m := new(v1.ChangeUserRequest)
 				if f.took(t, m); m.GetPassword() != "Sesame 1" {
 					t.Errorf("%q", m.GetPassword())

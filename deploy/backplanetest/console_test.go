@@ -20,6 +20,8 @@ type seat struct {
 	heard chan string
 	taken chan struct{}
 	gone  chan struct{} // closed when the place is given up
+	has   chan int      // of what the VM says
+	asked *v1.ConsoleCall
 
 	mu      sync.Mutex
 	on      bool
@@ -28,7 +30,7 @@ type seat struct {
 
 func newSeat() *seat {
 	return &seat{
-		out: make(chan string), heard: make(chan string, 100), taken: make(chan struct{}), gone: make(chan struct{}),
+		out: make(chan string), heard: make(chan string, 100), has: make(chan int, 100), taken: make(chan struct{}), gone: make(chan struct{}),
 		on: true, changed: make(chan struct{}),
 	}
 }
@@ -41,6 +43,10 @@ func (s *seat) Next(ctx context.Context) ([]byte, bool, error) {
 		return nil, false, ctx.Err()
 	}
 }
+
+func (s *seat) Heard(n int, packet uint8) { s.has <- n<<8 | int(packet) }
+
+func (s *seat) Resumed() (uint8, bool) { return 11, s.asked.GetResume() }
 
 func (s *seat) Write(p []byte) (int, error) {
 	s.heard <- string(p)
@@ -75,7 +81,12 @@ func (s *seat) Close() error {
 
 func serving(s *seat, err error) func(*uplink.Config) {
 	return func(c *uplink.Config) {
-		c.Console = func() (uplink.Console, error) { return s, err }
+		c.Console = func(call *v1.ConsoleCall) (uplink.Console, error) {
+			if s != nil {
+				s.asked = call
+			}
+			return s, err
+		}
 	}
 }
 
@@ -101,12 +112,29 @@ func TestConsole(t *testing.T) {
 		b, vm := New(t, nil, "shm1", "shm2"), newSeat()
 		b.Node("lab", "blade1", 0x41, serving(vm, nil))
 		settle()
-		c, err := b.Replicas[0].Switch.Console(t.Context(), "lab", 0x41)
+		ask := &v1.ConsoleCall{Session: []byte("one"), Resume: true, HoldMs: 4000}
+		c, err := b.Replicas[0].Switch.Console(t.Context(), "lab", 0x41, ask)
 		if err != nil {
 			t.Fatal(err)
 		}
+		if got := vm.asked; string(got.GetSession()) != "one" || !got.GetResume() || got.GetHoldMs() != 4000 || got.GetCall() == 0 {
+			t.Errorf("the node is asked for %v", got)
+		}
 		vm.out <- "login: "
 		says(t, c, "login: ", false)
+		if packet, ok := c.Resumed(); packet != 11 || !ok {
+			t.Errorf("resumed after packet %d, %v", packet, ok)
+		}
+		c.Heard(3, 1)
+		c.Heard(4, 2)
+		last := 0
+		for n := 0; n < 7; {
+			last = <-vm.has
+			n += last >> 8
+		}
+		if last&0xFF != 2 {
+			t.Errorf("the last packet is %d", last&0xFF)
+		}
 		vm.out <- ""
 		says(t, c, "", true)
 		if _, err := c.Write([]byte("root\r")); err != nil {
@@ -155,7 +183,7 @@ func TestConsoleEnds(t *testing.T) {
 				b, vm := New(t, nil, "shm1"), newSeat()
 				n := b.Node("lab", "blade1", 0x41, serving(vm, nil))
 				settle()
-				c, err := b.Replicas[0].Switch.Console(t.Context(), "lab", 0x41)
+				c, err := b.Replicas[0].Switch.Console(t.Context(), "lab", 0x41, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -175,7 +203,7 @@ func TestConsoleWaits(t *testing.T) {
 		one := b.Node("lab", "blade1", 0x41, serving(vm, nil))
 		b.Node("lab", "blade2", 0x42, nil)
 		settle()
-		c, err := b.Replicas[0].Switch.Console(t.Context(), "lab", 0x41)
+		c, err := b.Replicas[0].Switch.Console(t.Context(), "lab", 0x41, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,14 +243,14 @@ func TestNoConsole(t *testing.T) {
 			{"lab", 0x41, backplane.ErrNoConsole},
 			{"lab", 0x42, backplane.ErrNoConsole},
 		} {
-			if _, err := sw.Console(t.Context(), c.shelf, c.hw); !errors.Is(err, c.want) {
+			if _, err := sw.Console(t.Context(), c.shelf, c.hw, nil); !errors.Is(err, c.want) {
 				t.Errorf("%s %#x: %v, want %v", c.shelf, c.hw, err, c.want)
 			}
 		}
 		b.Isolate("silent")
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if _, err := sw.Console(ctx, "lab", 0x43); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := sw.Console(ctx, "lab", 0x43, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error("silent:", err)
 		}
 		b.Net.HealAll()

@@ -12,6 +12,7 @@
 //	midplane.name=NAME   the host name
 //	midplane.watchdog    load ipmi_watchdog
 //	midplane.poweroff    load ipmi_poweroff, for power off without ACPI
+//	midplane.login=WORD  ask on ttyS0 for a user and a password; root's is WORD
 //
 // The line [ReadyLine] on ttyS0 says that /dev/ipmi0 is there; "(no ipmi)"
 // follows it when it did not come within 10 seconds.

@@ -10,16 +10,19 @@ import (
 
 func TestCmdline(t *testing.T) {
 	for cmdline, want := range map[string]string{
-		"":                              "midplane-guest,,",
-		"quiet midplane.name=blade1":    "blade1,,",
-		"midplane.name= root=/dev/vda":  "midplane-guest,,",
-		"midplane.watchdog":             "midplane-guest,1,",
-		"midplane.watchdog=1 x=*":       "midplane-guest,1,",
-		"midplane.watchdog=0":           "midplane-guest,,",
-		"midplane.poweroff acpi=off":    "midplane-guest,,1",
-		"midplane.poweroffx midplane.w": "midplane-guest,,",
+		"":                                  "midplane-guest,,,",
+		"quiet midplane.name=blade1":        "blade1,,,",
+		"midplane.name= root=/dev/vda":      "midplane-guest,,,",
+		"midplane.watchdog":                 "midplane-guest,1,,",
+		"midplane.watchdog=1 x=*":           "midplane-guest,1,,",
+		"midplane.watchdog=0":               "midplane-guest,,,",
+		"midplane.poweroff acpi=off":        "midplane-guest,,1,",
+		"midplane.poweroffx midplane.w":     "midplane-guest,,,",
+		"midplane.login=Secret.1=x":         "midplane-guest,,,Secret.1=x",
+		"midplane.login midplane.login=":    "midplane-guest,,,",
+		"midplane.login=x midplane.login=0": "midplane-guest,,,",
 	} {
-		script := `. rootfs/lib/cmdline; parse_cmdline "$@"; echo "$guest_name,$guest_watchdog,$guest_poweroff"`
+		script := `. rootfs/lib/cmdline; parse_cmdline "$@"; echo "$guest_name,$guest_watchdog,$guest_poweroff,$guest_login"`
 		args := append([]string{"-euc", script, "sh"}, strings.Fields(cmdline)...)
 		out, err := exec.Command("sh", args...).CombinedOutput()
 		if err != nil || strings.TrimSpace(string(out)) != want {

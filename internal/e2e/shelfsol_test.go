@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +53,7 @@ func TestShelfConsole(t *testing.T) {
 	if err := two.Ends(); err != nil {
 		t.Error(err)
 	}
+	s.outlivesLeader(t, one, activate("2"))
 	// Who takes a console at its node takes it from here.
 	thief := ptytest.Start(t, bin, "--shelf", s.Name, "console", "blade1", "--steal")
 	thief.Types("\r")
@@ -62,4 +64,42 @@ func TestShelfConsole(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// outlivesLeader kills the leader while one system speaks and another listens:
+// their sessions go on with the next one, and nothing of what is said is missing
+// or comes twice.
+func (s *clientShelf) outlivesLeader(t *testing.T, speaks, listens *ptytest.Terminal) {
+	t.Helper()
+	const lines = 400
+	listens.Sees("# ")
+	listens.Types("cat >/run/typed\r")
+	listens.Sees("typed")
+	speaks.Types("\r")
+	speaks.Sees("# ")
+	speaks.Types(fmt.Sprintf("for i in $(seq 1 %d); do echo n$i; sleep 0.01; done; echo e''nd\r", lines))
+	speaks.Sees("\nn20\r")
+	old := s.leader(t)
+	s.kill(t, old)
+	listens.Types("typed meanwhile\r")
+	got := strings.Fields(speaks.Sees("\nend\r"))
+	for i := range lines - 20 {
+		if want := fmt.Sprint("n", 21+i); i >= len(got) || got[i] != want {
+			t.Errorf("%d lines of %d come; line %d is not %q: %q", len(got), lines-20, i, want, got[max(0, i-2):min(len(got), i+3)])
+			break
+		}
+	}
+	listens.Sees("typed meanwhile") // as the terminal shows it
+	listens.Types("\x04")
+	listens.Sees("# ")
+	listens.Types("cat /run/typed\r")
+	listens.Sees("cat /run/typed")
+	listens.Sees("typed meanwhile")
+	listens.Sees("# ")
+	s.otherLeader(t, old)
+	s.do(t, "start", old)
+	listens.Types("~.")
+	if err := listens.Ends(); err != nil {
+		t.Error(err)
+	}
 }

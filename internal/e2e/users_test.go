@@ -3,8 +3,13 @@
 package e2e_test
 
 import (
+	"fmt"
+	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
+
+	"github.com/midplane-project/midplane/internal/ptytest"
 )
 
 // TestUsers makes users with midplane user and logs in as them with ipmitool.
@@ -30,6 +35,9 @@ func TestUsers(t *testing.T) {
 			}
 		}
 	}
+	for _, target := range []string{"shelf", "blade1"} {
+		s.endsWithItsUser(t, target)
+	}
 	log := s.do(t, "logs")
 	if n := len(regexp.MustCompile(`msg="user (added|changed|removed)".*by=admin/`).FindAllString(log, -1)); n < 12 {
 		t.Errorf("%d lines tell of changes, want 12", n)
@@ -37,4 +45,24 @@ func TestUsers(t *testing.T) {
 	if regexp.MustCompile(`Horse`).MatchString(log) {
 		t.Error("a password is in the log")
 	}
+}
+
+// endsWithItsUser disables a user from the administrator's session while one of
+// the user's own is open.
+func (s *lanShelf) endsWithItsUser(t *testing.T, target string) {
+	t.Helper()
+	const at = `export MIDPLANE_SHELF=%s PATH=%s:$PATH; eval "$(midplane env %s)"; `
+	env := fmt.Sprintf(at, s.Name, filepath.Dir(bin), target)
+	s.sh(t, env+`echo 'Horse battery' | midplane user add `+target+` carol --privilege operator`)
+	carol := ptytest.Start(t, "bash", "-c", env+`IPMITOOL_PASSWORD='Horse battery' exec ${IPMITOOL/-U admin/-U carol} -N 1 -R 1 -L operator shell`)
+	carol.Sees("ipmitool> ")
+	carol.Types("mc guid\n")
+	carol.Sees("System GUID")
+	carol.Sees("ipmitool> ")
+	s.sh(t, env+`$IPMITOOL user disable 3`)
+	carol.Types("mc guid\n")
+	if shown := carol.Sees("ipmitool> "); strings.Contains(shown, "System GUID") {
+		t.Errorf("%s: a disabled user's session goes on:\n%s", target, shown)
+	}
+	s.sh(t, env+`midplane user enable `+target+` carol; IPMITOOL_PASSWORD='Horse battery' ${IPMITOOL/-U admin/-U carol} -L operator mc guid; midplane user rm `+target+` carol`)
 }

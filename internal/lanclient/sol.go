@@ -91,8 +91,13 @@ func (s *SOL) Write(ctx context.Context, p []byte) (int, error) {
 		if n += took; err != nil {
 			return n, err
 		}
-		if took == 0 {
-			time.Sleep(fullPause)
+		if took > 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return n, ctx.Err()
+		case <-time.After(fullPause):
 		}
 	}
 }

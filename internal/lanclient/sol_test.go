@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/midplane-project/midplane/ipmb/rmcp"
 )
@@ -18,7 +19,7 @@ type echo struct {
 
 func newEcho() *echo { return &echo{out: make(chan []byte, 100), taken: make(chan struct{})} }
 
-func (e *echo) Open(context.Context, uint8) (rmcp.Line, error) { return e, nil }
+func (e *echo) Open(context.Context, rmcp.Opening) (rmcp.Line, error) { return e, nil }
 
 func (e *echo) Next(ctx context.Context) ([]byte, bool, error) {
 	select {
@@ -28,6 +29,10 @@ func (e *echo) Next(ctx context.Context) ([]byte, bool, error) {
 		return nil, false, ctx.Err()
 	}
 }
+
+func (e *echo) Heard(int, uint8) {}
+
+func (e *echo) Resumed() (uint8, bool) { return 0, false }
 
 func (e *echo) Write(b []byte) (int, error) {
 	e.out <- bytes.Clone(b)
@@ -134,6 +139,37 @@ func TestSOLOfALeakyNetwork(t *testing.T) {
 	reads(t, s, some)
 	if err := c.Close(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// stingy is a network at whose other end there is a controller that never has room.
+type stingy struct {
+	Conn
+	them   *Session
+	answer []byte
+}
+
+func (s *stingy) SetReadDeadline(time.Time) error { return nil }
+
+func (s *stingy) Write(b []byte) (int, error) {
+	payload, err := s.them.openKind(bytes.Clone(b), kindSOL)
+	if err != nil {
+		return 0, err
+	}
+	s.answer = s.them.appendKind(nil, kindSOL, solPacket{ack: payload[0]}.append(nil))
+	return len(b), nil
+}
+
+func (s *stingy) Read(b []byte) (int, error) { return copy(b, s.answer), nil }
+
+// Who waits for room may give up.
+func TestSOLWithoutRoom(t *testing.T) {
+	us, them := pair(t, Suite3)
+	s := &SOL{c: &Client{Session: us, conn: &stingy{them: them}}, Room: solMaxData}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*fullPause)
+	defer cancel()
+	if n, err := s.Write(ctx, []byte("x")); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%d, %v", n, err)
 	}
 }
 

@@ -110,6 +110,20 @@ func (p *Terminal) Sees(want string) string {
 	}
 }
 
+// Echoes reports whether the terminal shows what is typed.
+func (p *Terminal) Echoes() bool {
+	p.t.Helper()
+	var now *unix.Termios
+	conn, err := p.master.SyscallConn()
+	if err == nil {
+		_ = conn.Control(func(fd uintptr) { now, err = unix.IoctlGetTermios(int(fd), unix.TCGETS) })
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return now.Lflag&unix.ECHO != 0
+}
+
 // Ends waits until the program has ended by itself.
 func (p *Terminal) Ends() error {
 	p.t.Helper()

@@ -18,6 +18,7 @@ type Account struct {
 	Limit    ipmb.Privilege // the lower one of the user's and the channel's
 	Sessions uint8          // at a time; 0: as many as the channel has
 	SOL      bool
+	Stamp    uint64 // see [Standing]
 }
 
 // Account finds who may log in by a channel under a name: the first such user
@@ -45,7 +46,9 @@ func (u *Users) Account(channel uint8, name string, atLeast ipmb.Privilege) (Acc
 		return Account{}, ErrNoAccount
 	}
 	a := one.on(channel)
-	return Account{ID: id, Name: name, Password: password, Limit: u.limit(channel, a, setting.Limit), Sessions: a.Sessions, SOL: a.SOL}, nil
+	return Account{
+		ID: id, Name: name, Password: password, Limit: u.limit(channel, a, setting.Limit), Sessions: a.Sessions, SOL: a.SOL, Stamp: one.stamp,
+	}, nil
 }
 
 // Name is a user's name, empty where there is none.
@@ -62,8 +65,7 @@ func (u *Users) candidate(channel uint8, name string, most, atLeast ipmb.Privile
 			return 0, user{}, err
 		}
 		a := one.on(channel)
-		if one.enabled && one.sealed != nil && one.name == name && (name == "") == (id == NullUser) &&
-			a.Messaging && a.Limit != NoAccess && u.limit(channel, a, most) >= atLeast {
+		if one.mayEnter(id, a) && one.name == name && u.limit(channel, a, most) >= atLeast {
 			return id, one, nil
 		}
 	}

@@ -72,7 +72,7 @@ func TestAccountsAreTheSameWork(t *testing.T) {
 			}
 			size = len(c.sealed)
 		}
-		if err := users.change(id, func(user) (user, error) { return c.user, nil }); err != nil {
+		if _, err := users.change(id, func(user) (user, error) { return c.user, nil }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -9,7 +9,9 @@ func (u *Users) LoginKinds(channel uint8) (named, null bool) {
 		if err != nil || !one.enabled || one.sealed == nil {
 			continue
 		}
-		if _, err := u.Account(channel, one.name, 1); err != nil {
+		a, err := u.Account(channel, one.name, 1)
+		clear(a.Password)
+		if err != nil {
 			continue
 		}
 		if one.name == "" {

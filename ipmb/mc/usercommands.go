@@ -62,12 +62,12 @@ func (u *Users) Commands() []ipmb.Command {
 
 // changeOn changes a user's access to the channel of a request, which must
 // have sessions.
-func (u *Users) changeOn(req *ipmb.Request, f func(*UserAccess)) error {
+func (u *Users) changeOn(ctx context.Context, req *ipmb.Request, f func(*UserAccess)) error {
 	c, err := u.channels.find(req, req.Data[0])
 	if err != nil || !c.Sessions {
 		return ipmb.ErrInvalidField
 	}
-	return u.change(req.Data[1]&userIDMask, func(one user) (user, error) {
+	return u.changeFor(ctx, req, req.Data[1]&userIDMask, func(one user) (user, error) {
 		a := one.on(c.Number)
 		f(&a)
 		return one.with(c.Number, a), nil
@@ -88,13 +88,13 @@ func (u *Users) accessOn(req *ipmb.Request) (user, UserAccess, error) {
 	return one, one.on(c.Number), nil
 }
 
-func (u *Users) setAccess(_ context.Context, req *ipmb.Request) ([]byte, error) {
+func (u *Users) setAccess(ctx context.Context, req *ipmb.Request) ([]byte, error) {
 	d := req.Data
 	limit := ipmb.Privilege(d[2] & limitMask)
 	if limit != NoAccess && (limit == ipmb.PrivilegeNone || limit > ipmb.PrivilegeOEM) {
 		return nil, ipmb.ErrInvalidField
 	}
-	return nil, u.changeOn(req, func(a *UserAccess) {
+	return nil, u.changeOn(ctx, req, func(a *UserAccess) {
 		if d[0]&changeAccess != 0 {
 			a.CallbackOnly, a.LinkAuth, a.Messaging = d[0]&callbackOnly != 0, d[0]&linkAuth != 0, d[0]&ipmiMessaging != 0
 		}
@@ -119,7 +119,7 @@ func (u *Users) getAccess(_ context.Context, req *ipmb.Request) ([]byte, error) 
 }
 
 // setName names a user. The null user's name is fixed; saying it again is no error.
-func (u *Users) setName(_ context.Context, req *ipmb.Request) ([]byte, error) {
+func (u *Users) setName(ctx context.Context, req *ipmb.Request) ([]byte, error) {
 	id := req.Data[0] & userIDMask
 	name, err := parseName(req.Data[1:])
 	if err != nil {
@@ -131,7 +131,7 @@ func (u *Users) setName(_ context.Context, req *ipmb.Request) ([]byte, error) {
 		}
 		return nil, nil
 	}
-	return nil, u.change(id, func(one user) (user, error) {
+	return nil, u.changeFor(ctx, req, id, func(one user) (user, error) {
 		one.name = name
 		return one, nil
 	})
@@ -148,11 +148,11 @@ func (u *Users) getName(_ context.Context, req *ipmb.Request) ([]byte, error) {
 // setPassword enables and disables users, which clients ask with and without a
 // password after it, and sets and tests passwords, which they send filled up
 // to the length of their form.
-func (u *Users) setPassword(_ context.Context, req *ipmb.Request) ([]byte, error) {
+func (u *Users) setPassword(ctx context.Context, req *ipmb.Request) ([]byte, error) {
 	id, long := req.Data[0]&userIDMask, req.Data[0]&longPassword != 0
 	op, password := req.Data[1]&passwordOpMask, req.Data[passwordHead:]
 	if op == passwordDisable || op == passwordEnable {
-		return nil, u.change(id, func(one user) (user, error) {
+		return nil, u.changeFor(ctx, req, id, func(one user) (user, error) {
 			one.enabled = op == passwordEnable
 			return one, nil
 		})
@@ -163,7 +163,10 @@ func (u *Users) setPassword(_ context.Context, req *ipmb.Request) ([]byte, error
 	if op == passwordTest {
 		return nil, u.test(id, long, password)
 	}
-	return nil, u.change(id, func(one user) (user, error) {
+	return nil, u.changeFor(ctx, req, id, func(one user) (user, error) {
+		if have, err := u.password(id, one); err == nil && one.sealed != nil && one.long == long && subtle.ConstantTimeCompare(have, password) == 1 {
+			return one, nil // sealed anew it would look like another one
+		}
 		sealed, err := u.sealer.Seal(userRecord(id), password)
 		one.long, one.sealed = long, sealed
 		return one, err
@@ -190,7 +193,7 @@ func (u *Users) test(id uint8, long bool, password []byte) error {
 
 // setPayloads lets a user to the payloads that there are beside IPMI's own, to
 // which everybody is let: serial over LAN.
-func (u *Users) setPayloads(_ context.Context, req *ipmb.Request) ([]byte, error) {
+func (u *Users) setPayloads(ctx context.Context, req *ipmb.Request) ([]byte, error) {
 	op, bits := req.Data[1]>>payloadOpShift, req.Data[2:]
 	if op > payloadDisable {
 		return nil, ipmb.ErrInvalidField
@@ -198,7 +201,7 @@ func (u *Users) setPayloads(_ context.Context, req *ipmb.Request) ([]byte, error
 	if unknown := bits[0]&^payloadSOLBit | bits[1] | bits[2] | bits[3]; op == payloadEnable && unknown != 0 {
 		return nil, ipmb.ErrInvalidField
 	}
-	return nil, u.changeOn(req, func(a *UserAccess) {
+	return nil, u.changeOn(ctx, req, func(a *UserAccess) {
 		if bits[0]&payloadSOLBit != 0 {
 			a.SOL = op == payloadEnable
 		}

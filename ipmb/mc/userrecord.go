@@ -78,7 +78,7 @@ func parseUser(v []byte) (user, error) {
 	if sealed > 0 {
 		u.sealed = bytes.Clone(rest[:sealed])
 	}
-	return u, nil
+	return u.stamped(), nil
 }
 
 // wireName fills a name up with zeros to its length on the wire.

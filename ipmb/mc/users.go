@@ -1,6 +1,8 @@
 package mc
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"sync"
@@ -53,6 +55,7 @@ type user struct {
 	long    bool   // the password is a 20-byte one
 	sealed  []byte // password; nil: none, which is as good as all zero
 	access  map[uint8]UserAccess
+	stamp   uint64 // see [Standing]; it is not in the record
 }
 
 func (u user) on(channel uint8) UserAccess {
@@ -81,6 +84,10 @@ func (u user) passwordLen() int {
 
 // Users are those who may use a controller over a channel with sessions.
 type Users struct {
+	// Changed, if set, is told of a user who was changed, when that holds, and
+	// by whom. It is to be set before the first request.
+	Changed func(ctx context.Context, id uint8, by ipmb.Origin)
+
 	channels *ChannelAccess
 	records  Records
 	sealer   *Sealer
@@ -121,22 +128,26 @@ func (u *Users) get(id uint8) (user, error) {
 	return u.list[id], nil
 }
 
-// change stores what f makes of a user, which then holds.
-func (u *Users) change(id uint8, f func(user) (user, error)) error {
+// change stores what f makes of a user, if that is another one; it then holds.
+func (u *Users) change(id uint8, f func(user) (user, error)) (changed bool, err error) {
 	if id == 0 || id > MaxUsers {
-		return ipmb.ErrInvalidField
+		return false, ipmb.ErrInvalidField
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	changed, err := f(u.list[id])
+	one, err := f(u.list[id])
 	if err != nil {
-		return err
+		return false, err
 	}
-	if err := u.records.Put(userRecord(id), changed.encode()); err != nil {
-		return err
+	v := one.encode()
+	if bytes.Equal(v, u.list[id].encode()) {
+		return false, nil
 	}
-	u.list[id] = changed
-	return nil
+	if err := u.records.Put(userRecord(id), v); err != nil {
+		return false, err
+	}
+	u.list[id] = one.stamped()
+	return true, nil
 }
 
 // enabled counts the users that are.

@@ -92,10 +92,14 @@ func (t *Sessions) capabilities(_ context.Context, req *ipmb.Request) ([]byte, e
 
 // own gives the session that a request came by.
 func (t *Sessions) own(req *ipmb.Request) *session {
-	if req.Origin.Door != ipmb.DoorLAN || req.Origin.Channel != t.cfg.Channel {
+	return t.ofOrigin(req.Origin)
+}
+
+func (t *Sessions) ofOrigin(o ipmb.Origin) *session {
+	if o.Door != ipmb.DoorLAN || o.Channel != t.cfg.Channel {
 		return nil
 	}
-	return t.find(req.Origin.Session)
+	return t.find(o.Session)
 }
 
 func (t *Sessions) setPrivilege(_ context.Context, req *ipmb.Request) ([]byte, error) {

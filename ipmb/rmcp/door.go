@@ -130,6 +130,7 @@ func (d *Door) packet(ctx context.Context, p packet, from netip.AddrPort) {
 	}
 	r, ok := d.Sessions.step(p.Type, p.Payload, from, time.Now())
 	if !ok {
+		d.limits.unsaid(limitStep, from)
 		return
 	}
 	if r.kind == PayloadRAKP4 && r.body[1] == byte(StatusOK) {

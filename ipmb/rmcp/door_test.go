@@ -284,3 +284,41 @@ func TestSlowCommands(t *testing.T) {
 	}
 	c.want("after all", c.do(6, 1), 0, 2)
 }
+
+// What is done again is forgotten before what must not be, and what is under
+// way not at all, however long that takes.
+func TestRepeatsThatMatter(t *testing.T) {
+	var r repeats
+	now := time.Now()
+	slow, again := r.find([]byte("slow"), now)
+	if again {
+		t.Fatal("at first")
+	}
+	effect, _ := r.find([]byte("effect"), now)
+	effect.done, effect.answers = true, [][]byte{{0}}
+	for i := range byte(3 * repeatCount) {
+		one, again := r.find([]byte{i}, now)
+		if one.done = true; again {
+			t.Errorf("read %d is a repeat", i)
+		}
+	}
+	if one, again := r.find([]byte("effect"), now); !again || one != effect {
+		t.Error("an effect is forgotten for what has none")
+	}
+	if one, again := r.find([]byte("slow"), now.Add(time.Hour)); !again || one != slow {
+		t.Error("what is under way is forgotten")
+	}
+	if len(r) > repeatCount {
+		t.Errorf("%d are remembered", len(r))
+	}
+	for i := range byte(repeatCount) { // of as many effects the oldest goes
+		one, _ := r.find([]byte{0xFF, i}, now)
+		one.done, one.answers = true, [][]byte{{0}}
+	}
+	if one, again := r.find([]byte("slow"), now); !again || one != slow {
+		t.Error("what is under way is forgotten for effects")
+	}
+	if _, again := r.find([]byte("effect"), now); again {
+		t.Error("the oldest effect is remembered")
+	}
+}

@@ -14,8 +14,8 @@ import (
 //     Its socket tries nothing else until then: it waits for its answers.
 //   - Who takes a new socket for each guess shares a rate with all that do so.
 //     What is above it is not looked at. Clients then try again by the same
-//     socket, and each try has a rate of its own, which those who only fire do
-//     not use up.
+//     socket, or send the same proof again, and each try has a rate of its own,
+//     which those who only fire do not use up.
 //   - All sources together have a rate too, those that guessed already another
 //     one than the others. Users at a source where they logged in lately need
 //     none of it.
@@ -36,11 +36,13 @@ const (
 	firstRate   = 5  // proofs a second of a user at a source, by sockets that are new
 	slowestRate = 1  // what long guessing makes of it
 	slowing     = 50 // failures that halve it
-	againRate   = 8  // by sockets that try again, for each try
 	allRate     = 10 // of all sources, for each try
 	keySaved    = 4  // seconds of a rate that may be saved up
 	allSaved    = 10
 )
+
+// againRate is by sockets that try again, for each try: more for the later ones, which few come to by chance.
+var againRate = [tiers]float64{1: 4, 2: 6, 3: 14}
 
 // failureKey is who guesses whose password.
 type failureKey struct {
@@ -66,19 +68,20 @@ type guard struct {
 func newGuard() guard {
 	return guard{
 		failures: make(map[failureKey]*failure), proven: make(map[failureKey]time.Time),
-		waiting: make(map[netip.AddrPort]time.Time), refused: refused{sockets: make(map[netip.AddrPort]refusal)},
+		waiting: make(map[netip.AddrPort]time.Time),
 	}
 }
 
-// admit reports whether a proof may be looked at now.
-func (g *guard) admit(k failureKey, from netip.AddrPort, now time.Time) bool {
+// admit reports whether a proof may be looked at now, which its client sent again so often that it belongs to a
+// tier. The socket of one that may not is remembered.
+func (g *guard) admit(k failureKey, from netip.AddrPort, tier int, now time.Time) bool {
 	if until, ok := g.waiting[from]; ok {
 		if now.Before(until) {
 			return false
 		}
 		delete(g.waiting, from)
 	}
-	if !g.take(k, g.refused.tier(from, now), now) {
+	if !g.take(k, max(tier, g.refused.tier(from, now)), now) {
 		g.refused.add(from, now)
 		return false
 	}
@@ -101,7 +104,7 @@ func (g *guard) take(k failureKey, tier int, now time.Time) bool {
 }
 
 func (f *failure) take(tier int, now time.Time) bool {
-	rate := float64(againRate)
+	rate := againRate[tier]
 	if tier == 0 {
 		rate = max(slowestRate, firstRate/(1+float64(f.count)/slowing))
 	}
@@ -151,6 +154,18 @@ func (g *guard) right(k failureKey, now time.Time) {
 func giveBack(all *[tiers]tokens) {
 	for i := range all {
 		all[i].left++
+	}
+}
+
+// provenAt tells of which addresses somebody logged in lately.
+func (g *guard) provenAt(now time.Time) func(netip.Addr) bool {
+	return func(source netip.Addr) bool {
+		for k, at := range g.proven {
+			if k.source == source && now.Sub(at) < provenTime {
+				return true
+			}
+		}
+		return false
 	}
 }
 

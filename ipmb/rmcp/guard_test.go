@@ -77,18 +77,25 @@ func (a *administrator) act() {
 	}
 }
 
+// again is the rate of all that try again.
+var again = int(againRate[1] + againRate[2] + againRate[3])
+
 // Guesses have a rate, from one socket, from many, and from many sources; and
 // the administrator, who comes from the same address in the middle of it, gets
 // in with what patience clients have.
 func TestGuessing(t *testing.T) {
 	const seconds, perSecond = 60, 60
-	here := netip.MustParseAddr("127.0.0.1")
+	here, random := netip.MustParseAddr("127.0.0.1"), rand.New(rand.NewPCG(1, 2))
 	for name, c := range map[string]struct {
 		from func(i int) netip.AddrPort
 		most int // guesses in a minute
 	}{
 		"one socket":    {func(int) netip.AddrPort { return netip.AddrPortFrom(here, 1) }, 20},
 		"a socket each": {func(i int) netip.AddrPort { return netip.AddrPortFrom(here, uint16(i)) }, 2 + firstRate*(seconds+keySaved)},
+		// As five thousand a second draw from the ports that a system gives.
+		"a socket each, of ports that come again": {func(int) netip.AddrPort {
+			return netip.AddrPortFrom(here, uint16(1+random.IntN(5*perSecond)))
+		}, 2 + (firstRate+again)*(seconds+keySaved)},
 		"many sources": {func(i int) netip.AddrPort {
 			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, byte(i >> 16), byte(i >> 8), byte(i)}), 1)
 		}, 2 * allRate * (seconds + 1)},
@@ -156,7 +163,7 @@ func TestPatientGuessers(t *testing.T) {
 		}
 		g.now = g.now.Add(time.Second / 10)
 	}
-	if most := 2 + (firstRate+(tiers-1)*againRate)*(seconds+keySaved); g.looked > most || !admin.in {
+	if most := 2 + (firstRate+again)*(seconds+keySaved); g.looked > most || !admin.in {
 		t.Errorf("%d guesses a minute, at most %d; the administrator is in: %v", g.looked, most, admin.in)
 	}
 	t.Logf("%d guesses a minute; the administrator needed %d tries", g.looked, admin.tries)
@@ -222,16 +229,13 @@ func TestGuardIsBounded(t *testing.T) {
 		g.right(k, now)
 		now = now.Add(time.Millisecond)
 	}
-	for i := range 2 * maxRefused {
-		g.refused.add(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 2), now)
-	}
-	if len(g.failures) > maxFailures || len(g.waiting) > maxWaiting || len(g.proven) > maxProven || len(g.refused.sockets) > maxRefused {
-		t.Errorf("%d failures, %d waiting, %d proven, %d refused", len(g.failures), len(g.waiting), len(g.proven), len(g.refused.sockets))
+	if len(g.failures) > maxFailures || len(g.waiting) > maxWaiting || len(g.proven) > maxProven {
+		t.Errorf("%d failures, %d waiting, %d proven", len(g.failures), len(g.waiting), len(g.proven))
 	}
 	g = newGuard()
 	for i := range 10 * allRate {
 		k := failureKey{source.Addr(), string(rune('a' + i))}
-		if !g.admit(k, source, now) {
+		if !g.admit(k, source, 0, now) {
 			t.Fatalf("right proof %d has to wait", i)
 		}
 		g.right(k, now)

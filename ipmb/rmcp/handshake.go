@@ -27,7 +27,8 @@ func (t *Sessions) step(kind PayloadType, b []byte, from netip.AddrPort, now tim
 	switch kind {
 	case PayloadOpenRequest:
 		if r, err := parseOpen(b); err == nil {
-			return reply{kind: PayloadOpenResponse, body: t.open(r, from, now)}, true
+			body := t.open(r, from, now)
+			return reply{kind: PayloadOpenResponse, body: body}, body != nil
 		}
 	case PayloadRAKP1:
 		if r, status, err := parseRAKP1(b); err == nil {
@@ -42,7 +43,7 @@ func (t *Sessions) step(kind PayloadType, b []byte, from netip.AddrPort, now tim
 	return reply{}, false
 }
 
-// open begins a login (IPMI 2.0 §13.17).
+// open begins a login (IPMI 2.0 §13.17). No answer is for one that there is no room for now.
 func (t *Sessions) open(r openRequest, from netip.AddrPort, now time.Time) []byte {
 	setting, ok := t.cfg.Active(t.cfg.Channel)
 	suite, a, known := t.suite(r)
@@ -60,9 +61,11 @@ func (t *Sessions) open(r openRequest, from netip.AddrPort, now time.Time) []byt
 	if r.Privilege != 0 {
 		granted = min(granted, r.Privilege)
 	}
-	s := &session{source: from.Addr(), begun: now, login: login{open: r, suite: suite, algorithm: a, granted: granted}}
+	s := &session{source: from.Addr(), begun: now, alive: now, login: login{open: r, suite: suite, algorithm: a, granted: granted}}
 	_, _ = rand.Read(s.login.random[:]) // does not fail
-	t.add(s)
+	if !t.add(s, from) {
+		return nil
+	}
 	return r.appendOpen(nil, StatusOK, granted, s.id)
 }
 
@@ -177,7 +180,8 @@ func (t *Sessions) rakp3(r rakp3, raw []byte, from netip.AddrPort, now time.Time
 		return nil, 0
 	}
 	k := failureKey{s.source, l.request.Name}
-	if !t.guard.admit(k, from, now) {
+	if !t.guard.admit(k, from, s.tier(r.Code, now), now) {
+		t.putOff(s, r.Code, now)
 		return nil, 0
 	}
 	if right := hmac.Equal(l.proof, r.Code); !right || !l.genuine {
@@ -207,7 +211,7 @@ func (t *Sessions) enter(s *session, tag byte, raw []byte, from netip.AddrPort, 
 	k := newCodec(l.suite, l.algorithm, sik, l.account.Password)
 	code := l.algorithm.mac(sik, l.request.Random[:], word(s.id), t.cfg.GUID.Wire())[:l.algorithm.codeLen]
 	s.console, s.user, s.peer, s.last, s.keys = l.open.Console, l.account.ID, from, now, k
-	s.limit = l.request.privilege()
+	s.limit, s.stamp = l.request.privilege(), l.account.Stamp
 	if t.cfg.Store != nil {
 		s.base, s.secret = plusBase, bytes.Clone(sik)
 		if l.suite.Integrity == integrityFlatMD5 {

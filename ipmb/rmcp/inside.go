@@ -99,7 +99,7 @@ func (t *Sessions) done(s *session, one *repeat, answers [][]byte) (ended bool) 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.busy--
-	one.done, one.answers = true, answers
+	one.done, one.answers, one.at = true, answers, time.Now()
 	return t.find(s.id) != s
 }
 

@@ -28,6 +28,8 @@ type Kept struct {
 	Peer      netip.AddrPort
 	In        uint32 // the highest sequence number that is known to have come
 	Base      uint32 // the numbers of answers follow from it and those of requests
+	Stamp     uint64 // of how its user logged in
+	Payload   uint8  // the instance of serial over LAN that it has; 0: none
 	Secret    []byte // the session integrity key, then for suite 12 the password; of IPMI 1.5 the password
 	Third     []byte // RAKP Message 3; of IPMI 1.5 the packet of Activate Session
 	Fourth    []byte // RAKP Message 4, its answer; of IPMI 1.5 the packet of that
@@ -35,14 +37,11 @@ type Kept struct {
 
 // A kept session's record, little-endian: version, ID, console, name, handle,
 // user, limit, privilege, three algorithms, address 16, port, sequence number, kind,
-// base; then each of the variable ones after its length. Version 1 has no kind and
-// no base: it is of RMCP+.
+// base, stamp, payload; then each of the variable ones after its length.
 const (
 	keptVersion = 2
-	keptPlus    = 1 // the version before it
 	nameLen     = 16
-	keptHead1   = 1 + 4 + 4 + nameLen + 4 + 3 + 16 + 2 + 4
-	keptHead    = keptHead1 + 1 + 4
+	keptHead    = 1 + 4 + 4 + nameLen + 4 + 3 + 16 + 2 + 4 + 1 + 4 + 8 + 1
 
 	kindPlus = 0
 	kind15   = 1
@@ -60,7 +59,8 @@ func (k Kept) AppendBinary(b []byte) ([]byte, error) {
 	addr := k.Peer.Addr().As16()
 	b = binary.LittleEndian.AppendUint16(append(b, addr[:]...), k.Peer.Port())
 	b = append(binary.LittleEndian.AppendUint32(b, k.In), kind)
-	b = binary.LittleEndian.AppendUint32(b, k.Base)
+	b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(b, k.Base), k.Stamp)
+	b = append(b, k.Payload)
 	for _, v := range [][]byte{k.Secret, k.Third, k.Fourth} {
 		if len(v) > 0xFF {
 			return nil, errFrame
@@ -70,9 +70,9 @@ func (k Kept) AppendBinary(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// ParseKept reads a record, also one of version 1.
+// ParseKept reads a record.
 func ParseKept(b []byte) (Kept, error) {
-	if len(b) < keptHead1 || b[0] != keptVersion && b[0] != keptPlus {
+	if len(b) < keptHead || b[0] != keptVersion || b[54] > kind15 {
 		return Kept{}, errFrame
 	}
 	k := Kept{
@@ -80,16 +80,10 @@ func ParseKept(b []byte) (Kept, error) {
 		Handle: b[25], User: b[26], Limit: ipmb.Privilege(b[27]), Privilege: ipmb.Privilege(b[28]),
 		Auth: b[29], Integrity: b[30], Cipher: b[31],
 		Peer: netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[32:])).Unmap(), binary.LittleEndian.Uint16(b[48:])),
-		In:   binary.LittleEndian.Uint32(b[50:]),
-		Base: plusBase,
+		In:   binary.LittleEndian.Uint32(b[50:]), V15: b[54] == kind15,
+		Base: binary.LittleEndian.Uint32(b[55:]), Stamp: binary.LittleEndian.Uint64(b[59:]), Payload: b[67],
 	}
-	rest := b[keptHead1:]
-	if b[0] == keptVersion {
-		if len(b) < keptHead || rest[0] > kind15 {
-			return Kept{}, errFrame
-		}
-		k.V15, k.Base, rest = rest[0] == kind15, binary.LittleEndian.Uint32(rest[1:]), b[keptHead:]
-	}
+	rest := b[keptHead:]
 	for _, to := range []*[]byte{&k.Secret, &k.Third, &k.Fourth} {
 		if len(rest) < 1 || len(rest) < 1+int(rest[0]) {
 			return Kept{}, errFrame
@@ -117,7 +111,7 @@ func (s *session) kept() Kept {
 	k := Kept{
 		ID: s.id, Console: s.console, Name: s.name, Handle: s.handle, User: s.user, Limit: s.limit, Privilege: s.privilege,
 		Auth: s.login.open.Auth, Integrity: s.login.open.Integrity, Cipher: s.login.open.Confidentiality,
-		Peer: s.peer, In: s.in.highest, Base: s.base, Secret: s.secret, Third: s.third, Fourth: s.fourth,
+		Peer: s.peer, In: s.in.highest, Base: s.base, Stamp: s.stamp, Payload: s.payload, Secret: s.secret, Third: s.third, Fourth: s.fourth,
 	}
 	if s.v15 != nil {
 		k.V15, k.Auth = true, s.v15.auth
@@ -126,18 +120,20 @@ func (s *session) kept() Kept {
 }
 
 // Restore takes up sessions that another process had. They have said something
-// just now, for nobody knows when they did. Those that cannot be are forgotten.
+// just now, for nobody knows when they did. Those that cannot be are forgotten,
+// and those whose user was changed when the store did not follow any more.
 func (t *Sessions) Restore(list []Kept, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, k := range list {
 		h := int(k.Handle)
+		user, may := t.cfg.standing(k.User)
 		s := &session{
 			id: k.ID, handle: k.Handle, source: k.Peer.Addr(), begun: now, last: now, console: k.Console, user: k.User,
-			limit: k.Limit, privilege: k.Privilege, peer: k.Peer, third: k.Third, fourth: k.Fourth,
-			name: k.Name, secret: k.Secret, base: k.Base, state: stateKept, in: resumed(k.In),
+			limit: min(k.Limit, user.Limit), privilege: min(k.Privilege, user.Limit), stamp: user.Stamp, peer: k.Peer, third: k.Third, fourth: k.Fourth,
+			name: k.Name, secret: k.Secret, base: k.Base, payload: k.Payload, state: stateKept, in: resumed(k.In),
 		}
-		if h == 0 || h > MaxSessions || t.handles[h] != nil || k.ID == 0 || t.all[k.ID] != nil || !t.rekey(s, k) {
+		if !may || user.Stamp != k.Stamp || h == 0 || h > MaxSessions || t.handles[h] != nil || k.ID == 0 || t.all[k.ID] != nil || !t.rekey(s, k) {
 			t.gone = append(t.gone, k.ID)
 			continue
 		}
@@ -185,11 +181,15 @@ func (t *Sessions) keep(ctx context.Context, id uint32) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.state = stateKept // perhaps even then: it is unknown
-	if err != nil {
+	switch {
+	case t.find(s.id) != s: // it ended meanwhile, and the store may have had it later than that
+		t.gone = append(t.gone, s.id)
+		return false
+	case err != nil:
 		t.remove(s)
 		s.wipe()
 	}
-	return err == nil && t.find(s.id) == s
+	return err == nil
 }
 
 // stored deals with a step of a login where there is a store, and reports
@@ -258,19 +258,32 @@ func (t *Sessions) forgetLater(gone []uint32) {
 // Sweep ends the sessions that say nothing, and takes those that have ended out
 // of the store.
 func (t *Sessions) Sweep(ctx context.Context, now time.Time) error {
+	t.mu.Lock()
+	t.expire(now)
+	t.mu.Unlock()
+	return t.settle(ctx, nil)
+}
+
+// settle has the store follow what became of sessions: those that ended, and
+// those that changed.
+func (t *Sessions) settle(ctx context.Context, changed []*session) error {
 	t.storeTurn.Lock()
 	defer t.storeTurn.Unlock()
 	t.mu.Lock()
-	t.expire(now)
-	gone := t.gone
+	c := Change{Gone: t.gone}
+	for _, s := range changed {
+		if t.find(s.id) == s && s.state == stateKept {
+			c.Put = append(c.Put, s.kept())
+		}
+	}
 	t.gone = nil
 	t.mu.Unlock()
-	if len(gone) == 0 {
+	if len(c.Gone) == 0 && len(c.Put) == 0 {
 		return nil
 	}
-	err := t.cfg.Store.Save(ctx, Change{Gone: gone})
+	err := t.cfg.Store.Save(ctx, c)
 	if err != nil {
-		t.forgetLater(gone)
+		t.forgetLater(c.Gone)
 	}
 	return err
 }

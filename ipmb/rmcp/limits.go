@@ -65,6 +65,17 @@ func (l *limits) take(k limitKind, from netip.AddrPort, now time.Time) bool {
 	return address[k].take(now, sourceRate[k], limitSaved) && l.whole[k].take(now, wholeRate[k], limitSaved)
 }
 
+// unsaid gives back what was taken for an answer that was not given.
+func (l *limits) unsaid(k limitKind, from netip.AddrPort) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	limited(l.sockets, from)[k].left++
+	limited(l.sources, from.Addr())[k].left++
+	if _, ok := l.known[from.Addr()]; !ok {
+		l.whole[k].left++
+	}
+}
+
 // limited gives what somebody has left. In a full table anyone makes room: he
 // begins anew, but the wider limits do not.
 func limited[K comparable](table map[K]*[limitKinds]tokens, who K) *[limitKinds]tokens {

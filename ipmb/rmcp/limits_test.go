@@ -93,6 +93,12 @@ func TestLimits(t *testing.T) {
 		others := func(i int) netip.AddrPort {
 			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 1)
 		}
+		for range 30000 {
+			if !l.take(kind, source, now) {
+				t.Fatal("what gets no answer costs something")
+			}
+			l.unsaid(kind, source)
+		}
 		most := socketRate[kind] * limitSaved
 		if got := flood(30000, one); got != most {
 			t.Errorf("one socket gets %v of %v", got, most)

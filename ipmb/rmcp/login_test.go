@@ -2,7 +2,6 @@ package rmcp
 
 import (
 	"bytes"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -189,30 +188,6 @@ func TestUnknownLooksKnown(t *testing.T) {
 				t.Errorf("role %02x: % x, and % x", role, answers[i%2], a)
 			}
 		}
-	}
-}
-
-// S12: those who begin and do not go on crowd out themselves alone.
-func TestHalfOpen(t *testing.T) {
-	s := newSite(t)
-	c := s.client(s.cfg.Suites[1], "admin", "secret", 0x14)
-	flood := func(n int) {
-		for range n {
-			s.step(PayloadOpenRequest, openBytes(0, 3, 4, 1), netip.MustParseAddrPort("198.51.100.1:9"), time.Now())
-		}
-	}
-	flood(1000)
-	if got := c.open(); got != StatusOK {
-		t.Fatal(got)
-	}
-	flood(1000)
-	c.theirs = bytes.Clone(c.ask(PayloadRAKP1, c.first())[8:24])
-	flood(1000)
-	if b := c.ask(PayloadRAKP3, c.third()); b[1] != 0 {
-		t.Errorf("after a flood: % x", b)
-	}
-	if len(s.all) > maxHalfOpen+1 || s.active() != 1 {
-		t.Errorf("%d in the table", len(s.all))
 	}
 }
 

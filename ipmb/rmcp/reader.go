@@ -3,6 +3,7 @@ package rmcp
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"time"
 )
@@ -23,11 +24,11 @@ const (
 // on, and this reader ends with it.
 func (d *Door) read(ctx context.Context) {
 	relieved := make(chan struct{}, 1)
-	relief := time.AfterFunc(d.relief, func() {
+	relief := time.AfterFunc(math.MaxInt64, func() { // none comes before a datagram does
 		d.group.Go(func() { d.read(ctx) })
 		relieved <- struct{}{}
 	})
-	relief.Stop()
+	defer relief.Stop()
 	eye := d.socket.newEye()
 	for there := 0; ; {
 		err := eye.next()

@@ -1,68 +1,141 @@
 package rmcp
 
 import (
+	"bytes"
+	"hash/maphash"
 	"net/netip"
 	"time"
 )
 
-// maxRefused is how many sockets are remembered whose proof was not looked at.
-const maxRefused = 8192
-
-// Clients try again each second, four times in all.
+// ipmitool begins anew by the same socket after a second, four times in all. Sockets that others take and leave
+// have the same port again by chance, and with each try in this rhythm fewer of them.
 const (
 	tiers      = 4
-	againFirst = 500 * time.Millisecond // sooner is no client's second try
-	againLast  = 3 * time.Second
+	againFirst = 900 * time.Millisecond
+	againLast  = 1600 * time.Millisecond
+	rhythm     = 200 * time.Millisecond // by which one pause may differ from the one before
 )
+
+// How many sockets are remembered: all ports of an address, and as many others as can come in the time in which a
+// client tries again. Each is kept in one set of few, whose oldest makes room.
+const (
+	refusedSets = 1 << 16
+	refusedWays = 4
+)
+
+// refused are the sockets whose login was put off. They take 4 MB once there is one.
+type refused struct {
+	seed maphash.Seed
+	sets [][refusedWays]refusal
+}
 
 // refusal is of one socket.
 type refusal struct {
-	tries int
-	last  time.Time
+	socket uint64 // its hash; 0: of none
+	last   uint32 // milliseconds
+	pause  uint16 // before the last, in milliseconds; 0: it was the first
+	tries  uint8  // in the rhythm, up to the last
 }
 
-// refused are the sockets whose proof was not looked at. The oldest makes room.
-type refused struct {
-	sockets map[netip.AddrPort]refusal
-	order   []netip.AddrPort // a ring
-	next    int
-}
-
-// tier is how often a socket has tried as a client does, 0 for a new one.
+// tier is how often a socket has tried as a client does, 0 for another one.
 func (r *refused) tier(from netip.AddrPort, now time.Time) int {
-	one := r.sockets[from]
-	if since := now.Sub(one.last); since < againFirst || since > againLast {
+	one := r.find(from)
+	if one == nil || !one.inRhythm(now) {
 		return 0
 	}
-	return min(one.tries, tiers-1)
+	return min(int(one.tries), tiers-1)
+}
+
+// since is the time from the last try to now.
+func (o *refusal) since(now time.Time) time.Duration {
+	return time.Duration(uint32(now.UnixMilli())-o.last) * time.Millisecond
+}
+
+func (o *refusal) inRhythm(now time.Time) bool {
+	pause, before := o.since(now), time.Duration(o.pause)*time.Millisecond
+	return o.tries > 0 && pause >= againFirst && pause <= againLast && (before == 0 || (pause-before).Abs() <= rhythm)
 }
 
 func (r *refused) add(from netip.AddrPort, now time.Time) {
-	one, ok := r.sockets[from]
-	switch since := now.Sub(one.last); {
-	case !ok:
-		r.remember(from)
-	case since < againFirst:
-		return
-	case since > againLast:
-		one.tries = 0
+	if r.sets == nil {
+		r.seed, r.sets = maphash.MakeSeed(), make([][refusedWays]refusal, refusedSets)
 	}
-	r.sockets[from] = refusal{one.tries + 1, now}
+	one := r.find(from)
+	switch {
+	case one == nil:
+		one = r.oldest(from, now)
+		fallthrough
+	case !one.inRhythm(now):
+		*one = refusal{socket: r.hash(from), tries: 1}
+	default:
+		one.tries, one.pause = min(one.tries+1, tiers), uint16(one.since(now)/time.Millisecond)
+	}
+	one.last = uint32(now.UnixMilli())
 }
 
-func (r *refused) remember(from netip.AddrPort) {
-	if len(r.order) < maxRefused {
-		r.order = append(r.order, from)
-		return
-	}
-	delete(r.sockets, r.order[r.next])
-	r.order[r.next] = from
-	r.next = (r.next + 1) % maxRefused
-}
-
-// remove forgets how often a socket tried. Its place in the ring stays.
+// remove forgets how often a socket tried.
 func (r *refused) remove(from netip.AddrPort) {
-	if _, ok := r.sockets[from]; ok {
-		r.sockets[from] = refusal{}
+	if one := r.find(from); one != nil {
+		*one = refusal{}
 	}
+}
+
+// find gives a socket that is remembered, nil if it is not.
+func (r *refused) find(from netip.AddrPort) *refusal {
+	if r.sets == nil {
+		return nil
+	}
+	h := r.hash(from)
+	set := &r.sets[h%refusedSets]
+	for i := range set {
+		if set[i].socket == h {
+			return &set[i]
+		}
+	}
+	return nil
+}
+
+// oldest gives the place of another socket.
+func (r *refused) oldest(from netip.AddrPort, now time.Time) *refusal {
+	set := &r.sets[r.hash(from)%refusedSets]
+	out := &set[0]
+	for i := range set {
+		switch one := &set[i]; {
+		case one.socket == 0:
+			return one
+		case one.since(now) > out.since(now):
+			out = one
+		}
+	}
+	return out
+}
+
+func (r *refused) hash(from netip.AddrPort) uint64 {
+	return max(1, maphash.Comparable(r.seed, from))
+}
+
+// tier is that of a proof that was put off before, as FreeIPMI sends it: again after one second, two, and four.
+// Nobody does so by chance.
+func (s *session) tier(proof []byte, now time.Time) int {
+	if !s.again(proof, now) {
+		return 0
+	}
+	return min(s.login.patience+2, tiers-1)
+}
+
+func (s *session) again(proof []byte, now time.Time) bool {
+	return s.login.putOff != nil && bytes.Equal(s.login.putOff, proof) && now.Sub(s.alive) >= againFirst
+}
+
+// putOff notes that a proof was not looked at.
+func (t *Sessions) putOff(s *session, proof []byte, now time.Time) {
+	switch l := &s.login; {
+	case s.again(proof, now):
+		l.patience++
+	case l.putOff != nil && bytes.Equal(l.putOff, proof): // too soon to say anything
+		return
+	default:
+		l.putOff, l.patience = bytes.Clone(proof), 0
+	}
+	t.halfOpen.delay(s, now)
 }

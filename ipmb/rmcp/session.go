@@ -2,8 +2,8 @@ package rmcp
 
 import (
 	"bytes"
-	"container/list"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,6 +27,8 @@ type login struct {
 	noKey     error  // why there is none
 	genuine   bool   // there is such an account
 	failed    bool   // one wrong proof ends it
+	putOff    []byte // a proof that was not looked at yet
+	patience  int    // how often its client sent it again
 }
 
 // session is one console's, from its Open Session on. The table's lock guards
@@ -36,14 +38,16 @@ type session struct {
 	handle uint8  // 0: not logged in yet
 	source netip.Addr
 	begun  time.Time
+	alive  time.Time // when its client last went on with the login
 	login  login
-	v15    *challenge    // of an IPMI 1.5 session; nil: RMCP+
-	place  *list.Element // among the logins under way
+	v15    *challenge // of an IPMI 1.5 session; nil: RMCP+
+	turn   *turn      // among the logins under way
 
 	// From here on only once it is logged in.
 	console   uint32
 	user      uint8
 	limit     ipmb.Privilege // what it may raise itself to
+	stamp     uint64         // of how its user logged in
 	last      time.Time
 	third     []byte // RAKP Message 3 as it came
 	fourth    []byte // its answer
@@ -57,11 +61,14 @@ type session struct {
 	name      [nameLen]byte // with a store
 	secret    []byte        // its integrity key, for the store; of IPMI 1.5 the password
 	base      uint32        // of the numbers of answers, with a store; see sealAnswer
+	payload   uint8         // the instance of serial over LAN that the store has of it
 
 	mu   sync.Mutex
 	keys codec // nil once it ended
 	out  uint32
-	gone chan struct{} // closed at the end; nil: nobody waits for it
+	// mixed: packets of serial over LAN have numbers between those of answers.
+	mixed bool
+	gone  chan struct{} // closed at the end; nil: nobody waits for it
 }
 
 // seal wraps a payload for the console; nil once the session ended.
@@ -74,7 +81,18 @@ func (s *session) seal(t PayloadType, payload []byte) []byte {
 	if s.out++; s.out == 0 {
 		s.out = 1
 	}
+	s.mixed = s.mixed || t == PayloadSOL
 	return s.keys.appendSealed(make([]byte, 0, sealedLen(len(payload))), t, s.console, s.out, payload)
+}
+
+// reach lets the numbers of what follows be those that follow a packet's; see
+// [Sessions.sealAnswer].
+func (s *session) reach(seq uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if before := answersPerPacket * (seq - 1); int32(before-s.out) > 0 {
+		s.out = before
+	}
 }
 
 // sealAs wraps a message with a sequence number that is not the session's next.
@@ -134,8 +152,8 @@ const (
 // repeat is a message that may come again, and its answers.
 type repeat struct {
 	message []byte
-	seq     uint32 // of the packet that it came by
-	at      time.Time
+	seq     uint32    // of the packet that it came by
+	at      time.Time // when it came, or was done
 	done    bool
 	answers [][]byte // nil: it may be done again
 }
@@ -146,7 +164,7 @@ type repeats []*repeat
 // find gives the earlier one of a message, or enters it.
 func (r *repeats) find(message []byte, now time.Time) (_ *repeat, again bool) {
 	for i, one := range *r {
-		if bytes.Equal(one.message, message) && now.Sub(one.at) < repeatTime {
+		if bytes.Equal(one.message, message) && (!one.done || now.Sub(one.at) < repeatTime) {
 			if !one.done || one.answers != nil {
 				return one, true
 			}
@@ -155,9 +173,22 @@ func (r *repeats) find(message []byte, now time.Time) (_ *repeat, again bool) {
 		}
 	}
 	one := &repeat{message: bytes.Clone(message), at: now}
-	if len(*r) == repeatCount { // in place: this is done for each message
-		*r = (*r)[:copy(*r, (*r)[1:])]
+	if len(*r) >= repeatCount {
+		r.makeRoom()
 	}
 	*r = append(*r, one)
 	return one, false
+}
+
+// makeRoom forgets the oldest message that may be done again, else the oldest
+// that is done. Those under way stay: there are fewer of them than the caller
+// lets in.
+func (r *repeats) makeRoom() {
+	i := slices.IndexFunc(*r, func(one *repeat) bool { return one.done && one.answers == nil })
+	if i < 0 {
+		i = slices.IndexFunc(*r, func(one *repeat) bool { return one.done })
+	}
+	if i >= 0 {
+		*r = slices.Delete(*r, i, i+1) // in place: this is done for each message
+	}
 }

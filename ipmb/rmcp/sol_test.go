@@ -24,6 +24,10 @@ type port struct {
 	changed chan struct{}
 	off     bool
 	taken   chan struct{}
+	opening Opening
+	has     int   // of what it said, the console
+	packet  uint8 // the last that was acknowledged
+	resumes bool  // it knows that from another process
 	closed  chan struct{}
 }
 
@@ -33,9 +37,10 @@ func newPort() *port {
 	}
 }
 
-func (p *port) Open(context.Context, uint8) (Line, error) {
+func (p *port) Open(_ context.Context, o Opening) (Line, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.opening = o
 	p.taken = make(chan struct{})
 	return p, nil
 }
@@ -47,6 +52,18 @@ func (p *port) Next(ctx context.Context) ([]byte, bool, error) {
 	case <-ctx.Done():
 		return nil, false, ctx.Err()
 	}
+}
+
+func (p *port) Heard(n int, packet uint8) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.has, p.packet = p.has+n, packet
+}
+
+func (p *port) Resumed() (packet uint8, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.packet, p.resumes
 }
 
 func (p *port) Write(b []byte) (int, error) {
@@ -255,6 +272,8 @@ func TestSOLEnds(t *testing.T) {
 	c.wantSOL("is told", 0, 0, 0, solDeactivated, "")
 	<-p.closed
 	c.sendSOL(solPacket{Seq: 1, Data: []byte("x")}) // to nobody
+	c.wantSOL("is told again", 0, 0, 0, solDeactivated, "")
+	c.sendSOL(solPacket{Ack: 1})
 	c.ping()
 
 	other.activate()
@@ -287,7 +306,7 @@ func TestSOLReplay(t *testing.T) {
 	hears(t, p, "y")
 	c.write(b)
 	other.sendSOL(solPacket{Seq: 3, Data: []byte("evil")})
-	other.ping()
+	other.wantSOL("has none", 0, 0, 0, solDeactivated, "")
 	c.ping()
 	c.sendSOL(solPacket{Seq: 3, Data: []byte("z")})
 	c.wantSOL("input", 0, 3, 1, 0, "")
@@ -334,7 +353,7 @@ var errPort = errors.New("no such port")
 
 type noPort struct{}
 
-func (noPort) Open(context.Context, uint8) (Line, error) { return nil, errPort }
+func (noPort) Open(context.Context, Opening) (Line, error) { return nil, errPort }
 
 func TestSOLWithoutPort(t *testing.T) {
 	c := withConsole(t, noPort{}).admin()

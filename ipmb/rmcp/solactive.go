@@ -13,7 +13,19 @@ type Console interface {
 	// Open takes a port over for a session: it shows the end of what the
 	// system said, and whoever typed before only watches from then on. It may
 	// fail with a completion code.
-	Open(ctx context.Context, instance uint8) (Line, error)
+	Open(ctx context.Context, o Opening) (Line, error)
+}
+
+// Opening is which port is opened, and for whom.
+type Opening struct {
+	Instance uint8
+	// Hold is how long the system may be held up by a console that takes
+	// nothing: after that its payload gives up.
+	Hold time.Duration
+	// Session names the session once and for all; empty: it ends with the process.
+	Session string
+	// Resume goes on where the session stopped, which another process had.
+	Resume bool
 }
 
 // Line is the serial port for the one who types.
@@ -21,6 +33,11 @@ type Line interface {
 	// Next waits for characters of the system's, of which some may have been
 	// lost before. Who does not call it in time holds the system up.
 	Next(ctx context.Context) (p []byte, lost bool, err error)
+	// Heard tells that the console has n more of them, or will not have them, and
+	// the number of the last packet that it acknowledged.
+	Heard(n int, packet uint8)
+	// Resumed gives that number where the line goes on with what came after it.
+	Resumed() (packet uint8, ok bool)
 	// Write gives characters to the system, and waits for a while if it is slow.
 	Write(p []byte) (int, error)
 	Break(ctx context.Context) error
@@ -41,11 +58,13 @@ type activeSOL struct {
 	log      *slog.Logger
 
 	packets chan solArrival
+	resumed bool   // another process had it
 	begin   func() // lets it send: the answer to its activation is out
 	begun   chan struct{}
 	once    sync.Once
 	stopped chan struct{}
 	quiet   bool // its console knows of the end; written before stopped is closed
+	taken   bool // somebody took its port; for who waits for run
 	keys    solKeys
 }
 
@@ -104,6 +123,9 @@ func (a *activeSOL) run(ctx context.Context, door solPort, peer netip.AddrPort, 
 	helpers.Go(func() { a.keys.run(ctx, a.line, a.log) })
 	on, changed := a.line.Power()
 	l := solLoop{activeSOL: a, door: door, peer: peer, output: output, changed: changed, state: newSOL(a.timing, on)}
+	if a.resumed {
+		l.state.resume(a.line.Resumed())
+	}
 	l.timer = time.NewTimer(0)
 	defer l.timer.Stop()
 	l.do(solEvent{})
@@ -141,6 +163,7 @@ type solLoop struct {
 	changed <-chan struct{}
 	state   solState
 	rest    []byte // of the system's characters, for which there was no room yet
+	open    int    // of them, that the console does not have yet
 	timer   *time.Timer
 }
 
@@ -160,6 +183,7 @@ func (l *solLoop) step(ctx context.Context, ended <-chan struct{}) bool {
 			l.do(solEvent{lost: true})
 		}
 		l.rest = o.data
+		l.open += len(o.data)
 	case n := <-l.keys.gone:
 		l.do(solEvent{room: n})
 	case <-l.changed:
@@ -174,18 +198,22 @@ func (l *solLoop) step(ctx context.Context, ended <-chan struct{}) bool {
 		}
 		return false
 	case <-l.line.Taken():
-		l.do(solEvent{end: true})
+		l.taken = true
 		return false
 	case <-ended:
 		return false
 	case <-ctx.Done():
-		l.do(solEvent{end: true})
+		l.do(solEvent{end: l.session.name == [nameLen]byte{}}) // with a store, another process goes on
 		return false
 	}
 	for len(l.rest) > 0 && l.state.wants() {
 		n := min(len(l.rest), solQueue)
 		l.do(solEvent{output: l.rest[:n]})
 		l.rest = l.rest[n:]
+	}
+	if open := len(l.rest) + l.state.open(); open < l.open {
+		l.line.Heard(l.open-open, l.state.acked())
+		l.open = open
 	}
 	return true
 }

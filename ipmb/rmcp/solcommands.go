@@ -88,6 +88,7 @@ func (s *SOL) open(ctx context.Context, d *Door) {
 	defer s.mu.Unlock()
 	d.serving = ctx
 	s.begin(d)
+	s.resume()
 }
 
 // reopen is open for a door that was left and is back where it was.
@@ -143,11 +144,24 @@ func (s *SOL) take(one *session, seq uint32, b []byte, from netip.AddrPort) {
 		return
 	}
 	p.Data = bytes.Clone(p.Data)
-	if a := s.of(one); a != nil {
-		select {
-		case a.packets <- solArrival{p, from}:
-		default: // it will come again
-		}
+	a := s.of(one)
+	if a == nil {
+		s.tellInactive(one, p, from)
+		return
+	}
+	select {
+	case a.packets <- solArrival{p, from}:
+	default: // it will come again
+	}
+}
+
+// tellInactive answers who types, and has no payload.
+func (s *SOL) tellInactive(one *session, p solPacket, to netip.AddrPort) {
+	s.mu.Lock()
+	door := s.door
+	s.mu.Unlock()
+	if p.Seq != 0 && door != nil {
+		door.send(one.seal(PayloadSOL, solPacket{Op: solDeactivated}.append(nil)), to)
 	}
 }
 
@@ -162,6 +176,9 @@ func (t *Sessions) touch(s *session, seq uint32, from netip.AddrPort, now time.T
 		return false
 	}
 	s.in, s.last, s.peer = in, now, from
+	if t.cfg.Store != nil {
+		s.reach(seq)
+	}
 	return true
 }
 
@@ -220,7 +237,7 @@ func (s *SOL) check(req *ipmb.Request) (*session, uint8, error) {
 	if PayloadType(req.Data[0]&payloadTypeMask) != PayloadSOL || req.Data[1] == 0 || req.Data[1] > maxInstance {
 		return nil, 0, ipmb.ErrInvalidField
 	}
-	if limit := ipmb.Privilege(s.Parameter(mc.SOLAuth)[0] & levelMask); req.Origin.Privilege < limit {
+	if req.Origin.Privilege < s.least() {
 		return nil, 0, ipmb.ErrPrivilege
 	}
 	s.Sessions.mu.Lock()
@@ -230,6 +247,9 @@ func (s *SOL) check(req *ipmb.Request) (*session, uint8, error) {
 	}
 	return nil, 0, nil
 }
+
+// least is the privilege that the payload needs.
+func (s *SOL) least() ipmb.Privilege { return ipmb.Privilege(s.Parameter(mc.SOLAuth)[0] & levelMask) }
 
 // activate opens the payload for the session that asks. That the lines are
 // deasserted at first is not done: clients ask for it and wait for output.
@@ -257,6 +277,10 @@ func (s *SOL) activate(ctx context.Context, req *ipmb.Request) ([]byte, error) {
 	out := make([]byte, 4, 4+payloadSizeFields)
 	for _, v := range []uint16{solHeadLen + solMaxData, solHeadLen + solMaxData, s.port, noVLAN} {
 		out = binary.LittleEndian.AppendUint16(out, v)
+	}
+	if !s.keep(ctx, own, req, out) {
+		s.end(own)
+		return nil, ipmb.ErrNoResponse
 	}
 	return out, nil
 }
@@ -292,19 +316,27 @@ func (s *session) privacy() (private, plus bool) {
 }
 
 // deactivate ends the payload, also that of another session, which is told.
-func (s *SOL) deactivate(_ context.Context, req *ipmb.Request) ([]byte, error) {
+func (s *SOL) deactivate(ctx context.Context, req *ipmb.Request) ([]byte, error) {
 	own, _, err := s.check(req)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	a := s.active[req.Data[1]]
+	delete(s.active, req.Data[1])
+	s.mu.Unlock()
 	if a == nil {
 		return nil, ErrPayloadInactive
 	}
+	if !s.keep(ctx, a.session, req, nil) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.active[a.instance] == nil {
+			s.active[a.instance] = a
+		}
+		return nil, ipmb.ErrNoResponse
+	}
 	a.stop(a.session == own)
-	delete(s.active, req.Data[1])
 	return nil, nil
 }
 

@@ -11,9 +11,9 @@ import (
 // ports are those of several systems.
 type ports map[uint8]Console
 
-func (p ports) Open(ctx context.Context, instance uint8) (Line, error) {
-	if one := p[instance]; one != nil {
-		return one.Open(ctx, instance)
+func (p ports) Open(ctx context.Context, o Opening) (Line, error) {
+	if one := p[o.Instance]; one != nil {
+		return one.Open(ctx, o)
 	}
 	return nil, ipmb.ErrNotPresent
 }
@@ -24,7 +24,7 @@ type slowPort struct {
 	opens chan *port
 }
 
-func (p slowPort) Open(ctx context.Context, _ uint8) (Line, error) {
+func (p slowPort) Open(ctx context.Context, _ Opening) (Line, error) {
 	p.asked <- struct{}{}
 	select {
 	case one := <-p.opens:

@@ -33,7 +33,7 @@ func (s *SOL) start(ctx context.Context, own *session, instance uint8) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, openPatience)
 	defer cancel()
-	if a.line, err = s.Console.Open(ctx, instance); err != nil {
+	if a.line, err = s.Console.Open(ctx, a.opening(false)); err != nil {
 		s.forget(a)
 		if errors.Is(err, context.DeadlineExceeded) {
 			return ipmb.ErrDestination
@@ -45,6 +45,15 @@ func (s *SOL) start(ctx context.Context, own *session, instance uint8) error {
 		return errors.Join(err, a.line.Close())
 	}
 	return nil
+}
+
+// opening asks for the payload's port.
+func (a *activeSOL) opening(resume bool) Opening {
+	o := Opening{Instance: a.instance, Hold: a.timing.patience(), Resume: resume}
+	if a.session.name != [nameLen]byte{} {
+		o.Session = string(a.session.name[:])
+	}
+	return o
 }
 
 // reserve takes a payload's place.
@@ -72,7 +81,8 @@ func (s *SOL) reserve(own *session, instance uint8) (*activeSOL, error) {
 func (s *SOL) begun(a *activeSOL) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ctx == nil || s.ctx.Err() != nil || s.active[a.instance] != a { // the door closed, or somebody deactivated it
+	// The door closed, somebody deactivated it, or its user was changed.
+	if s.ctx == nil || s.ctx.Err() != nil || s.active[a.instance] != a || !s.mayGoOn(a.session) {
 		return ipmb.ErrState
 	}
 	ctx, door, peer := s.ctx, s.door, s.Sessions.peerOf(a.session)
@@ -87,6 +97,13 @@ func (s *SOL) begun(a *activeSOL) error {
 		a.stop(true)
 		<-idle
 		s.forget(a)
+		switch {
+		case ctx.Err() != nil:
+		case a.taken:
+			s.tellEnd(ctx, a)
+		default:
+			s.keep(ctx, a.session, nil, nil)
+		}
 		s.log.Info("serial over LAN ended", "from", peer.String(), "instance", a.instance)
 	})
 	s.log.Info("serial over LAN", "from", peer.String(), "user", a.session.user, "instance", a.instance)

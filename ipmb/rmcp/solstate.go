@@ -40,6 +40,7 @@ type solState struct {
 	resend time.Time
 	pause  time.Time // no new packet before: the console was full
 	silent bool      // the console acknowledges nothing any more
+	first  bool      // a packet without characters goes first
 
 	// From the console.
 	last    solPacket // acknowledgement of the last sequence, for a repeat
@@ -61,6 +62,32 @@ func newSOL(t solTiming, up bool) solState {
 // wants reports whether there is room for characters of the system's. Nothing
 // waits for a console that does not answer.
 func (s *solState) wants() bool { return s.cts && (s.silent || len(s.queue) < solQueue) }
+
+// resume goes on after the last packet that is known to have been acknowledged to
+// another process. The next one may have come as well: the console takes this one
+// for its repetition, with more characters. Where no number is known a packet
+// without characters keeps those of the next from being taken for old ones.
+func (s *solState) resume(packet uint8, known bool) {
+	s.seq, s.first = packet&solMaxSeq, !known
+}
+
+// acked is the number of the last packet that does not wait for anything.
+func (s *solState) acked() uint8 {
+	switch {
+	case s.sent.Seq == 0:
+		return s.seq
+	case s.seq == 1:
+		return solMaxSeq
+	}
+	return s.seq - 1
+}
+
+// open is how many of the system's characters the console may still get.
+func (s *solState) open() int { return len(s.queue) + len(s.sent.Data) }
+
+// patience is how long the console may acknowledge nothing before what was sent
+// is given up.
+func (t solTiming) patience() time.Duration { return time.Duration(t.retries+1) * t.interval }
 
 // solEvent is what happens to a payload. One field is set.
 type solEvent struct {
@@ -123,7 +150,7 @@ func (s *solState) deadline() (at time.Time) {
 	switch {
 	case s.sent.Seq != 0:
 		earlier(s.resend)
-	case len(s.queue) >= s.threshold:
+	case len(s.queue) > 0 && len(s.queue) >= s.threshold:
 		earlier(s.pause)
 	case s.pending():
 		earlier(later(s.due, s.pause))
@@ -142,7 +169,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // pending reports whether there is something to tell the console.
-func (s *solState) pending() bool { return len(s.queue) > 0 || s.flags&solBroke != 0 }
+func (s *solState) pending() bool { return s.first || len(s.queue) > 0 || s.flags&solBroke != 0 }
 
 // solTurn is one event's work on the state.
 type solTurn struct {
@@ -323,7 +350,7 @@ func (t *solTurn) attach(p *solPacket) {
 
 // transmit sends what is to be sent: one packet of characters at a time.
 func (t *solTurn) transmit() {
-	ready := len(t.queue) >= t.threshold || !t.now.Before(t.due)
+	ready := t.first || len(t.queue) >= t.threshold || !t.now.Before(t.due)
 	if t.sent.Seq == 0 && t.pending() && ready && !t.now.Before(t.pause) {
 		t.fill()
 	}
@@ -337,6 +364,9 @@ func (t *solTurn) transmit() {
 // fill makes the next packet of characters.
 func (t *solTurn) fill() {
 	n := min(len(t.queue), solMaxData)
+	if t.first {
+		n, t.first = 0, false
+	}
 	t.seq = t.seq%solMaxSeq + 1
 	t.sent = solPacket{Seq: t.seq, Op: t.flags, Data: t.queue[:n:n]}
 	t.queue, t.flags = t.queue[n:], 0

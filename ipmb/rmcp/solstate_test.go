@@ -268,6 +268,12 @@ func TestSOLDeadline(t *testing.T) {
 	s.room = 0
 	do(solEvent{packet: &solPacket{Seq: 1, Data: []byte("x")}})
 	at(solHold)
+
+	s = newSOL(solTiming{interval: 500 * time.Millisecond}, true) // each character is sent at once
+	do(solEvent{packet: &solPacket{Op: solNACK}})
+	at(0) // though it is full there is nothing to send to it
+	do(solEvent{output: []byte("a")})
+	at(500 * time.Millisecond)
 }
 
 // FuzzSOL plays a console that sends anything: nothing is given twice to the

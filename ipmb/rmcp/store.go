@@ -72,6 +72,8 @@ func base15(inbound, outbound uint32) uint32 { return outbound + 1 - answersPerP
 // packet, so that whoever goes on takes up the numbers where they stopped: consoles
 // drop what is more than a few ahead of the last (IPMI 2.0 §6.12.13). In RMCP+ both
 // begin with 1; in IPMI 1.5 where the login says.
+// The packets of a payload go between them: there is about one of the console's for
+// each.
 func (t *Sessions) sealAnswer(s *session, seq uint32, i int, payload []byte) []byte {
 	if t.cfg.Store == nil || s.state != stateKept {
 		return s.seal(PayloadIPMI, payload)
@@ -82,7 +84,11 @@ func (t *Sessions) sealAnswer(s *session, seq uint32, i int, payload []byte) []b
 	if s.keys == nil || i >= answersPerPacket || out == 0 { // which is no number: that one is lost
 		return nil
 	}
-	s.out = out
+	if int32(out-s.out) > 0 || !s.mixed {
+		s.out = out
+	} else { // a packet of its payload's may have had it
+		s.out++
+	}
 	return s.keys.appendSealed(nil, PayloadIPMI, s.console, s.out, payload)
 }
 

@@ -17,6 +17,7 @@ import (
 const (
 	MaxSessions = 63               // Get Session Info has six bits for it
 	loginTime   = 60 * time.Second // for one of them
+	expireEach  = 100 * time.Millisecond
 	IdleTime    = 60 * time.Second // IPMI 2.0 §6.12.15
 )
 
@@ -29,6 +30,9 @@ type Config struct {
 	Active func(channel uint8) (mc.ChannelSetting, bool)
 	// Account finds who may log in; see [mc.Users.Account].
 	Account func(channel uint8, name string, atLeast ipmb.Privilege) (mc.Account, error)
+	// Standing tells what a user may who has logged in; see [mc.Users.Standing].
+	// nil: users do not change.
+	Standing func(channel, user uint8) (mc.Standing, bool)
 	// Key gives one of the channel's keys; see [mc.ChannelKeys.Key].
 	Key func(channel uint8, id mc.KeyID) ([]byte, error)
 	// Store keeps the sessions beyond the process; nil: they are lost with it.
@@ -53,6 +57,13 @@ func (c Config) suiteLimit(id uint8) ipmb.Privilege {
 	return c.SuiteLimit(id)
 }
 
+func (c Config) standing(user uint8) (mc.Standing, bool) {
+	if c.Standing == nil {
+		return mc.Standing{Limit: ipmb.PrivilegeOEM}, true
+	}
+	return c.Standing(c.Channel, user)
+}
+
 // authEnabled is the mask of the auth types by which a level may be had.
 func (c Config) authEnabled(level ipmb.Privilege) byte {
 	if c.AuthEnabled == nil {
@@ -73,7 +84,8 @@ type Sessions struct {
 	handles    [MaxSessions + 1]*session // those that are logged in; 0 is nobody
 	guard      guard
 	halfOpen   halfOpen
-	gone       []uint32 // the store has them still
+	expired    time.Time // when that was looked for
+	gone       []uint32  // the store has them still
 	closed     bool
 
 	storeTurn sync.Mutex
@@ -86,11 +98,13 @@ func NewSessions(c Config) *Sessions {
 	return t
 }
 
-// add enters a login from source, in the place of another if there are too many.
-func (t *Sessions) add(s *session) {
-	t.expire(s.begun)
-	if t.halfOpen.count >= maxHalfOpen {
-		t.remove(t.halfOpen.victim())
+// add enters a login, unless there is no room for it now.
+func (t *Sessions) add(s *session, from netip.AddrPort) bool {
+	if s.begun.Sub(t.expired) > expireEach { // a flood must not pay for it each time
+		t.expire(s.begun)
+	}
+	if !t.room(s, from) {
+		return false
 	}
 	var id [4]byte
 	for s.id == 0 || t.all[s.id] != nil {
@@ -99,10 +113,12 @@ func (t *Sessions) add(s *session) {
 	}
 	t.all[s.id] = s
 	t.halfOpen.add(s)
+	return true
 }
 
 // expire ends the logins that take too long, and the sessions that say nothing.
 func (t *Sessions) expire(now time.Time) {
+	t.expired = now
 	for _, s := range t.all {
 		switch {
 		case s.handle == 0 && now.Sub(s.begun) > loginTime:

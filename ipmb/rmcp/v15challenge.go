@@ -87,7 +87,7 @@ func (t *Sessions) adopt(p packet, f ipmb.Frame, from netip.AddrPort, now time.T
 	if block == nil || err != nil || f.NetFn != ipmb.NetFnApp || f.Cmd != cmdActivate || len(f.Data) != activateLen {
 		return nil
 	}
-	s := &session{id: p.ID, console: p.ID, source: from.Addr(), begun: now, v15: &challenge{text: [code15Len]byte(f.Data[2:])}}
+	s := &session{id: p.ID, console: p.ID, source: from.Addr(), begun: now, alive: now, v15: &challenge{text: [code15Len]byte(f.Data[2:])}}
 	var b [code15Len]byte
 	block.Decrypt(b[:], s.v15.text[:])
 	made := time.Unix(int64(binary.BigEndian.Uint32(b[8:])), 0)
@@ -106,7 +106,11 @@ func (t *Sessions) adopt(p packet, f ipmb.Frame, from netip.AddrPort, now time.T
 		s.v15.name = t.cfg.UserName(user)
 	}
 	t.begin15(s)
-	t.add(s)
+	if !t.add(s, from) {
+		clear(s.login.account.Password)
+		delete(t.adopted, p.ID)
+		return nil
+	}
 	return s
 }
 

@@ -65,9 +65,13 @@ func (t *Sessions) challenge(ctx context.Context, req *ipmb.Request) ([]byte, er
 	name, _, _ := bytes.Cut(req.Data[1:], []byte{0})
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := &session{source: from.Addr(), begun: time.Now(), v15: &challenge{auth: auth, name: string(name)}}
+	now := time.Now()
+	s := &session{source: from.Addr(), begun: now, alive: now, v15: &challenge{auth: auth, name: string(name)}}
 	t.begin15(s)
-	t.add(s)
+	if !t.add(s, from) {
+		clear(s.login.account.Password)
+		return nil, ipmb.ErrBusy
+	}
 	s.console = s.id // one id goes both ways
 	if err := t.setText(s); err != nil {
 		t.remove(s)
@@ -97,7 +101,8 @@ func (t *Sessions) prove15(p packet, from netip.AddrPort, now time.Time) (f ipmb
 		return f, nil, false
 	}
 	k := failureKey{s.source, s.v15.name}
-	if !t.guard.admit(k, from, now) {
+	if !t.guard.admit(k, from, s.tier(p.raw, now), now) {
+		t.putOff(s, p.raw, now)
 		return f, nil, false
 	}
 	if _, err := s.keys.open(p); err != nil || !s.login.genuine {
@@ -133,7 +138,7 @@ func (t *Sessions) activate15(_ context.Context, req *ipmb.Request) ([]byte, err
 		return nil, ErrNoSlot
 	}
 	s.user, s.last, s.out = s.login.account.ID, time.Now(), outbound // the answer's own number
-	s.limit, s.privilege = limit, min(limit, ipmb.PrivilegeUser)
+	s.limit, s.privilege, s.stamp = limit, min(limit, ipmb.PrivilegeUser), s.login.account.Stamp
 	if t.cfg.Store != nil {
 		s.secret = bytes.Clone(s.login.account.Password)
 	}

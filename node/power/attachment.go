@@ -82,7 +82,7 @@ func (c *Console) attach(a Attachment) (*Seat, *past, error) {
 		}
 		recent = nil
 	}
-	s, err := c.join(a.Mode, false, recent)
+	s, err := c.join(&Seat{}, a.Mode, recent)
 	if err != nil {
 		return nil, nil, errors.Join(err, old.Close())
 	}

@@ -39,7 +39,7 @@ type ConsoleConfig struct {
 // The node records, not QEMU's own logfile option, because that grows without bound and cannot be rotated.
 // What a guest prints while no node runs is therefore lost; QEMU throws it away and the guest goes on.
 // A reader that does not keep up loses its oldest bytes and is told so; it delays nobody. Only for serial over
-// LAN, which paces itself, the VM is held up: see [Console.Join].
+// LAN, which paces itself, the VM is held up: see [Console.TakePaced].
 type Console struct {
 	cfg     ConsoleConfig
 	log     *consoleLog
@@ -52,6 +52,8 @@ type Console struct {
 	up      chan struct{} // closed while there is a conn
 	down    chan struct{} // closed while there is none
 	past    ring
+	total   int64 // bytes that ever came
+	left    left
 	readers map[*Seat]struct{}
 	writer  *Seat // nil: nobody types
 }
@@ -160,6 +162,7 @@ func (c *Console) take(p []byte) {
 		c.cfg.Logger.Warn("console is not being logged", "error", err)
 	}
 	c.past.add(p)
+	c.total += int64(len(p))
 	for r := range c.readers {
 		r.out.push(p)
 	}

@@ -48,6 +48,7 @@ func openConsole(t *testing.T, cfg ConsoleConfig) *Console {
 
 func (l *line) accept() {
 	l.t.Helper()
+	check(l.t, l.l.(*net.UnixListener).SetDeadline(time.Now().Add(time.Minute)))
 	conn, err := l.l.Accept()
 	if err != nil {
 		l.t.Fatal(err)

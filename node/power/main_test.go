@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -104,16 +105,21 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
-// await reads events until one of the kind comes; the test's own time limit bounds it.
+// await reads events until one of the kind comes.
 func await(t *testing.T, s *Events, kind EventKind) Event {
 	t.Helper()
+	limit := time.After(time.Minute)
 	for {
-		e, ok := <-s.C()
-		if !ok {
-			t.Fatalf("events ended before %q", kind)
-		}
-		if e.Kind == kind {
-			return e
+		select {
+		case e, ok := <-s.C():
+			if !ok {
+				t.Fatalf("events ended before %q", kind)
+			}
+			if e.Kind == kind {
+				return e
+			}
+		case <-limit:
+			t.Fatalf("no %q", kind)
 		}
 	}
 }

@@ -38,8 +38,9 @@ type outlet struct {
 	mu      sync.Mutex
 	waiting []byte
 	skipped int
+	unheard int           // bytes, of those taken as well
 	ready   chan struct{} // holds a token while there is something to read
-	room    chan struct{} // holds a token once all was read
+	room    chan struct{} // holds a token once some was heard
 }
 
 func newOutlet() *outlet {
@@ -53,8 +54,10 @@ func (o *outlet) push(p []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.waiting = append(o.waiting, p...)
+	o.unheard += len(p)
 	if over := len(o.waiting) - outletBytes; over > 0 {
 		o.skipped += over
+		o.unheard -= over
 		o.waiting = append([]byte(nil), o.waiting[over:]...)
 	}
 	post(o.ready)
@@ -64,7 +67,22 @@ func (o *outlet) push(p []byte) {
 func (o *outlet) full() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.waiting) >= outletHold
+	return o.unheard >= outletHold
+}
+
+// heard notes that n more bytes have come to where they are for.
+func (o *outlet) heard(n int) {
+	o.mu.Lock()
+	o.unheard -= min(max(n, 0), o.unheard-len(o.waiting))
+	o.mu.Unlock()
+	post(o.room)
+}
+
+// open is how many bytes are not yet heard.
+func (o *outlet) open() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.unheard
 }
 
 // take waits for bytes and takes them all; skipped is how many were dropped before them.
@@ -78,7 +96,6 @@ func (o *outlet) take(ctx context.Context) (p []byte, skipped int, err error) {
 	defer o.mu.Unlock()
 	p, skipped = o.waiting, o.skipped
 	o.waiting, o.skipped = nil, 0
-	post(o.room)
 	return p, skipped, nil
 }
 

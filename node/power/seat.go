@@ -21,23 +21,69 @@ const (
 type Seat struct {
 	console *Console
 	out     *outlet
-	holds   bool // the VM waits for this reader
-	late    bool // it did not for too long; under console.mu
+	session string
+	packet  uint8 // of its session's packets the last that was acknowledged; under console.mu
+	resumed bool
+	hold    time.Duration // that the VM waits for this reader; 0: not at all
+	late    bool          // it did not for too long; under console.mu
 	taken   chan struct{}
 	leave   sync.Once
 }
 
-// Join gives a place at the console. Its reader is shown the last replay bytes and then everything that comes.
-// With hold set the VM is held up, for a while, when its reader does not keep up; else bytes are dropped.
-func (c *Console) Join(mode Mode, replay int, hold bool) (*Seat, error) {
+// Join gives a place at the console. Its reader is shown the last replay bytes and then everything that comes. One
+// that does not keep up loses bytes.
+func (c *Console) Join(mode Mode, replay int) (*Seat, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.join(mode, hold, questions.ReplaceAll(c.past.last(replay), nil))
+	return c.join(&Seat{}, mode, questions.ReplaceAll(c.past.last(replay), nil))
+}
+
+// Paced is who takes a console over, paces himself, and tells what he has by [Seat.Heard].
+type Paced struct {
+	Replay int
+	// Hold is how long the VM waits for him while he gets nothing; 0: [DefaultHold].
+	Hold time.Duration
+	// Session is his name; with Resume he is shown what of that name had not been heard when he left, or when
+	// he takes the place from himself.
+	Session string
+	Resume  bool
+}
+
+// TakePaced gives the place of the one who types.
+func (c *Console) TakePaced(p Paced) (*Seat, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	past, s := questions.ReplaceAll(c.past.last(p.Replay), nil), &Seat{session: p.Session, hold: or(p.Hold, DefaultHold)}
+	if left, ok := c.leftOff(p.Session); p.Resume && ok {
+		past = c.past.last(int(min(c.total-left.at, int64(c.past.max))))
+		s.packet, s.resumed = left.packet, true
+	}
+	return c.join(s, TakeOver, past)
+}
+
+// left is where a session stopped.
+type left struct {
+	session string
+	at      int64 // of all that the VM said
+	packet  uint8
+}
+
+// leftOff finds how far a session had heard.
+func (c *Console) leftOff(session string) (l left, ok bool) {
+	if l = c.left; c.writer != nil && c.writer.session == session {
+		l = c.writer.left()
+	}
+	return l, session != "" && l.session == session
+}
+
+// left is how far the reader is. The caller has console.mu.
+func (s *Seat) left() left {
+	return left{s.session, s.console.total - int64(s.out.open()), s.packet}
 }
 
 // join is Join with c.mu held.
-func (c *Console) join(mode Mode, hold bool, past []byte) (*Seat, error) {
-	s := &Seat{console: c, out: newOutlet(), holds: hold, taken: make(chan struct{})}
+func (c *Console) join(s *Seat, mode Mode, past []byte) (*Seat, error) {
+	s.console, s.out, s.taken = c, newOutlet(), make(chan struct{})
 	busy := c.writer != nil
 	switch {
 	case mode == Type && busy:
@@ -67,6 +113,22 @@ func (s *Seat) Taken() <-chan struct{} { return s.taken }
 func (s *Seat) Next(ctx context.Context) (p []byte, lost bool, err error) {
 	p, skipped, err := s.out.take(ctx)
 	return p, skipped > 0, err
+}
+
+// Heard tells that whom the bytes are for has n more of them, or will not have them, and in which of his packets
+// the last of them were. The VM waits for that.
+func (s *Seat) Heard(n int, packet uint8) {
+	s.console.mu.Lock()
+	s.packet = packet
+	s.console.mu.Unlock()
+	s.out.heard(n)
+}
+
+// Resumed gives the last packet of a session that goes on here.
+func (s *Seat) Resumed() (packet uint8, ok bool) {
+	s.console.mu.Lock()
+	defer s.console.mu.Unlock()
+	return s.packet, s.resumed
 }
 
 // Write sends bytes to the VM. Those for a VM that is off are lost as on a real line, as are those of one who
@@ -100,15 +162,18 @@ func (s *Seat) Close() error {
 		if s.console.writer == s {
 			s.console.writer = nil
 		}
+		if s.session != "" {
+			s.console.left = s.left()
+		}
 		post(s.out.room)
 	})
 	return nil
 }
 
-// holdLimit is how long one reader may hold the VM up without reading anything.
-const holdLimit = time.Second
+// DefaultHold is how long one reader may hold the VM up without hearing anything.
+const DefaultHold = time.Second
 
-// awaitReaders waits for those readers that hold the VM up. One that reads nothing for too long does not any
+// awaitReaders waits for those readers that hold the VM up. One that hears nothing for too long does not any
 // more until it has caught up.
 func (c *Console) awaitReaders() {
 	for {
@@ -118,7 +183,7 @@ func (c *Console) awaitReaders() {
 		}
 		select {
 		case <-s.out.room:
-		case <-time.After(holdLimit):
+		case <-time.After(s.hold):
 			c.mu.Lock()
 			s.late = true
 			c.mu.Unlock()
@@ -135,7 +200,7 @@ func (c *Console) behind() *Seat {
 	for s := range c.readers {
 		full := s.out.full()
 		s.late = s.late && full
-		if s.holds && full && !s.late {
+		if s.hold > 0 && full && !s.late {
 			return s
 		}
 	}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -46,7 +48,7 @@ func TestConsoleIsTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, vm, "1")
-	thief, err := c.Join(TakeOver, 0, true)
+	thief, err := c.TakePaced(Paced{})
 	check(t, err)
 	expect(t, first, noteTaken)
 	if _, err := io.WriteString(first, "lost"); err != nil {
@@ -56,7 +58,7 @@ func TestConsoleIsTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, vm, "2")
-	again, err := c.Join(TakeOver, 0, false)
+	again, err := c.Join(TakeOver, 0)
 	check(t, err)
 	<-thief.Taken()
 	if _, err := thief.Write([]byte("3")); !errors.Is(err, ErrWriterBusy) {
@@ -68,7 +70,7 @@ func TestConsoleIsTakenOver(t *testing.T) {
 	}
 	check(t, again.Close())
 	check(t, again.Close())
-	last, err := c.Join(Type, 0, false)
+	last, err := c.Join(Type, 0)
 	check(t, err)
 	check(t, last.Close())
 }
@@ -76,7 +78,7 @@ func TestConsoleIsTakenOver(t *testing.T) {
 // The VM waits for a reader that paces itself, and not for ever.
 func TestSeatHoldsTheVM(t *testing.T) {
 	vm, c, _ := newLine(t, ConsoleConfig{})
-	s, err := c.Join(TakeOver, 0, true)
+	s, err := c.TakePaced(Paced{})
 	check(t, err)
 	defer s.Close()
 	const size = outletBytes + outletBytes/2 // more than a reader may leave unread
@@ -87,11 +89,13 @@ func TestSeatHoldsTheVM(t *testing.T) {
 			t.Fatalf("after %d: %d bytes, lost %v, %v", n, len(p), lost, err)
 		}
 		n += len(p)
+		s.Heard(len(p), 0)
 		time.Sleep(time.Millisecond) // it is slow
 	}
 	watcher := person(t, c, Attachment{})
 	go func() { _, _ = io.WriteString(vm, strings.Repeat("y", size)+"end") }()
 	var seen bytes.Buffer
+	check(t, watcher.SetReadDeadline(time.Now().Add(time.Minute)))
 	for !strings.HasSuffix(seen.String(), "end") { // though s reads nothing
 		buf := make([]byte, 4096)
 		n, err := watcher.Read(buf)
@@ -105,9 +109,114 @@ func TestSeatHoldsTheVM(t *testing.T) {
 	}
 }
 
+// The VM waits for a reader who paces himself as long as his session lives, and
+// no longer; nothing is lost to him who goes on in time.
+func TestSeatHoldsAsLongAsToldTo(t *testing.T) {
+	const hold = 4 * time.Second
+	flood := bytes.Repeat([]byte("x"), outletHold)
+	for _, tt := range []struct {
+		name   string
+		silent time.Duration // between two pieces
+		waits  time.Duration // of the VM, for both
+	}{
+		{"hears in time", hold - time.Millisecond, 2*hold - 2*time.Millisecond},
+		{"is dead", time.Hour, hold},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				c := openConsole(t, ConsoleConfig{Socket: filepath.Join(dir, "none"), Log: filepath.Join(dir, "log")})
+				s, err := c.TakePaced(Paced{Hold: hold})
+				check(t, err)
+				defer s.Close()
+				go func() {
+					for {
+						p, lost, err := s.Next(t.Context())
+						if err != nil {
+							return
+						}
+						if lost || len(p) != len(flood) {
+							t.Errorf("%d bytes, lost %v", len(p), lost)
+						}
+						select {
+						case <-time.After(tt.silent):
+							s.Heard(len(p), 0)
+						case <-t.Context().Done():
+							return
+						}
+					}
+				}()
+				start := time.Now()
+				for range 2 {
+					c.take(flood)
+					c.awaitReaders()
+				}
+				if got := time.Since(start); got != tt.waits {
+					t.Errorf("the VM waits for %v, want %v", got, tt.waits)
+				}
+			})
+		})
+	}
+}
+
+// A session goes on where it was, whether its place was left or is taken from
+// itself; another one is shown what is past.
+func TestSeatIsResumed(t *testing.T) {
+	vm, c, _ := newLine(t, ConsoleConfig{})
+	shows := func(p Paced, want string) *Seat {
+		t.Helper()
+		s, err := c.TakePaced(p)
+		check(t, err)
+		var got []byte
+		for len(got) < len(want) {
+			p, lost, err := s.Next(t.Context())
+			if err != nil || lost {
+				t.Fatalf("%q, lost %v, %v", got, lost, err)
+			}
+			got = append(got, p...)
+		}
+		if string(got) != want {
+			t.Fatalf("%q, want %q", got, want)
+		}
+		return s
+	}
+	watcher, _ := attach(t, c, 0, false)
+	prints := func(text string) {
+		vm.print(text)
+		expect(t, watcher, text)
+	}
+	prints("past\n")
+	s := shows(Paced{Session: "a", Replay: 100}, "past\n")
+	prints("heard, unheard")
+	_, _, err := s.Next(t.Context())
+	check(t, err)
+	s.Heard(len("past\nheard, "), 7)
+	again := shows(Paced{Session: "a", Replay: 100, Resume: true}, "unheard")
+	if packet, ok := again.Resumed(); packet != 7 || !ok {
+		t.Errorf("resumed after packet %d, %v", packet, ok)
+	}
+	<-s.Taken()
+	check(t, s.Close())
+	again.Heard(len("unhear"), 9)
+	check(t, again.Close())
+	prints("\nwhile nobody was there")
+	late := shows(Paced{Session: "a", Replay: 100, Resume: true}, "d\nwhile nobody was there")
+	if packet, ok := late.Resumed(); packet != 9 || !ok {
+		t.Errorf("resumed after packet %d, %v", packet, ok)
+	}
+	check(t, late.Close())
+	for _, p := range []Paced{{Session: "a", Replay: 5}, {Session: "b", Replay: 5, Resume: true}, {Replay: 5, Resume: true}} {
+		other := shows(p, "there")
+		if packet, ok := other.Resumed(); ok {
+			t.Errorf("%+v: resumed after packet %d", p, packet)
+		}
+		check(t, other.Close())
+	}
+}
+
 func TestSeatKnowsPower(t *testing.T) {
 	vm, c, _ := newLine(t, ConsoleConfig{})
-	s, err := c.Join(TakeOver, 0, true)
+	s, err := c.TakePaced(Paced{})
 	check(t, err)
 	defer s.Close()
 	on, changed := s.Power()

@@ -155,6 +155,7 @@ func (l *line) activate(ctx context.Context, d []byte) ([]byte, error) {
 		return nil, ipmb.ErrInvalidField
 	}
 	a, err := l.door.account(s.name, ipmb.PrivilegeNone)
+	defer clear(a.Password)
 	if err != nil || !s.proves(a.Password, d[2:2+challengeLen]) {
 		l.door.log().Warn("serial login failed", "user", s.name)
 		l.door.logins.failed(ctx)

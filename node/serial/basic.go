@@ -54,20 +54,22 @@ func (c *basic) Next(in []byte) (Event, []byte, bool) {
 func (c *basic) take(x byte) {
 	switch {
 	case c.bad != nil:
+		return
 	case c.escaped:
 		c.escaped = false
 		if x = unescape(x); x == 0 {
 			c.bad = ErrEscape
 			return
 		}
-		c.frame = append(c.frame, x)
 	case x == basicEscape:
 		c.escaped = true
-	case len(c.frame) == ipmb.MaxFrameLen:
-		c.bad = ErrLong
-	default:
-		c.frame = append(c.frame, x)
+		return
 	}
+	if len(c.frame) == ipmb.MaxFrameLen {
+		c.bad = ErrLong
+		return
+	}
+	c.frame = append(c.frame, x)
 }
 
 func (c *basic) stop() (e Event) {

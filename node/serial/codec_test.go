@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -131,6 +132,7 @@ func TestBad(t *testing.T) {
 		{Basic, "\xa0\x20\xaa\x33\x01\xa5", ErrEscape, "\xa6"},
 		{Basic, "\xa0\x20\x18\xc8\x81\x0c\x01\x72\xaa\xa5", ErrEscape, "\xa6"},
 		{Basic, "\xa0" + string(long) + "\xa5", ErrLong, "\xa6"},
+		{Basic, "\xa0" + strings.Repeat("\xaa\xb0", ipmb.MaxFrameLen+1) + "\xa5", ErrLong, "\xa6"},
 		{Basic, "\x20\x18\xc8\x81\x0c\x01\x72\xa5", nil, ""},
 		{Terminal, "[]" + "\r", ipmb.ErrFrameShort, "[ERR C7]\r\n"},
 		{Terminal, "[18 00]" + "\r", ipmb.ErrFrameShort, "[ERR C7]\r\n"},

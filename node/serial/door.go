@@ -1,6 +1,7 @@
 package serial
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/midplane-project/midplane/internal/port"
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
 )
@@ -32,7 +34,7 @@ type Config struct {
 	Origin ipmb.Origin
 
 	// Account finds who may log in under a name (mc.Users.Account on the
-	// channel); nil: nobody.
+	// channel); nil: nobody. The password that it gives is wiped after use.
 	Account func(name string, atLeast ipmb.Privilege) (mc.Account, error)
 	// Users reports whether any user with a name, and the null user, may log in.
 	Users func() (named, null bool)
@@ -111,12 +113,9 @@ func (d *Door) Serve(ctx context.Context, ln net.Listener) error {
 	var lines sync.WaitGroup
 	defer lines.Wait()
 	for {
-		conn, err := ln.Accept()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+		conn, err := port.Accept(ctx, ln)
 		if err != nil {
-			return err
+			return cmp.Or(ctx.Err(), err)
 		}
 		lines.Go(func() { d.plugIn(ctx, conn) })
 	}
@@ -158,8 +157,7 @@ type Conn interface {
 
 // Line serves one line until it ends or ctx does, and closes it.
 func (d *Door) Line(ctx context.Context, conn Conn) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	codec, err := NewCodec(d.cfg.Mode)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,13 +92,17 @@ func TestOtherAddresses(t *testing.T) {
 	})
 }
 
-// pipes is a listener of connections in memory.
+// pipes is a listener of connections in memory; none is one for which there
+// was no file descriptor.
 type pipes struct{ waiting chan net.Conn }
 
 func (p pipes) Accept() (net.Conn, error) {
 	c, ok := <-p.waiting
 	if !ok {
 		return nil, net.ErrClosed
+	}
+	if c == nil {
+		return nil, syscall.EMFILE
 	}
 	return c, nil
 }
@@ -128,6 +133,7 @@ func TestOnePlug(t *testing.T) {
 			_, err := io.ReadFull(c, answer)
 			return err == nil
 		}
+		ln.waiting <- nil
 		first := dial()
 		if !speaks(first) {
 			t.Fatal("no line")
@@ -152,6 +158,30 @@ func TestOnePlug(t *testing.T) {
 			t.Error("a line goes on without its door")
 		}
 	})
+}
+
+// halfClosed is a connection whose other end says no more, but is there.
+type halfClosed struct {
+	net.Conn
+	closed bool
+}
+
+func (h *halfClosed) Read([]byte) (int, error) { return 0, io.EOF }
+
+func (h *halfClosed) Close() error {
+	h.closed = true
+	return nil
+}
+
+func TestLineCloses(t *testing.T) {
+	d, err := New(Config{Mode: Terminal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conn halfClosed
+	if d.Line(t.Context(), &conn); !conn.closed {
+		t.Error("a line that has ended is open")
+	}
 }
 
 // fuzzed are settings of a port by two bits: both modes, and a line that writes

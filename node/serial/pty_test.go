@@ -55,10 +55,10 @@ func TestPTY(t *testing.T) {
 	if to, _ := os.Readlink(link); err != nil || to != p.Name() || info.Mode().Perm() != ptyMode {
 		t.Errorf("%s leads to %s, %v, %v", link, to, info.Mode(), err)
 	}
-	password := append([]byte("secret"), make([]byte, mc.PasswordLen-6)...)
 	d, err := New(Config{
 		Mode: Terminal, Origin: ipmb.Origin{Channel: 2},
 		Account: func(name string, _ ipmb.Privilege) (mc.Account, error) {
+			password := append([]byte("secret"), make([]byte, mc.PasswordLen-6)...)
 			return mc.Account{ID: 2, Name: name, Password: password, Limit: ipmb.PrivilegeAdmin}, nil
 		},
 	})

@@ -28,6 +28,7 @@ type rig struct {
 	users  map[string]mc.Account
 	limit  ipmb.Privilege
 	open   bool
+	given  [][]byte // passwords of users
 }
 
 // onLine runs f in virtual time with a line of a mode.
@@ -75,7 +76,26 @@ func (r *rig) account(name string, atLeast ipmb.Privilege) (mc.Account, error) {
 	if !ok || a.Limit < atLeast {
 		return mc.Account{}, mc.ErrNoAccount
 	}
+	a.Password = bytes.Clone(a.Password)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.given = append(r.given, a.Password)
 	return a, nil
+}
+
+// wiped looks whether the door has kept a password that it was given.
+func (r *rig) wiped() {
+	r.t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.given) == 0 {
+		r.t.Error("the door was given no password")
+	}
+	for _, p := range r.given {
+		if len(bytes.Trim(p, "\x00")) > 0 {
+			r.t.Errorf("the door has kept %q", p)
+		}
+	}
 }
 
 func (r *rig) user(id uint8, name, password string, limit ipmb.Privilege) {

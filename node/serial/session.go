@@ -40,14 +40,42 @@ const (
 // open begins a session, which ends the one there was.
 func (d *Door) open(a mc.Account, limit, privilege ipmb.Privilege, now time.Time) uint32 {
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	a.Password = nil
 	d.last = (d.last + 1) % handleCount
 	d.session = &session{
 		id: newID(), handle: handleBase | d.cfg.Origin.Channel%4<<handleShift | d.last,
 		account: a, limit: limit, privilege: privilege, heard: now,
 	}
+	id := d.session.id
+	d.mu.Unlock()
 	d.log().Info("serial session", "user", a.Name, "privilege", privilege)
-	return d.session.id
+	d.UserChanged(a.ID, ipmb.Origin{}) // if he was while he logged in
+	return id
+}
+
+// UserChanged ends the session of a user who was changed, if he may not log in
+// any more, or not by the password by which he did. The one that gave him
+// another password itself goes on. It reports whether one ended.
+func (d *Door) UserChanged(id uint8, by ipmb.Origin) (ended bool) {
+	d.mu.Lock()
+	s := d.session
+	d.mu.Unlock()
+	if s == nil || s.account.ID != id {
+		return false
+	}
+	a, err := d.account(s.account.Name, ipmb.PrivilegeNone) // without the lock: it asks the users
+	clear(a.Password)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch own := by.Door == ipmb.DoorSerial && by.Session == s.id; {
+	case d.session != s:
+		return false
+	case err != nil, a.ID != id, a.Stamp != s.account.Stamp && !own:
+		d.session = nil
+		return true
+	}
+	s.account.Stamp, s.privilege = a.Stamp, min(s.privilege, a.Limit)
+	return false
 }
 
 // newID gives a session id, which is never 0.
@@ -111,6 +139,8 @@ func (d *Door) expire(now time.Time) {
 		return
 	}
 	a, err := d.account(s.account.Name, ipmb.PrivilegeNone) // without the lock: it asks the users
+	clear(a.Password)
+	clear(a.Password)
 	idle := d.settings().Inactivity
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -176,6 +206,7 @@ func (l *line) password(ctx context.Context, name, password string) error {
 	d := l.door
 	d.logout()
 	a, err := d.account(name, ipmb.PrivilegeCallback)
+	defer clear(a.Password)
 	level := d.byPassword(a.Limit)
 	if err != nil || !samePassword(a.Password, password) || level == ipmb.PrivilegeNone {
 		d.log().Warn("serial login failed", "user", name)

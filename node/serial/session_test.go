@@ -48,6 +48,7 @@ func TestPassword(t *testing.T) {
 		if got := r.hear("[SYS PWD -X]", time.Hour); got != "[OK]\r\n" || privilege() != ipmb.PrivilegeNone || r.door.Sessions() != 0 {
 			t.Errorf("after logging out: %q", got)
 		}
+		r.wiped()
 	})
 }
 
@@ -88,6 +89,44 @@ func TestSessionEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A session ends when its user has another password, but for the one by which he
+// took it; a lower limit holds at once.
+func TestSessionOfAChangedUser(t *testing.T) {
+	onLine(t, Config{Mode: Terminal}, func(r *rig) {
+		stamp := uint64(0)
+		change := func(id uint8, limit ipmb.Privilege, by ipmb.Origin) bool {
+			a := r.users["bob"]
+			stamp++
+			a.Stamp, a.Limit = stamp, limit
+			r.users["bob"] = a
+			return r.door.UserChanged(id, by)
+		}
+		privilege := func() ipmb.Privilege {
+			r.say([]byte("[180c01]"))
+			return r.last().Origin.Privilege
+		}
+		r.user(2, "bob", "secret", ipmb.PrivilegeAdmin)
+		r.hear("[SYS PWD -U bob secret]", time.Hour)
+		s, _ := r.door.Session()
+		own := ipmb.Origin{Door: ipmb.DoorSerial, Session: s.ID}
+		if change(2, ipmb.PrivilegeOperator, own) || privilege() != ipmb.PrivilegeOperator {
+			t.Error("his own change")
+		}
+		if r.door.UserChanged(3, ipmb.Origin{}) || privilege() != ipmb.PrivilegeOperator {
+			t.Error("somebody else's")
+		}
+		own.Door = ipmb.DoorLAN // the number of a session of another door
+		if !change(2, ipmb.PrivilegeAdmin, own) || privilege() != ipmb.PrivilegeNone {
+			t.Error("the session goes on with an old password")
+		}
+		r.hear("[SYS PWD -U bob secret]", time.Hour)
+		delete(r.users, "bob")
+		if !r.door.UserChanged(2, ipmb.Origin{}) || r.door.Sessions() != 0 {
+			t.Error("the session goes on without its user")
+		}
+	})
 }
 
 // Whoever guesses waits longer and longer, on a new line too.
@@ -171,6 +210,7 @@ func TestActivate(t *testing.T) {
 				t.Errorf("a session begins with %+v", o)
 			}
 		}
+		r.wiped()
 	})
 }
 

@@ -44,8 +44,9 @@ type Config struct {
 	WaysChanged func()
 	// PresenceChanged tells of another controller; it must not block. May be nil.
 	PresenceChanged func(a ipmb.Addr, state v1.PresenceState)
-	// Console takes the VM's console over for the shelf's users; nil: there is none.
-	Console func() (Console, error)
+	// Console takes the VM's console over for the shelf's users, as the call
+	// wants it; nil: there is none.
+	Console func(call *v1.ConsoleCall) (Console, error)
 	Logger  *slog.Logger // nil: quiet
 }
 

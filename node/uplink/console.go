@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"math"
 	"sync"
 
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
@@ -13,6 +14,10 @@ import (
 type Console interface {
 	// Next waits for characters; lost says that some were lost before.
 	Next(ctx context.Context) (p []byte, lost bool, err error)
+	// Heard tells that whom they are for has n more of them, the last in that
+	// packet of his; Resumed gives the last packet of a session that goes on.
+	Heard(n int, packet uint8)
+	Resumed() (packet uint8, ok bool)
 	Write(p []byte) (int, error)
 	Break(ctx context.Context) error
 	// Power tells whether the VM has any; changed is closed when that is not so
@@ -25,7 +30,7 @@ type Console interface {
 
 // called serves the console to a replica that called for it, on a stream of its
 // own, until either end, or the node's stream to that replica, is over.
-func (w *way) called(ctx context.Context, call uint64) {
+func (w *way) called(ctx context.Context, call *v1.ConsoleCall) {
 	u := w.r.u
 	if u.cfg.Console == nil {
 		return // none was offered
@@ -37,7 +42,7 @@ func (w *way) called(ctx context.Context, call uint64) {
 	})
 }
 
-func (w *way) serveConsole(ctx context.Context, call uint64) error {
+func (w *way) serveConsole(ctx context.Context, call *v1.ConsoleCall) error {
 	u := w.r.u
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -46,8 +51,8 @@ func (w *way) serveConsole(ctx context.Context, call uint64) error {
 		return err
 	}
 	s := consoleStream{stream: stream, end: cancel, log: u.cfg.Logger}
-	hello := &v1.ConsoleHello{Call: call, Shelf: u.cfg.Shelf, HardwareAddress: uint32(u.cfg.HW)}
-	if s.console, err = u.cfg.Console(); err != nil {
+	hello := &v1.ConsoleHello{Call: call.GetCall(), Shelf: u.cfg.Shelf, HardwareAddress: uint32(u.cfg.HW)}
+	if s.console, err = u.cfg.Console(call); err != nil {
 		hello.Problem = err.Error()
 		if s.tell(&v1.ServeConsoleRequest{Kind: &v1.ServeConsoleRequest_Hello{Hello: hello}}) == nil {
 			_, _ = stream.Recv() // until it was read
@@ -56,7 +61,8 @@ func (w *way) serveConsole(ctx context.Context, call uint64) error {
 	}
 	defer s.console.Close()
 	on, changed := s.console.Power()
-	hello.Power = on
+	packet, resumed := s.console.Resumed()
+	hello.Power, hello.Resumed, hello.Sequence = on, resumed, uint32(packet)
 	if err := s.tell(&v1.ServeConsoleRequest{Kind: &v1.ServeConsoleRequest_Hello{Hello: hello}}); err != nil {
 		return err
 	}
@@ -112,6 +118,8 @@ func (s *consoleStream) listen(ctx context.Context) {
 			_, err = s.console.Write(k.Input)
 		case *v1.ServeConsoleResponse_Break:
 			err = s.console.Break(ctx)
+		case *v1.ServeConsoleResponse_Heard:
+			s.console.Heard(int(min(k.Heard.GetCharacters(), math.MaxInt32)), uint8(k.Heard.GetSequence()))
 		}
 		if err != nil { // as on a real line
 			s.log.Debug("input of the shelf's to the console lost", "why", err)

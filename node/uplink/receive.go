@@ -32,7 +32,7 @@ func (u *Uplink) handle(ctx context.Context, w *way, m *v1.AttachResponse) error
 	case *v1.AttachResponse_EventAck:
 		u.heardAck(w, k.EventAck)
 	case *v1.AttachResponse_Console:
-		w.called(ctx, k.Console.GetCall())
+		w.called(ctx, k.Console)
 	case *v1.AttachResponse_Refusal:
 		return &RefusedError{k.Refusal}
 	}

@@ -2,12 +2,13 @@ package vm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/midplane-project/midplane/internal/port"
 )
 
 const (
@@ -29,7 +30,7 @@ func (d *Door) Serve(ctx context.Context, ln net.Listener) error {
 	var conns sync.WaitGroup
 	defer conns.Wait()
 	for {
-		conn, err := accept(ctx, ln)
+		conn, err := port.Accept(ctx, ln)
 		switch {
 		case ctx.Err() != nil:
 			if conn != nil {
@@ -46,19 +47,6 @@ func (d *Door) Serve(ctx context.Context, ln net.Listener) error {
 			continue
 		}
 		conns.Go(func() { d.run(ctx, l) })
-	}
-}
-
-// accept takes a connection, waiting out the want of file descriptors.
-func accept(ctx context.Context, ln net.Listener) (net.Conn, error) {
-	for {
-		conn, err := ln.Accept()
-		if err == nil || errors.Is(err, net.ErrClosed) || ctx.Err() != nil || !isTemporary(err) {
-			return conn, err
-		}
-		if !pause(ctx, redialFirst) {
-			return nil, ctx.Err()
-		}
 	}
 }
 
@@ -199,11 +187,6 @@ func (d *Door) await(ctx context.Context, ok func() bool) {
 	for !ok() && ctx.Err() == nil {
 		d.changed.Wait()
 	}
-}
-
-func isTemporary(err error) bool {
-	var t interface{ Temporary() bool }
-	return errors.As(err, &t) && t.Temporary()
 }
 
 // pause waits, and reports false when ctx ended first.

@@ -13,22 +13,24 @@ import (
 // Console is the serial console of a node's VM, as its node serves it. What it
 // says waits at the node until it is read here.
 type Console struct {
-	problem string // of the hello: there is none
-	text    chan *v1.ConsoleText
-	input   chan *v1.ServeConsoleResponse
-	ended   chan struct{} // the node took it away, or is gone
-	closed  chan struct{} // nobody here wants it any more
-	end     func()
-	close   func()
+	hello  *v1.ConsoleHello
+	text   chan *v1.ConsoleText
+	input  chan *v1.ServeConsoleResponse
+	ended  chan struct{} // the node took it away, or is gone
+	closed chan struct{} // nobody here wants it any more
+	end    func()
+	close  func()
 
 	mu      sync.Mutex
+	heard   *v1.ConsoleHeard // is still to be told; nil: nothing is
+	hears   chan struct{}    // holds a token while there is something to tell
 	power   bool
 	changed chan struct{}
 }
 
 func newConsole(h *v1.ConsoleHello) *Console {
 	c := &Console{
-		problem: h.GetProblem(), power: h.GetPower(), changed: make(chan struct{}),
+		hello: h, power: h.GetPower(), changed: make(chan struct{}), hears: make(chan struct{}, 1),
 		text: make(chan *v1.ConsoleText), input: make(chan *v1.ServeConsoleResponse),
 		ended: make(chan struct{}), closed: make(chan struct{}),
 	}
@@ -67,6 +69,10 @@ func (c *Console) send(ctx context.Context, stream link.Stream[v1.ServeConsoleRe
 			if stream.Send(m) != nil {
 				return
 			}
+		case <-c.hears:
+			if h := c.untold(); h != nil && stream.Send(&v1.ServeConsoleResponse{Kind: &v1.ServeConsoleResponse_Heard{Heard: h}}) != nil {
+				return
+			}
 		case <-c.ended:
 			return
 		case <-c.closed:
@@ -98,6 +104,33 @@ func (c *Console) Next(ctx context.Context) (p []byte, lost bool, err error) {
 	case <-ctx.Done():
 		return nil, false, ctx.Err()
 	}
+}
+
+// Heard tells the node that the one who reads has n more characters, the last of
+// them in that packet of his. It does not wait for that.
+func (c *Console) Heard(n int, packet uint8) {
+	c.mu.Lock()
+	h := &v1.ConsoleHeard{Characters: uint64(n) + c.heard.GetCharacters(), Sequence: uint32(packet)}
+	c.heard = h
+	c.mu.Unlock()
+	select {
+	case c.hears <- struct{}{}:
+	default:
+	}
+}
+
+func (c *Console) untold() *v1.ConsoleHeard {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.heard
+	c.heard = nil
+	return h
+}
+
+// Resumed gives the last packet that the session acknowledged to another replica,
+// where the node goes on after it.
+func (c *Console) Resumed() (packet uint8, ok bool) {
+	return uint8(c.hello.GetSequence()), c.hello.GetResumed()
 }
 
 // Write gives characters to the VM.

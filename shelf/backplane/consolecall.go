@@ -72,8 +72,9 @@ func (c *consoleCalls) end(id uint64, call consoleCall) {
 
 // Console asks the node of a slot for its VM's console, and waits until it is
 // there or ctx ends. The node must be attached to this replica, as all are to
-// the one that leads. Who has the console closes it.
-func (s *Switch) Console(ctx context.Context, shelf string, hw uint8) (*Console, error) {
+// the one that leads. Who has the console closes it. Of ask, all but the call
+// itself is passed on.
+func (s *Switch) Console(ctx context.Context, shelf string, hw uint8, ask *v1.ConsoleCall) (*Console, error) {
 	k := slotKey{shelf, hw}
 	p := s.port(k)
 	switch {
@@ -84,11 +85,13 @@ func (s *Switch) Console(ctx context.Context, shelf string, hw uint8) (*Console,
 	}
 	id, call := s.calls.begin(k)
 	defer s.calls.end(id, call)
-	p.link.Send(&v1.AttachResponse{Kind: &v1.AttachResponse_Console{Console: &v1.ConsoleCall{Call: id}}})
+	p.link.Send(&v1.AttachResponse{Kind: &v1.AttachResponse_Console{Console: &v1.ConsoleCall{
+		Call: id, Session: ask.GetSession(), Resume: ask.GetResume(), HoldMs: ask.GetHoldMs(),
+	}}})
 	select {
 	case c := <-call.came:
-		if c.problem != "" {
-			return nil, fmt.Errorf("%w: %s", ErrNoConsole, c.problem)
+		if problem := c.hello.GetProblem(); problem != "" {
+			return nil, fmt.Errorf("%w: %s", ErrNoConsole, problem)
 		}
 		return c, nil
 	case <-p.link.Done():

@@ -1,6 +1,7 @@
 package front
 
 import (
+	"context"
 	"net"
 	"sync"
 
@@ -25,15 +26,19 @@ func ListenEntry(path string) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newEntry(l), nil
+}
+
+func newEntry(l net.Listener) *Entry {
 	e := &Entry{listener: l}
 	e.way = e
 	e.group.Go(e.accept)
-	return e, nil
+	return e
 }
 
 func (e *Entry) accept() {
 	for {
-		conn, err := e.listener.Accept()
+		conn, err := port.Accept(context.Background(), e.listener) // Close ends it
 		if err != nil {
 			return
 		}

@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -296,4 +298,43 @@ func FuzzTake(f *testing.F) {
 		front := &Front{sessions: held{limit: 1}, others: held{limit: 1}}
 		front.take(datagram{data: b}, time.Now())
 	})
+}
+
+// breathless is a listener that once has no file descriptor for who comes.
+type breathless struct {
+	net.Listener
+	once sync.Once
+}
+
+func (l *breathless) Accept() (conn net.Conn, err error) {
+	l.once.Do(func() { err = syscall.EMFILE })
+	if err != nil {
+		return nil, err
+	}
+	return l.Listener.Accept()
+}
+
+// An entry that could not take its front in takes it in later.
+func TestEntryOutOfDescriptors(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := newEntry(&breathless{Listener: ln})
+	defer e.Close()
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	e.Lead(5)
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	for r, term := bufio.NewReader(conn), uint64(0); term != 5; {
+		f, err := readFrame(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		term = f.term
+	}
 }

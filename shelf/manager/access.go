@@ -87,9 +87,10 @@ func readAccess(m *Manager, r mc.Records) (*access, error) {
 		Channel: lan, GUID: m.cfg.Identity.SystemGUID, Suites: a.suites, SuiteLimit: a.lan.SuiteLimit,
 		ChallengeKey: door.Key, UserName: a.users.Name,
 		AuthTypes: logins.AuthTypes, AuthEnabled: a.lan.AuthEnabled,
-		Active: a.channels.Active, Account: a.users.Account, Key: a.keys.Key, Store: sessionStore{a},
+		Active: a.channels.Active, Account: a.users.Account, Standing: a.users.Standing, Key: a.keys.Key, Store: sessionStore{a},
 	})
 	a.payloads = a.openPayloads(door)
+	a.users.Changed = a.userChanged
 	a.restoreSessions(r)
 	return a, nil
 }

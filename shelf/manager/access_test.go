@@ -175,11 +175,18 @@ func TestFirstAdmin(t *testing.T) {
 	}
 }
 
-// kept is a session as a login would leave it.
+// kept is a session of the first administrator's as a login would leave it.
 func kept(r *replica, t testing.TB) rmcp.Kept {
 	t.Helper()
+	if err := r.untilAdmin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	user, may := r.access.users.Standing(1, lanUserID)
+	if !may {
+		t.Fatal("the administrator may not log in")
+	}
 	k := rmcp.Kept{
-		ID: 0x11223344, Console: 7, Name: [16]byte{1, 2, 3}, Handle: 9, User: 2, Limit: admin, Privilege: ipmb.PrivilegeUser,
+		ID: 0x11223344, Console: 7, Name: [16]byte{1, 2, 3}, Handle: 9, User: lanUserID, Limit: admin, Privilege: ipmb.PrivilegeUser, Stamp: user.Stamp,
 		Auth: 3, Integrity: 4, Cipher: 1, Peer: netip.MustParseAddrPort("198.51.100.7:4000"), Secret: []byte("a session integrity key, 32 long"),
 	}
 	if err := (sessionStore{r.access}).Save(t.Context(), rmcp.Change{Put: []rmcp.Kept{k}}); err != nil {
@@ -229,6 +236,50 @@ func TestSessionsAreReplicated(t *testing.T) {
 	defer fourth.lead(t)()
 	if n := fourth.access.sessions.Open(); n != 0 {
 		t.Errorf("%d sessions after the close", n)
+	}
+}
+
+// The sessions of a user who is changed end, and are not in the store any more
+// when that is answered; but his own by which he took another password is there
+// for the next leader. One that the store kept by mistake nobody takes up.
+func TestSessionsOfAChangedUser(t *testing.T) {
+	cluster := newFakeCluster(t)
+	first := newReplica(cluster, 1)
+	stop := first.lead(t)
+	own, other := kept(first, t), kept(first, t)
+	other.ID, other.Handle = 0x55667788, 10
+	stop()
+	second := newReplica(cluster, 2)
+	stop = second.lead(t)
+	if err := (sessionStore{second.access}).Save(t.Context(), rmcp.Change{Put: []rmcp.Kept{other}}); err != nil {
+		t.Fatal(err)
+	}
+	second.access.sessions.Restore([]rmcp.Kept{other}, time.Now())
+	records := func() int { return len(cluster.fsm.Records("lab", sessionPrefix)) }
+	if n := second.access.sessions.Open(); n != 2 || records() != 2 {
+		t.Fatalf("%d sessions, %d stored", n, records())
+	}
+	asks := ipmb.Origin{Privilege: admin, Session: own.ID, Instance: "0123456789abcdef", ID: 1}
+	if got := second.lan(t, asks, "06 47 02 02"+text16("another")); got != "00" {
+		t.Fatal(got)
+	}
+	if n := second.access.sessions.Open(); n != 1 || records() != 1 {
+		t.Errorf("with a new password: %d sessions, %d stored", n, records())
+	}
+	if err := (sessionStore{second.access}).Save(t.Context(), rmcp.Change{Put: []rmcp.Kept{other}}); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	third := newReplica(cluster, 3)
+	defer third.lead(t)()
+	if n := third.access.sessions.Open(); n != 1 {
+		t.Errorf("%d sessions at the next leader", n)
+	}
+	if got := third.lan(t, admins, "06 47 02 00"); got != "00" {
+		t.Fatal(got)
+	}
+	if n := third.access.sessions.Open(); n != 0 || records() != 0 {
+		t.Errorf("of one who is disabled: %d sessions, %d stored", n, records())
 	}
 }
 

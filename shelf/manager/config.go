@@ -42,7 +42,7 @@ type Config struct {
 	LAN      *LAN // nil: there is no LAN door
 	// Console takes over the console of the VM of a slot's node, or fails with a
 	// completion code; nil: there is none.
-	Console func(ctx context.Context, shelf string, hw uint8) (rmcp.Line, error)
+	Console func(ctx context.Context, shelf string, hw uint8, o rmcp.Opening) (rmcp.Line, error)
 	Policy  *ipmb.GuestPolicy // nil: ipmb.DefaultGuestPolicy
 	Logger  *slog.Logger      // nil: quiet
 }

@@ -17,13 +17,13 @@ const solInstances = 15
 type consoles struct{ m *Manager }
 
 // Open implements rmcp.Console.
-func (c consoles) Open(ctx context.Context, instance uint8) (rmcp.Line, error) {
-	m, addr := c.m, ipmb.SlotAddr(int(instance))
-	line, err := m.cfg.Console(ctx, m.cfg.Shelf, addr.HW())
+func (c consoles) Open(ctx context.Context, o rmcp.Opening) (rmcp.Line, error) {
+	m, addr := c.m, ipmb.SlotAddr(int(o.Instance))
+	line, err := m.cfg.Console(ctx, m.cfg.Shelf, addr.HW(), o)
 	if err == nil {
 		return line, nil
 	}
-	m.cfg.Logger.Info("no serial over LAN", "shelf", m.cfg.Shelf, "slot", instance, "why", err)
+	m.cfg.Logger.Info("no serial over LAN", "shelf", m.cfg.Shelf, "slot", o.Instance, "why", err)
 	return nil, err
 }
 

@@ -13,10 +13,14 @@ import (
 
 // fakeConsoles are those of slots 1 to 3; slot 2's node has none.
 type fakeConsoles struct {
-	closed chan uint8 // hardware addresses
+	closed  chan uint8        // hardware addresses
+	resumed chan rmcp.Opening // there is room
 }
 
-func (f *fakeConsoles) open(_ context.Context, _ string, hw uint8) (rmcp.Line, error) {
+func (f *fakeConsoles) open(_ context.Context, _ string, hw uint8, o rmcp.Opening) (rmcp.Line, error) {
+	if o.Resume {
+		f.resumed <- o
+	}
 	switch hw {
 	case 0x41, 0x43:
 		return fakeLine{f, hw}, nil
@@ -36,6 +40,8 @@ func (l fakeLine) Next(ctx context.Context) ([]byte, bool, error) {
 	<-ctx.Done()
 	return nil, false, ctx.Err()
 }
+func (fakeLine) Heard(int, uint8)               {}
+func (fakeLine) Resumed() (uint8, bool)         { return 0, false }
 func (fakeLine) Write(p []byte) (int, error)    { return len(p), nil }
 func (fakeLine) Break(context.Context) error    { return nil }
 func (fakeLine) Power() (bool, <-chan struct{}) { return true, nil }
@@ -65,7 +71,7 @@ func (r *replica) openDoor(t *testing.T) (stop func()) {
 }
 
 // Consoles of VMs are at the shelf's door by the numbers of their slots, for
-// users whom that is allowed; a new leader has none open.
+// users whom that is allowed; a new leader goes on with those that are open.
 func TestConsoles(t *testing.T) {
 	cluster := newFakeCluster(t)
 	r := newReplica(cluster, 1)
@@ -82,6 +88,7 @@ func TestConsoles(t *testing.T) {
 			t.Errorf("%s: %s, want %s", request, got, want)
 		}
 	}
+	ask(r, own, "06 3b 04", "0004")
 	ask(r, own, "06 4a 01", "00 0f 0000")
 	ask(r, operator, "06 48 0101c0000000", "d4") // as the parameter says
 	ask(r, admins, "06 48 0101c0000000", "d5")   // without a session there is nobody to speak to
@@ -102,15 +109,27 @@ func TestConsoles(t *testing.T) {
 	}
 	ask(r, own, "06 4a 01", "00 0f 0000")
 	ask(r, own, "06 48 0101c0000000", "00 00000000 0301 0301 6f02 ffff")
-	ask(r, own, "06 4c 014202000000", "00") // not for this user any more
 	closeDoor()
 	if hw := <-r.vms.closed; hw != 0x41 {
 		t.Errorf("closed with the door: %#x", hw)
 	}
 	stop()
 	next := newReplica(cluster, 2)
-	defer next.lead(t)()
-	defer next.openDoor(t)()
-	ask(next, own, "06 4a 01", "00 0f 0000")
+	stop = next.lead(t)
+	closeDoor = next.openDoor(t)
+	if o := <-next.vms.resumed; o.Instance != 1 || o.Session != string(k.Name[:]) || o.Hold != 4*time.Second {
+		t.Errorf("resumed: %+v", o)
+	}
+	ask(next, own, "06 4a 01", "00 0f 0100")
+	ask(next, own, "06 4c 014202000000", "00") // not for this user any more
+	if hw := <-next.vms.closed; hw != 0x41 {
+		t.Errorf("closed: %#x", hw)
+	}
 	ask(next, own, "06 48 0101c0000000", "d4")
+	closeDoor()
+	stop()
+	last := newReplica(cluster, 3)
+	defer last.lead(t)()
+	defer last.openDoor(t)()
+	ask(last, own, "06 4a 01", "00 0f 0000")
 }

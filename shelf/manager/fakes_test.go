@@ -14,6 +14,7 @@ import (
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
+	"github.com/midplane-project/midplane/ipmb/rmcp"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 	"github.com/midplane-project/midplane/shelf/state"
 )
@@ -189,7 +190,7 @@ func newReplica(c *fakeCluster, term uint64) *replica {
 	r := &replica{
 		raft: &fakeRaft{cluster: c, term: term},
 		bus:  &fakeBus{there: make(map[ipmb.Addr]ipmb.HandlerFunc)},
-		vms:  &fakeConsoles{closed: make(chan uint8, 9)},
+		vms:  &fakeConsoles{closed: make(chan uint8, 9), resumed: make(chan rmcp.Opening, 9)},
 	}
 	r.Manager = New(Config{
 		Shelf: "lab", State: c.fsm, Raft: r.raft, Bus: r.bus, Presence: r.bus.table,

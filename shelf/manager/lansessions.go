@@ -56,6 +56,19 @@ func (s sessionStore) Done(instance string, id uint64) bool {
 	return ok
 }
 
+// userChanged holds the sessions of a user to what he may now. What the store
+// does not learn the next leader sees when it takes them up.
+func (a *access) userChanged(ctx context.Context, id uint8, by ipmb.Origin) {
+	ended, err := a.sessions.UserChanged(ctx, id, by)
+	a.payloads.UserChanged(id)
+	if ended > 0 {
+		a.m.cfg.Logger.Info("sessions ended with what their user may", "shelf", a.m.cfg.Shelf, "user", id, "sessions", ended)
+	}
+	if err != nil {
+		a.m.cfg.Logger.Info("sessions of a changed user are not yet stored", "shelf", a.m.cfg.Shelf, "user", id, "err", err)
+	}
+}
+
 // restoreSessions takes up the sessions that the last leader had.
 func (a *access) restoreSessions(r mc.Records) {
 	var list []rmcp.Kept

@@ -1222,8 +1222,14 @@ func (x *Refusal) GetRetryAfterMs() uint32 {
 // ConsoleCall asks a node for its VM's serial console: whoever typed there only
 // watches from then on.
 type ConsoleCall struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Call          uint64                 `protobuf:"varint,1,opt,name=call,proto3" json:"call,omitempty"` // the hello of the stream that brings it has the same
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Call  uint64                 `protobuf:"varint,1,opt,name=call,proto3" json:"call,omitempty"` // the hello of the stream that brings it has the same
+	// Names whose it is, for another replica that takes it up; empty: nobody will.
+	Session []byte `protobuf:"bytes,2,opt,name=session,proto3" json:"session,omitempty"`
+	// Goes on with what the session does not have yet, not with the last that the
+	// VM said.
+	Resume        bool   `protobuf:"varint,3,opt,name=resume,proto3" json:"resume,omitempty"`
+	HoldMs        uint32 `protobuf:"varint,4,opt,name=hold_ms,json=holdMs,proto3" json:"hold_ms,omitempty"` // how long the VM waits for who takes nothing; 0: the node's choice
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1261,6 +1267,27 @@ func (*ConsoleCall) Descriptor() ([]byte, []int) {
 func (x *ConsoleCall) GetCall() uint64 {
 	if x != nil {
 		return x.Call
+	}
+	return 0
+}
+
+func (x *ConsoleCall) GetSession() []byte {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *ConsoleCall) GetResume() bool {
+	if x != nil {
+		return x.Resume
+	}
+	return false
+}
+
+func (x *ConsoleCall) GetHoldMs() uint32 {
+	if x != nil {
+		return x.HoldMs
 	}
 	return 0
 }
@@ -1368,8 +1395,10 @@ type ConsoleHello struct {
 	Call            uint64                 `protobuf:"varint,1,opt,name=call,proto3" json:"call,omitempty"`
 	Shelf           string                 `protobuf:"bytes,2,opt,name=shelf,proto3" json:"shelf,omitempty"`
 	HardwareAddress uint32                 `protobuf:"varint,3,opt,name=hardware_address,json=hardwareAddress,proto3" json:"hardware_address,omitempty"`
-	Power           bool                   `protobuf:"varint,4,opt,name=power,proto3" json:"power,omitempty"`    // the VM has any
-	Problem         string                 `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"` // not empty: why there is no console
+	Power           bool                   `protobuf:"varint,4,opt,name=power,proto3" json:"power,omitempty"`     // the VM has any
+	Problem         string                 `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`  // not empty: why there is no console
+	Resumed         bool                   `protobuf:"varint,6,opt,name=resumed,proto3" json:"resumed,omitempty"` // goes on where the session was, after this packet
+	Sequence        uint32                 `protobuf:"varint,7,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1439,6 +1468,20 @@ func (x *ConsoleHello) GetProblem() string {
 	return ""
 }
 
+func (x *ConsoleHello) GetResumed() bool {
+	if x != nil {
+		return x.Resumed
+	}
+	return false
+}
+
+func (x *ConsoleHello) GetSequence() uint32 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
 type ConsoleText struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
@@ -1497,6 +1540,7 @@ type ServeConsoleResponse struct {
 	//
 	//	*ServeConsoleResponse_Input
 	//	*ServeConsoleResponse_Break
+	//	*ServeConsoleResponse_Heard
 	Kind          isServeConsoleResponse_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1557,6 +1601,15 @@ func (x *ServeConsoleResponse) GetBreak() bool {
 	return false
 }
 
+func (x *ServeConsoleResponse) GetHeard() *ConsoleHeard {
+	if x != nil {
+		if x, ok := x.Kind.(*ServeConsoleResponse_Heard); ok {
+			return x.Heard
+		}
+	}
+	return nil
+}
+
 type isServeConsoleResponse_Kind interface {
 	isServeConsoleResponse_Kind()
 }
@@ -1569,9 +1622,68 @@ type ServeConsoleResponse_Break struct {
 	Break bool `protobuf:"varint,2,opt,name=break,proto3,oneof"` // send one
 }
 
+type ServeConsoleResponse_Heard struct {
+	Heard *ConsoleHeard `protobuf:"bytes,3,opt,name=heard,proto3,oneof"`
+}
+
 func (*ServeConsoleResponse_Input) isServeConsoleResponse_Kind() {}
 
 func (*ServeConsoleResponse_Break) isServeConsoleResponse_Kind() {}
+
+func (*ServeConsoleResponse_Heard) isServeConsoleResponse_Kind() {}
+
+// ConsoleHeard tells what of the output has come to whom it is for.
+type ConsoleHeard struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Characters    uint64                 `protobuf:"varint,1,opt,name=characters,proto3" json:"characters,omitempty"` // so many more
+	Sequence      uint32                 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`     // number of the last packet that was acknowledged
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsoleHeard) Reset() {
+	*x = ConsoleHeard{}
+	mi := &file_midplane_v1_backplane_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsoleHeard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsoleHeard) ProtoMessage() {}
+
+func (x *ConsoleHeard) ProtoReflect() protoreflect.Message {
+	mi := &file_midplane_v1_backplane_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsoleHeard.ProtoReflect.Descriptor instead.
+func (*ConsoleHeard) Descriptor() ([]byte, []int) {
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ConsoleHeard) GetCharacters() uint64 {
+	if x != nil {
+		return x.Characters
+	}
+	return 0
+}
+
+func (x *ConsoleHeard) GetSequence() uint32 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
 
 type RelayRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1590,7 +1702,7 @@ type RelayRequest struct {
 
 func (x *RelayRequest) Reset() {
 	*x = RelayRequest{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[19]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +1714,7 @@ func (x *RelayRequest) String() string {
 func (*RelayRequest) ProtoMessage() {}
 
 func (x *RelayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[19]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +1727,7 @@ func (x *RelayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayRequest.ProtoReflect.Descriptor instead.
 func (*RelayRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{19}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RelayRequest) GetKind() isRelayRequest_Kind {
@@ -1736,7 +1848,7 @@ type RelayResponse struct {
 
 func (x *RelayResponse) Reset() {
 	*x = RelayResponse{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[20]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1748,7 +1860,7 @@ func (x *RelayResponse) String() string {
 func (*RelayResponse) ProtoMessage() {}
 
 func (x *RelayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[20]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1761,7 +1873,7 @@ func (x *RelayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayResponse.ProtoReflect.Descriptor instead.
 func (*RelayResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{20}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RelayResponse) GetKind() isRelayResponse_Kind {
@@ -1876,7 +1988,7 @@ type RelayHello struct {
 
 func (x *RelayHello) Reset() {
 	*x = RelayHello{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[21]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +2000,7 @@ func (x *RelayHello) String() string {
 func (*RelayHello) ProtoMessage() {}
 
 func (x *RelayHello) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[21]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +2013,7 @@ func (x *RelayHello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayHello.ProtoReflect.Descriptor instead.
 func (*RelayHello) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{21}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RelayHello) GetProtocol() uint32 {
@@ -1941,7 +2053,7 @@ type RelayEvents struct {
 
 func (x *RelayEvents) Reset() {
 	*x = RelayEvents{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[22]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1953,7 +2065,7 @@ func (x *RelayEvents) String() string {
 func (*RelayEvents) ProtoMessage() {}
 
 func (x *RelayEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[22]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1966,7 +2078,7 @@ func (x *RelayEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayEvents.ProtoReflect.Descriptor instead.
 func (*RelayEvents) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{22}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RelayEvents) GetShelf() string {
@@ -2024,7 +2136,7 @@ type RelayEventAck struct {
 
 func (x *RelayEventAck) Reset() {
 	*x = RelayEventAck{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[23]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2036,7 +2148,7 @@ func (x *RelayEventAck) String() string {
 func (*RelayEventAck) ProtoMessage() {}
 
 func (x *RelayEventAck) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[23]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2049,7 +2161,7 @@ func (x *RelayEventAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayEventAck.ProtoReflect.Descriptor instead.
 func (*RelayEventAck) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{23}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RelayEventAck) GetShelf() string {
@@ -2101,7 +2213,7 @@ type RelayClaim struct {
 
 func (x *RelayClaim) Reset() {
 	*x = RelayClaim{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[24]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2225,7 @@ func (x *RelayClaim) String() string {
 func (*RelayClaim) ProtoMessage() {}
 
 func (x *RelayClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[24]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2238,7 @@ func (x *RelayClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayClaim.ProtoReflect.Descriptor instead.
 func (*RelayClaim) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{24}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RelayClaim) GetRequest() uint64 {
@@ -2176,7 +2288,7 @@ type RelayClaimAnswer struct {
 
 func (x *RelayClaimAnswer) Reset() {
 	*x = RelayClaimAnswer{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[25]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2188,7 +2300,7 @@ func (x *RelayClaimAnswer) String() string {
 func (*RelayClaimAnswer) ProtoMessage() {}
 
 func (x *RelayClaimAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[25]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2201,7 +2313,7 @@ func (x *RelayClaimAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayClaimAnswer.ProtoReflect.Descriptor instead.
 func (*RelayClaimAnswer) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{25}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RelayClaimAnswer) GetRequest() uint64 {
@@ -2240,7 +2352,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[26]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2252,7 +2364,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[26]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2265,7 +2377,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{26}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{27}
 }
 
 type StatusResponse struct {
@@ -2283,7 +2395,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[27]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2295,7 +2407,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[27]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2308,7 +2420,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{27}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StatusResponse) GetReplica() string {
@@ -2372,7 +2484,7 @@ type LeaderAddress struct {
 
 func (x *LeaderAddress) Reset() {
 	*x = LeaderAddress{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[28]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2384,7 +2496,7 @@ func (x *LeaderAddress) String() string {
 func (*LeaderAddress) ProtoMessage() {}
 
 func (x *LeaderAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[28]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2397,7 +2509,7 @@ func (x *LeaderAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderAddress.ProtoReflect.Descriptor instead.
 func (*LeaderAddress) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{28}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LeaderAddress) GetReplica() string {
@@ -2433,7 +2545,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[29]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2445,7 +2557,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[29]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2458,7 +2570,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{29}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *JoinRequest) GetReplica() string {
@@ -2501,7 +2613,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_midplane_v1_backplane_proto_msgTypes[30]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2513,7 +2625,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_midplane_v1_backplane_proto_msgTypes[30]
+	mi := &file_midplane_v1_backplane_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2526,7 +2638,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{30}
+	return file_midplane_v1_backplane_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *JoinResponse) GetCluster() string {
@@ -2634,27 +2746,38 @@ const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"\aRefusal\x12,\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x18.midplane.v1.RefusalCodeR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12$\n" +
-	"\x0eretry_after_ms\x18\x03 \x01(\rR\fretryAfterMs\"!\n" +
+	"\x0eretry_after_ms\x18\x03 \x01(\rR\fretryAfterMs\"l\n" +
 	"\vConsoleCall\x12\x12\n" +
-	"\x04call\x18\x01 \x01(\x04R\x04call\"\x9c\x01\n" +
+	"\x04call\x18\x01 \x01(\x04R\x04call\x12\x18\n" +
+	"\asession\x18\x02 \x01(\fR\asession\x12\x16\n" +
+	"\x06resume\x18\x03 \x01(\bR\x06resume\x12\x17\n" +
+	"\ahold_ms\x18\x04 \x01(\rR\x06holdMs\"\x9c\x01\n" +
 	"\x13ServeConsoleRequest\x121\n" +
 	"\x05hello\x18\x01 \x01(\v2\x19.midplane.v1.ConsoleHelloH\x00R\x05hello\x122\n" +
 	"\x06output\x18\x02 \x01(\v2\x18.midplane.v1.ConsoleTextH\x00R\x06output\x12\x16\n" +
 	"\x05power\x18\x03 \x01(\bH\x00R\x05powerB\x06\n" +
-	"\x04kind\"\x93\x01\n" +
+	"\x04kind\"\xc9\x01\n" +
 	"\fConsoleHello\x12\x12\n" +
 	"\x04call\x18\x01 \x01(\x04R\x04call\x12\x14\n" +
 	"\x05shelf\x18\x02 \x01(\tR\x05shelf\x12)\n" +
 	"\x10hardware_address\x18\x03 \x01(\rR\x0fhardwareAddress\x12\x14\n" +
 	"\x05power\x18\x04 \x01(\bR\x05power\x12\x18\n" +
-	"\aproblem\x18\x05 \x01(\tR\aproblem\"5\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem\x12\x18\n" +
+	"\aresumed\x18\x06 \x01(\bR\aresumed\x12\x1a\n" +
+	"\bsequence\x18\a \x01(\rR\bsequence\"5\n" +
 	"\vConsoleText\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
-	"\x04lost\x18\x02 \x01(\bR\x04lost\"N\n" +
+	"\x04lost\x18\x02 \x01(\bR\x04lost\"\x81\x01\n" +
 	"\x14ServeConsoleResponse\x12\x16\n" +
 	"\x05input\x18\x01 \x01(\fH\x00R\x05input\x12\x16\n" +
-	"\x05break\x18\x02 \x01(\bH\x00R\x05breakB\x06\n" +
-	"\x04kind\"\xca\x02\n" +
+	"\x05break\x18\x02 \x01(\bH\x00R\x05break\x121\n" +
+	"\x05heard\x18\x03 \x01(\v2\x19.midplane.v1.ConsoleHeardH\x00R\x05heardB\x06\n" +
+	"\x04kind\"J\n" +
+	"\fConsoleHeard\x12\x1e\n" +
+	"\n" +
+	"characters\x18\x01 \x01(\x04R\n" +
+	"characters\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\rR\bsequence\"\xca\x02\n" +
 	"\fRelayRequest\x12/\n" +
 	"\x05hello\x18\x01 \x01(\v2\x17.midplane.v1.RelayHelloH\x00R\x05hello\x12*\n" +
 	"\x05batch\x18\x02 \x01(\v2\x12.midplane.v1.BatchH\x00R\x05batch\x122\n" +
@@ -2761,7 +2884,7 @@ func file_midplane_v1_backplane_proto_rawDescGZIP() []byte {
 }
 
 var file_midplane_v1_backplane_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_midplane_v1_backplane_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_midplane_v1_backplane_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_midplane_v1_backplane_proto_goTypes = []any{
 	(RefusalCode)(0),             // 0: midplane.v1.RefusalCode
 	(JoinRefusal)(0),             // 1: midplane.v1.JoinRefusal
@@ -2784,22 +2907,23 @@ var file_midplane_v1_backplane_proto_goTypes = []any{
 	(*ConsoleHello)(nil),         // 18: midplane.v1.ConsoleHello
 	(*ConsoleText)(nil),          // 19: midplane.v1.ConsoleText
 	(*ServeConsoleResponse)(nil), // 20: midplane.v1.ServeConsoleResponse
-	(*RelayRequest)(nil),         // 21: midplane.v1.RelayRequest
-	(*RelayResponse)(nil),        // 22: midplane.v1.RelayResponse
-	(*RelayHello)(nil),           // 23: midplane.v1.RelayHello
-	(*RelayEvents)(nil),          // 24: midplane.v1.RelayEvents
-	(*RelayEventAck)(nil),        // 25: midplane.v1.RelayEventAck
-	(*RelayClaim)(nil),           // 26: midplane.v1.RelayClaim
-	(*RelayClaimAnswer)(nil),     // 27: midplane.v1.RelayClaimAnswer
-	(*StatusRequest)(nil),        // 28: midplane.v1.StatusRequest
-	(*StatusResponse)(nil),       // 29: midplane.v1.StatusResponse
-	(*LeaderAddress)(nil),        // 30: midplane.v1.LeaderAddress
-	(*JoinRequest)(nil),          // 31: midplane.v1.JoinRequest
-	(*JoinResponse)(nil),         // 32: midplane.v1.JoinResponse
-	(Plane)(0),                   // 33: midplane.v1.Plane
-	(*Envelope)(nil),             // 34: midplane.v1.Envelope
-	(*Event)(nil),                // 35: midplane.v1.Event
-	(*Presence)(nil),             // 36: midplane.v1.Presence
+	(*ConsoleHeard)(nil),         // 21: midplane.v1.ConsoleHeard
+	(*RelayRequest)(nil),         // 22: midplane.v1.RelayRequest
+	(*RelayResponse)(nil),        // 23: midplane.v1.RelayResponse
+	(*RelayHello)(nil),           // 24: midplane.v1.RelayHello
+	(*RelayEvents)(nil),          // 25: midplane.v1.RelayEvents
+	(*RelayEventAck)(nil),        // 26: midplane.v1.RelayEventAck
+	(*RelayClaim)(nil),           // 27: midplane.v1.RelayClaim
+	(*RelayClaimAnswer)(nil),     // 28: midplane.v1.RelayClaimAnswer
+	(*StatusRequest)(nil),        // 29: midplane.v1.StatusRequest
+	(*StatusResponse)(nil),       // 30: midplane.v1.StatusResponse
+	(*LeaderAddress)(nil),        // 31: midplane.v1.LeaderAddress
+	(*JoinRequest)(nil),          // 32: midplane.v1.JoinRequest
+	(*JoinResponse)(nil),         // 33: midplane.v1.JoinResponse
+	(Plane)(0),                   // 34: midplane.v1.Plane
+	(*Envelope)(nil),             // 35: midplane.v1.Envelope
+	(*Event)(nil),                // 36: midplane.v1.Event
+	(*Presence)(nil),             // 37: midplane.v1.Presence
 }
 var file_midplane_v1_backplane_proto_depIdxs = []int32{
 	5,  // 0: midplane.v1.AttachRequest.hello:type_name -> midplane.v1.NodeHello
@@ -2816,49 +2940,50 @@ var file_midplane_v1_backplane_proto_depIdxs = []int32{
 	14, // 11: midplane.v1.AttachResponse.presence:type_name -> midplane.v1.PresenceTable
 	15, // 12: midplane.v1.AttachResponse.refusal:type_name -> midplane.v1.Refusal
 	16, // 13: midplane.v1.AttachResponse.console:type_name -> midplane.v1.ConsoleCall
-	33, // 14: midplane.v1.NodeHello.plane:type_name -> midplane.v1.Plane
+	34, // 14: midplane.v1.NodeHello.plane:type_name -> midplane.v1.Plane
 	13, // 15: midplane.v1.ReplicaHello.leader:type_name -> midplane.v1.LeaderNotice
 	7,  // 16: midplane.v1.ReplicaHello.replicas:type_name -> midplane.v1.ReplicaAddress
-	34, // 17: midplane.v1.Batch.envelopes:type_name -> midplane.v1.Envelope
-	35, // 18: midplane.v1.EventBatch.events:type_name -> midplane.v1.Event
-	36, // 19: midplane.v1.PresenceTable.entries:type_name -> midplane.v1.Presence
+	35, // 17: midplane.v1.Batch.envelopes:type_name -> midplane.v1.Envelope
+	36, // 18: midplane.v1.EventBatch.events:type_name -> midplane.v1.Event
+	37, // 19: midplane.v1.PresenceTable.entries:type_name -> midplane.v1.Presence
 	0,  // 20: midplane.v1.Refusal.code:type_name -> midplane.v1.RefusalCode
 	18, // 21: midplane.v1.ServeConsoleRequest.hello:type_name -> midplane.v1.ConsoleHello
 	19, // 22: midplane.v1.ServeConsoleRequest.output:type_name -> midplane.v1.ConsoleText
-	23, // 23: midplane.v1.RelayRequest.hello:type_name -> midplane.v1.RelayHello
-	8,  // 24: midplane.v1.RelayRequest.batch:type_name -> midplane.v1.Batch
-	24, // 25: midplane.v1.RelayRequest.events:type_name -> midplane.v1.RelayEvents
-	9,  // 26: midplane.v1.RelayRequest.heartbeat:type_name -> midplane.v1.Heartbeat
-	14, // 27: midplane.v1.RelayRequest.presence:type_name -> midplane.v1.PresenceTable
-	26, // 28: midplane.v1.RelayRequest.claim:type_name -> midplane.v1.RelayClaim
-	23, // 29: midplane.v1.RelayResponse.hello:type_name -> midplane.v1.RelayHello
-	8,  // 30: midplane.v1.RelayResponse.batch:type_name -> midplane.v1.Batch
-	25, // 31: midplane.v1.RelayResponse.event_ack:type_name -> midplane.v1.RelayEventAck
-	9,  // 32: midplane.v1.RelayResponse.heartbeat:type_name -> midplane.v1.Heartbeat
-	14, // 33: midplane.v1.RelayResponse.presence:type_name -> midplane.v1.PresenceTable
-	27, // 34: midplane.v1.RelayResponse.claim:type_name -> midplane.v1.RelayClaimAnswer
-	35, // 35: midplane.v1.RelayEvents.events:type_name -> midplane.v1.Event
-	11, // 36: midplane.v1.RelayEventAck.ack:type_name -> midplane.v1.EventAck
-	5,  // 37: midplane.v1.RelayClaim.hello:type_name -> midplane.v1.NodeHello
-	15, // 38: midplane.v1.RelayClaimAnswer.refusal:type_name -> midplane.v1.Refusal
-	30, // 39: midplane.v1.StatusResponse.leader:type_name -> midplane.v1.LeaderAddress
-	30, // 40: midplane.v1.JoinResponse.leader:type_name -> midplane.v1.LeaderAddress
-	1,  // 41: midplane.v1.JoinResponse.refusal:type_name -> midplane.v1.JoinRefusal
-	2,  // 42: midplane.v1.Backplane.Attach:input_type -> midplane.v1.AttachRequest
-	21, // 43: midplane.v1.Backplane.Relay:input_type -> midplane.v1.RelayRequest
-	28, // 44: midplane.v1.Backplane.Status:input_type -> midplane.v1.StatusRequest
-	31, // 45: midplane.v1.Backplane.Join:input_type -> midplane.v1.JoinRequest
-	17, // 46: midplane.v1.Backplane.ServeConsole:input_type -> midplane.v1.ServeConsoleRequest
-	4,  // 47: midplane.v1.Backplane.Attach:output_type -> midplane.v1.AttachResponse
-	22, // 48: midplane.v1.Backplane.Relay:output_type -> midplane.v1.RelayResponse
-	29, // 49: midplane.v1.Backplane.Status:output_type -> midplane.v1.StatusResponse
-	32, // 50: midplane.v1.Backplane.Join:output_type -> midplane.v1.JoinResponse
-	20, // 51: midplane.v1.Backplane.ServeConsole:output_type -> midplane.v1.ServeConsoleResponse
-	47, // [47:52] is the sub-list for method output_type
-	42, // [42:47] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	21, // 23: midplane.v1.ServeConsoleResponse.heard:type_name -> midplane.v1.ConsoleHeard
+	24, // 24: midplane.v1.RelayRequest.hello:type_name -> midplane.v1.RelayHello
+	8,  // 25: midplane.v1.RelayRequest.batch:type_name -> midplane.v1.Batch
+	25, // 26: midplane.v1.RelayRequest.events:type_name -> midplane.v1.RelayEvents
+	9,  // 27: midplane.v1.RelayRequest.heartbeat:type_name -> midplane.v1.Heartbeat
+	14, // 28: midplane.v1.RelayRequest.presence:type_name -> midplane.v1.PresenceTable
+	27, // 29: midplane.v1.RelayRequest.claim:type_name -> midplane.v1.RelayClaim
+	24, // 30: midplane.v1.RelayResponse.hello:type_name -> midplane.v1.RelayHello
+	8,  // 31: midplane.v1.RelayResponse.batch:type_name -> midplane.v1.Batch
+	26, // 32: midplane.v1.RelayResponse.event_ack:type_name -> midplane.v1.RelayEventAck
+	9,  // 33: midplane.v1.RelayResponse.heartbeat:type_name -> midplane.v1.Heartbeat
+	14, // 34: midplane.v1.RelayResponse.presence:type_name -> midplane.v1.PresenceTable
+	28, // 35: midplane.v1.RelayResponse.claim:type_name -> midplane.v1.RelayClaimAnswer
+	36, // 36: midplane.v1.RelayEvents.events:type_name -> midplane.v1.Event
+	11, // 37: midplane.v1.RelayEventAck.ack:type_name -> midplane.v1.EventAck
+	5,  // 38: midplane.v1.RelayClaim.hello:type_name -> midplane.v1.NodeHello
+	15, // 39: midplane.v1.RelayClaimAnswer.refusal:type_name -> midplane.v1.Refusal
+	31, // 40: midplane.v1.StatusResponse.leader:type_name -> midplane.v1.LeaderAddress
+	31, // 41: midplane.v1.JoinResponse.leader:type_name -> midplane.v1.LeaderAddress
+	1,  // 42: midplane.v1.JoinResponse.refusal:type_name -> midplane.v1.JoinRefusal
+	2,  // 43: midplane.v1.Backplane.Attach:input_type -> midplane.v1.AttachRequest
+	22, // 44: midplane.v1.Backplane.Relay:input_type -> midplane.v1.RelayRequest
+	29, // 45: midplane.v1.Backplane.Status:input_type -> midplane.v1.StatusRequest
+	32, // 46: midplane.v1.Backplane.Join:input_type -> midplane.v1.JoinRequest
+	17, // 47: midplane.v1.Backplane.ServeConsole:input_type -> midplane.v1.ServeConsoleRequest
+	4,  // 48: midplane.v1.Backplane.Attach:output_type -> midplane.v1.AttachResponse
+	23, // 49: midplane.v1.Backplane.Relay:output_type -> midplane.v1.RelayResponse
+	30, // 50: midplane.v1.Backplane.Status:output_type -> midplane.v1.StatusResponse
+	33, // 51: midplane.v1.Backplane.Join:output_type -> midplane.v1.JoinResponse
+	20, // 52: midplane.v1.Backplane.ServeConsole:output_type -> midplane.v1.ServeConsoleResponse
+	48, // [48:53] is the sub-list for method output_type
+	43, // [43:48] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_midplane_v1_backplane_proto_init() }
@@ -2893,8 +3018,9 @@ func file_midplane_v1_backplane_proto_init() {
 	file_midplane_v1_backplane_proto_msgTypes[18].OneofWrappers = []any{
 		(*ServeConsoleResponse_Input)(nil),
 		(*ServeConsoleResponse_Break)(nil),
+		(*ServeConsoleResponse_Heard)(nil),
 	}
-	file_midplane_v1_backplane_proto_msgTypes[19].OneofWrappers = []any{
+	file_midplane_v1_backplane_proto_msgTypes[20].OneofWrappers = []any{
 		(*RelayRequest_Hello)(nil),
 		(*RelayRequest_Batch)(nil),
 		(*RelayRequest_Events)(nil),
@@ -2902,7 +3028,7 @@ func file_midplane_v1_backplane_proto_init() {
 		(*RelayRequest_Presence)(nil),
 		(*RelayRequest_Claim)(nil),
 	}
-	file_midplane_v1_backplane_proto_msgTypes[20].OneofWrappers = []any{
+	file_midplane_v1_backplane_proto_msgTypes[21].OneofWrappers = []any{
 		(*RelayResponse_Hello)(nil),
 		(*RelayResponse_Batch)(nil),
 		(*RelayResponse_EventAck)(nil),
@@ -2916,7 +3042,7 @@ func file_midplane_v1_backplane_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_midplane_v1_backplane_proto_rawDesc), len(file_midplane_v1_backplane_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
