@@ -7,7 +7,7 @@
 set -euo pipefail
 
 lab=(qemu-system-x86 qemu-utils seabios ipxe-qemu ipmitool xz-utils)
-test=("${lab[@]}" openipmi tshark iproute2 freeipmi-tools gcc libc6-dev libvirt-daemon libvirt-daemon-driver-qemu qemu-guest-agent)
+test=("${lab[@]}" openipmi tshark iproute2 freeipmi-tools gcc libc6-dev libvirt-daemon libvirt-daemon-driver-qemu qemu-guest-agent iputils-arping)
 
 case "${1:-}" in
   lab) want=("${lab[@]}") ;;

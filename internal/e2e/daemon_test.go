@@ -16,6 +16,7 @@ import (
 // daemon is one that a test runs without a supervisor.
 type daemon struct {
 	log  string // path
+	pid  int
 	done chan struct{}
 	err  error // how it ended
 }
@@ -40,7 +41,7 @@ func startDaemon(t *testing.T, path string, argv ...string) *daemon {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{log: path, done: make(chan struct{})}
+	d := &daemon{log: path, pid: cmd.Process.Pid, done: make(chan struct{})}
 	go func() {
 		defer close(d.done)
 		d.err = cmd.Wait()

@@ -14,14 +14,17 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/midplane-project/midplane/internal/trust"
+	"github.com/midplane-project/midplane/node"
 	replica "github.com/midplane-project/midplane/shelf"
 )
 
 // hosts are three replicas, each in a network namespace of its own, on one
-// switch.
+// switch, where the clients of their LAN door are, and a node.
 type hosts struct {
-	dir    string
-	prefix string // of namespaces
+	dir     string
+	prefix  string // of namespaces
+	configs [4]replica.Config
+	daemons [4]*daemon
 }
 
 // newHosts makes the network, which needs root.
@@ -34,6 +37,7 @@ func newHosts(t *testing.T) *hosts {
 	ip(t, "netns", "add", h.ns(0))
 	t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", h.ns(0)).Run() })
 	ip(t, "-n", h.ns(0), "link", "add", "switch", "type", "bridge")
+	ip(t, "-n", h.ns(0), "address", "add", "10.98.7.254/24", "dev", "switch")
 	ip(t, "-n", h.ns(0), "link", "set", "switch", "up")
 	for i := 1; i <= 3; i++ {
 		ip(t, "netns", "add", h.ns(i))
@@ -70,6 +74,7 @@ func (h *hosts) start(t *testing.T) {
 	if err := os.MkdirAll(pki, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	h.doorFiles(t)
 	ca, err := trust.NewAuthority(pki, "partition")
 	if err != nil {
 		t.Fatal(err)
@@ -80,31 +85,54 @@ func (h *hosts) start(t *testing.T) {
 		}
 		c := replica.Config{
 			Name: name(i), Dir: filepath.Join(h.dir, name(i)), Listen: address(i), Expect: 3, Timing: "lan", PKI: pki,
-			Cluster: ca.Cluster(), API: "unix:" + h.socket(i), Shelves: []replica.Declared{{Name: "far"}},
+			Cluster: ca.Cluster(), API: "unix:" + h.socket(i), Shelves: []replica.Declared{{Name: "far", LAN: h.door(i)}},
 		}
 		for j := 1; j <= 3; j++ {
 			if j != i {
 				c.Seeds = append(c.Seeds, address(j))
 			}
 		}
-		h.run(t, i, c)
+		h.configs[i] = c
+		h.run(t, i)
 	}
+	h.node(t, ca)
+}
+
+// node runs a controller without VM, beside the clients.
+func (h *hosts) node(t *testing.T, ca *trust.Authority) {
+	t.Helper()
+	if _, err := ca.Issue(trust.Identity{Role: trust.Node, Shelf: "far", Slot: 1}, trust.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	c := node.Config{
+		Shelf: "far", Slot: 1, Name: "fans", Profile: node.ProfileFanTray, Dir: filepath.Join(h.dir, "fans"),
+		PKI: filepath.Join(h.dir, "pki"), Cluster: ca.Cluster(), API: "unix:" + filepath.Join(h.dir, "fans.sock"),
+	}
+	for i := 1; i <= 3; i++ {
+		c.Replicas = append(c.Replicas, node.Replica{Name: name(i), Address: address(i)})
+	}
+	file := filepath.Join(h.dir, "fans.json")
+	writeJSON(t, file, c)
+	startDaemon(t, filepath.Join(h.dir, "fans.log"), "ip", "netns", "exec", h.ns(0), bin, "node", "--config", file, "--log-level", "info")
 }
 
 func name(i int) string              { return fmt.Sprintf("shm%d", i) }
 func address(i int) string           { return fmt.Sprintf("10.98.7.%d:7001", i) }
 func (h *hosts) socket(i int) string { return filepath.Join(h.dir, name(i)+".sock") }
 
-// run runs one replica.
-func (h *hosts) run(t *testing.T, i int, c replica.Config) {
+// run runs one replica, perhaps again.
+func (h *hosts) run(t *testing.T, i int) {
 	t.Helper()
-	file := filepath.Join(h.dir, name(i)+".json")
-	writeJSON(t, file, c)
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+	file, log := filepath.Join(h.dir, name(i)+".json"), filepath.Join(h.dir, name(i)+".log")
+	if h.daemons[i] != nil {
+		log += ".again"
+	}
+	writeJSON(t, file, h.configs[i])
+	if err := os.MkdirAll(h.configs[i].Dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	// ip becomes the replica.
-	startDaemon(t, filepath.Join(h.dir, name(i)+".log"), "ip", "netns", "exec", h.ns(i), bin, "shelf", "--config", file, "--log-level", "info")
+	h.daemons[i] = startDaemon(t, log, "ip", "netns", "exec", h.ns(i), bin, "shelf", "--config", file, "--log-level", "info")
 }
 
 // api connects to a replica by its Unix socket, which no partition cuts.

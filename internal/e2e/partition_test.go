@@ -17,12 +17,19 @@ import (
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
 
-// TestPartition takes the leader's cable out. It can neither answer nor write;
-// the others go on, and it follows them when the cable is back.
-func TestPartition(t *testing.T) {
+// TestHosts does to a host what may happen to it.
+func TestHosts(t *testing.T) {
 	h := newHosts(t)
 	h.start(t)
 	apis := []*grpc.ClientConn{nil, h.api(t, 1), h.api(t, 2), h.api(t, 3)}
+	t.Run("partition", func(t *testing.T) { h.partition(t, apis) })
+	t.Run("virtual address", func(t *testing.T) { h.virtualAddress(t, apis) })
+}
+
+// partition takes the leader's cable out. It can neither answer nor write, nor does
+// it keep the LAN door's address; the others go on, and it follows them when the
+// cable is back.
+func (h *hosts) partition(t *testing.T, apis []*grpc.ClientConn) {
 	old, term := leading(t, apis, 1, 2, 3)
 	eventually(t, 30*time.Second, "all replicas vote", func() error {
 		s, err := v1.NewClusterClient(apis[old]).Status(t.Context(), &v1.ClusterStatusRequest{})
@@ -38,6 +45,7 @@ func TestPartition(t *testing.T) {
 	if err := add(t, apis[old], 1); err != nil {
 		t.Fatal(err)
 	}
+	h.held(t, old)
 
 	h.unplug(t, old)
 	if err := add(t, apis[old], 2); err == nil {
@@ -58,6 +66,7 @@ func TestPartition(t *testing.T) {
 		t.Errorf("the old leader, without its cable, answered a read: %v", r)
 	}
 
+	h.held(t, now)
 	h.plug(t, old)
 	want := events(t, apis[now])
 	eventually(t, 30*time.Second, "the old leader has what the others have", func() error {

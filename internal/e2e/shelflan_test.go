@@ -25,8 +25,9 @@ nodes:
 // lanShelf is a shelf that is asked at its manager's door.
 type lanShelf struct {
 	*shelf
-	dir  string
-	door lab.Door
+	dir    string
+	door   lab.Door
+	prefix []string // of clients' command lines
 }
 
 // upLAN brings the shelf up and waits until its board answers over the door.
@@ -49,9 +50,9 @@ func upLAN(t *testing.T) *lanShelf {
 // client is the command line of ipmitool at the door.
 func (s *lanShelf) client(args ...string) []string {
 	at := s.door.Address
-	return append([]string{
+	return append(append(s.prefix[:len(s.prefix):len(s.prefix)],
 		"ipmitool", "-I", "lanplus", "-H", at.Addr().String(), "-p", fmt.Sprint(at.Port()), "-U", s.door.User, "-f", s.door.PasswordFile,
-	}, args...)
+	), args...)
 }
 
 // ipmitool runs the client at the shelf's door, as people do.
