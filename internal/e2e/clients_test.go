@@ -277,7 +277,8 @@ func (s *clientShelf) consoles(t *testing.T) {
 		mark := fmt.Sprint(100 + i)
 		p.types("echo $((6*7))" + mark + "\r")
 		p.sees("42" + mark)
-		p.types("\r")
+		p.types("seq 1 1000\r") // as many packets as a session's numbers show by
+		p.sees("\n1000\r")
 		p.sees("# ")
 		p.types(r.leave)
 		p.ends()

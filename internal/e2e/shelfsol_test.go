@@ -53,7 +53,7 @@ func TestShelfConsole(t *testing.T) {
 	if err := two.Ends(); err != nil {
 		t.Error(err)
 	}
-	s.outlivesLeader(t, one, activate("2"))
+	s.outlivesLeader(t, one, ptytest.Start(t, "ipmiconsole", "-h", s.manager.addr.Addr().String(), "-u", "admin", "-p", s.manager.password, "--sol-payload-instance=2"))
 	// Who takes a console at its node takes it from here.
 	thief := ptytest.Start(t, bin, "--shelf", s.Name, "console", "blade1", "--steal")
 	thief.Types("\r")
@@ -98,7 +98,7 @@ func (s *clientShelf) outlivesLeader(t *testing.T, speaks, listens *ptytest.Term
 	listens.Sees("# ")
 	s.otherLeader(t, old)
 	s.do(t, "start", old)
-	listens.Types("~.")
+	listens.Types("&.")
 	if err := listens.Ends(); err != nil {
 		t.Error(err)
 	}

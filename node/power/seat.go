@@ -54,11 +54,16 @@ func (c *Console) TakePaced(p Paced) (*Seat, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	past, s := questions.ReplaceAll(c.past.last(p.Replay), nil), &Seat{session: p.Session, hold: or(p.Hold, DefaultHold)}
+	missing := int64(0)
 	if left, ok := c.leftOff(p.Session); p.Resume && ok {
-		past = c.past.last(int(min(c.total-left.at, int64(c.past.max))))
-		s.packet, s.resumed = left.packet, true
+		unheard := c.total - left.at
+		past = c.past.last(int(min(unheard, int64(c.past.max))))
+		missing = unheard - int64(len(past))
+		s.packet, s.resumed = left.packet, missing == 0
 	}
-	return c.join(s, TakeOver, past)
+	s, err := c.join(s, TakeOver, past)
+	s.out.skipped = int(missing)
+	return s, err
 }
 
 // left is where a session stopped.

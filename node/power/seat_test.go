@@ -162,7 +162,7 @@ func TestSeatHoldsAsLongAsToldTo(t *testing.T) {
 // A session goes on where it was, whether its place was left or is taken from
 // itself; another one is shown what is past.
 func TestSeatIsResumed(t *testing.T) {
-	vm, c, _ := newLine(t, ConsoleConfig{})
+	vm, c, _ := newLine(t, ConsoleConfig{ReplayBytes: 50})
 	shows := func(p Paced, want string) *Seat {
 		t.Helper()
 		s, err := c.TakePaced(p)
@@ -205,6 +205,17 @@ func TestSeatIsResumed(t *testing.T) {
 		t.Errorf("resumed after packet %d, %v", packet, ok)
 	}
 	check(t, late.Close())
+	prints(strings.Repeat("long", 100))
+	much, err := c.TakePaced(Paced{Session: "a", Resume: true})
+	check(t, err)
+	if p, lost, err := much.Next(t.Context()); len(p) != 50 || !lost || err != nil {
+		t.Errorf("%d bytes, lost %v, %v", len(p), lost, err)
+	}
+	if packet, ok := much.Resumed(); ok {
+		t.Errorf("resumed after packet %d, though some is missing", packet)
+	}
+	check(t, much.Close())
+	prints("there")
 	for _, p := range []Paced{{Session: "a", Replay: 5}, {Session: "b", Replay: 5, Resume: true}, {Replay: 5, Resume: true}} {
 		other := shows(p, "there")
 		if packet, ok := other.Resumed(); ok {
