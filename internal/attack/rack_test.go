@@ -34,6 +34,7 @@ const (
 // between boards and shelf manager are in memory.
 type rack struct {
 	t      testing.TB
+	bus    *inmem.Network
 	blades map[ipmb.Addr]*blade
 	shelf  *shelf.Replica
 	log    *logbook // the shelf manager's
@@ -42,7 +43,7 @@ type rack struct {
 func newRack(t testing.TB) *rack {
 	t.Helper()
 	bus := inmem.NewNetwork()
-	r := &rack{t: t, blades: make(map[ipmb.Addr]*blade), log: new(logbook)}
+	r := &rack{t: t, bus: bus, blades: make(map[ipmb.Addr]*blade), log: new(logbook)}
 	t.Cleanup(bus.Wait)
 	r.openShelf(bus)
 	for slot := 1; slot <= 3; slot++ {
