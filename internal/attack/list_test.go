@@ -60,6 +60,8 @@ What the protocols leave to those who run a shelf:
 - IPMI needs passwords as they are, not hashed. They are sealed in the store (AES-256-GCM); the key is in a file of mode 0600 beside it,
   so that whoever reads both files as the daemon's user has the passwords.
 - Who is administrator of a board's own door is nobody elsewhere: others are reached no further than the board's guest reaches them.
+- So is who has a board's certificate: what comes off its stream is held to the same, whoever it says speaks. He can still lie about his
+  own board: its sensors, events and answers.
 `
 
 // TestList holds the page to the tests that there are: each item has one.

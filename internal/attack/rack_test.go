@@ -35,6 +35,7 @@ const (
 // between boards and shelf manager are in memory.
 type rack struct {
 	t      testing.TB
+	bus    *inmem.Network
 	blades map[ipmb.Addr]*blade
 	shelf  *shelf.Replica
 	log    *logtest.Book // the shelf manager's
@@ -43,7 +44,7 @@ type rack struct {
 func newRack(t testing.TB) *rack {
 	t.Helper()
 	bus := inmem.NewNetwork()
-	r := &rack{t: t, blades: make(map[ipmb.Addr]*blade), log: new(logtest.Book)}
+	r := &rack{t: t, bus: bus, blades: make(map[ipmb.Addr]*blade), log: new(logtest.Book)}
 	t.Cleanup(bus.Wait)
 	r.openShelf(bus)
 	for slot := 1; slot <= 3; slot++ {

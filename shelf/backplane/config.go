@@ -61,7 +61,7 @@ type Config struct {
 	Brain  Brain
 	// Slot reads the replicated state; it is asked for each frame.
 	Slot func(shelf string, hw uint8) Slot
-	// Policy for requests of guests and sessions; nil: ipmb.DefaultGuestPolicy.
+	// Policy for requests of nodes, whoever speaks there; nil: ipmb.DefaultGuestPolicy.
 	Policy *ipmb.GuestPolicy
 	// MaxPrivilege caps what a node's requests claim; 0: operator, which the
 	// commands of the guest policy need.

@@ -52,11 +52,12 @@ func (s *Switch) vet(p *port, m ipmb.Message) (Fate, ipmb.CompletionCode) {
 		return Forged, ipmb.OK
 	case m.Epoch != p.epoch, s.cfg.Slot(p.shelf, p.hw).Epoch > p.epoch:
 		return OldEpoch, ipmb.OK
-	case m.Frame.IsResponse(), m.Origin.Speaker == ipmb.SpeakerController:
+	case m.Frame.IsResponse():
 		return Switched, ipmb.OK
 	}
-	// Sessions at a node's own doors reach others no further than its guest
-	// does: only the shelf's users do.
+	// Who speaks is the node's word, and it may be in wrong hands: nothing that
+	// comes off its stream reaches others further than its guest does. What
+	// controllers send of their own accord, events, is no more than that.
 	if err := s.cfg.Policy.Permit(m.Frame); err != nil {
 		return Refused, ipmb.CodeOf(err)
 	}

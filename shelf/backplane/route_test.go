@@ -22,6 +22,7 @@ func two(t *testing.T) (*rig, *wired, *wired) {
 
 var (
 	clearSEL = &ipmb.Request{NetFn: ipmb.NetFnStorage, Cmd: 0x47, Data: []byte{1, 0, 'C', 'L', 'R', 0xAA}}
+	event    = &ipmb.Request{NetFn: ipmb.NetFnSensor, Cmd: 0x02, Data: []byte{4, 1, 0x30, 1, 0x57, 0, 0}}
 	power    = &ipmb.Request{NetFn: ipmb.NetFnChassis, Cmd: 0x02, Data: []byte{0}}
 )
 
@@ -56,7 +57,10 @@ func TestGuestPolicy(t *testing.T) {
 		"guest nests too deep":    {ipmb.SpeakerGuest, func(t *testing.T) *ipmb.Request { return within(t, deviceID, 5) }, ipmb.ErrInvalidField},
 		"session clears":          {ipmb.SpeakerSession, func(*testing.T) *ipmb.Request { return clearSEL }, ipmb.ErrPrivilege},
 		"API of a node clears":    {ipmb.SpeakerAPI, func(*testing.T) *ipmb.Request { return clearSEL }, ipmb.ErrPrivilege},
-		"the controller may send": {ipmb.SpeakerController, func(*testing.T) *ipmb.Request { return clearSEL }, ipmb.OK},
+		"controller reports":      {ipmb.SpeakerController, func(*testing.T) *ipmb.Request { return event }, ipmb.OK},
+		"controller clears":       {ipmb.SpeakerController, func(*testing.T) *ipmb.Request { return clearSEL }, ipmb.ErrPrivilege},
+		"controller switches off": {ipmb.SpeakerController, func(*testing.T) *ipmb.Request { return power }, ipmb.ErrPrivilege},
+		"controller, nested":      {ipmb.SpeakerController, func(t *testing.T) *ipmb.Request { return within(t, power, 2) }, ipmb.ErrPrivilege},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
