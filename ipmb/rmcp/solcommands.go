@@ -264,11 +264,15 @@ func (s *session) privacy() (private, plus bool) {
 	return private, s.v15 == nil
 }
 
-// deactivate ends the payload, also that of another session, which is told.
+// deactivate ends the payload, also that of another session, which is told: who may have it may take it over. It is
+// configured who may (IPMI 2.0 appendix G), by the payload's privilege and for each user.
 func (s *SOL) deactivate(ctx context.Context, req *ipmb.Request) ([]byte, error) {
-	own, _, err := s.check(req)
-	if err != nil {
+	own, user, err := s.check(req)
+	switch {
+	case err != nil:
 		return nil, err
+	case own != nil && !s.Allowed(user):
+		return nil, ipmb.ErrPrivilege
 	}
 	s.mu.Lock()
 	a := s.active[req.Data[1]]
