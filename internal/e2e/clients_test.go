@@ -236,6 +236,7 @@ func TestClients(t *testing.T) {
 	}
 	group.Wait()
 	s.consoles(t)
+	t.Run("console at the shelf's door", s.atShelfConsole)
 	s.healthy(t)
 	if !t.Failed() {
 		checkClientsPage(t)

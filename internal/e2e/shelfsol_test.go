@@ -12,10 +12,9 @@ import (
 	"github.com/midplane-project/midplane/internal/ptytest"
 )
 
-// TestShelfConsole opens VMs' consoles at the shelf's LAN door, by the numbers of
+// atShelfConsole opens VMs' consoles at the shelf's LAN door, by the numbers of
 // their slots, as people do.
-func TestShelfConsole(t *testing.T) {
-	s := clients(t)
+func (s *clientShelf) atShelfConsole(t *testing.T) {
 	args := func(words ...string) []string {
 		return append([]string{"-I", "lanplus", "-H", s.manager.addr.Addr().String(), "-U", "admin", "-P", s.manager.password}, words...)
 	}
