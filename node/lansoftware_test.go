@@ -11,7 +11,7 @@ import (
 // serial line waits on.
 func TestLANLettersEnd(t *testing.T) {
 	eachEnd(t, func(t *testing.T, b *board, restart func()) {
-		b.id.VM = true
+		b.Controller.id.VM = true
 		ask := b.forSoftware()
 		f := ipmb.Frame{To: 0x20, NetFn: 0x30, ToLUN: ipmb.LUNSMS, From: 0x81, Seq: 7, Cmd: 1}
 		if !ask(ipmb.PrivilegeOperator, 5, f) || !ask(ipmb.PrivilegeUser, 6, f) || !b.mail.pushLine(firstSerialChannel, ipmb.PrivilegeUser, 0, f) {
