@@ -14,7 +14,7 @@ import (
 // LUN 2, and Linux carry its answers back to their sessions.
 func TestLANSoftware(t *testing.T) {
 	s := lines.up(t)
-	s.one(t, "basic", `midplane-guest respond --netfn 6 --cmd 1 --for 60s </dev/null >/tmp/lan 2>&1 &
+	s.one(t, "basic", `midplane-guest respond --netfn 6 --cmd 1 --count 5 --for 60s </dev/null >/tmp/lan 2>&1 &
 		until grep -q answering /tmp/lan; do sleep 0.05; done`)
 	var board, manager lanDoor
 	for _, d := range s.Doors() {
@@ -32,7 +32,11 @@ func TestLANSoftware(t *testing.T) {
 	ask := func(d lanDoor, line, want string) {
 		t.Helper()
 		host, port := d.addr.Addr().String(), fmt.Sprint(d.addr.Port())
-		words := strings.Fields(strings.NewReplacer("AT", "-H "+host+" -p "+port+" -U admin -E", "ADDRESS", d.addr.String(), "PASSWORD", d.password, "PORT", port, "HOST", host).Replace(line))
+		words := strings.Fields(strings.NewReplacer("AT", "-H "+host+" -p "+port+" -U admin -E",
+			"ADDRESS", d.addr.String(), "PASSWORD", d.password, "PORT", port, "HOST", host).Replace(line))
+		for i, w := range words {
+			words[i] = strings.ReplaceAll(w, "+", " ")
+		}
 		out, err := d.command(t.Context(), words[0], words[1:]...).CombinedOutput()
 		if !regexp.MustCompile(want).Match(out) {
 			t.Errorf("%s: %v, want %s\n%s", line, err, want, out)
@@ -46,9 +50,15 @@ func TestLANSoftware(t *testing.T) {
 	ask(board, "ipmitool -I lan AT -l 2 raw 6 1 2 0xaa", `^ 02 aa\s*$`)
 	ask(board, "ipmitool -I lanplus AT -L USER -l 2 raw 6 1 3", `^ 03\s*$`)
 	ask(board, "ipmi-raw -D LAN_2_0 -h ADDRESS -u admin -p PASSWORD 2 6 1 4", `rcvd: 01 00 04`)
-	ask(board, "openipmicmd -k 0f|2|6|1|5 lan -U admin -P PASSWORD -p PORT HOST", `05`)
+	ask(board, "openipmicmd -k 0f+02+06+01+05 lan -U admin -P PASSWORD -p PORT HOST", `07 0[02] 01 00 05`)
 	ask(board, "ipmitool -I lanplus AT raw 6 1", `^ 20 81`) // the controller itself
 	ask(manager, "ipmitool -I lanplus AT -l 2 raw 6 1", `rsp=0xc2`)
 	silent.Wait()
-	t.Log(s.one(t, "basic", "cat /tmp/lan"))
+	heard := s.one(t, "basic", "until ! pidof midplane-guest >/dev/null; do sleep 0.05; done; cat /tmp/lan")
+	for i, who := range []string{"4", "4", "2", "4", "4"} { // each once
+		asked := regexp.MustCompile(fmt.Sprintf(`from channel 1 privilege %s session 0[12]: 06/01 \[0%d`, who, i+1))
+		if n := len(asked.FindAllString(heard, -1)); n != 1 {
+			t.Errorf("%s was heard %d times:\n%s", asked, n, heard)
+		}
+	}
 }
