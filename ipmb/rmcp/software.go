@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
 )
 
 // Limits of what sessions ask system management software, which answers when it
@@ -97,8 +98,12 @@ func (t *Sessions) forget(s *session, a *asked) {
 }
 
 // Send sends a message of system management software to the session with a
-// handle: 80h if there is none. An answer that it does not wait for is dropped.
+// handle: 80h if there is none, 83h if it cannot be reached. An answer that it does
+// not wait for is dropped.
 func (t *Sessions) Send(handle uint8, f ipmb.Frame) error {
+	if c, ok := t.cfg.Active(t.cfg.Channel); !ok || c.Mode() == mc.AccessDisabled {
+		return ipmb.ErrNAK
+	}
 	s, door, to := t.receiver(handle, f)
 	switch {
 	case s == nil:

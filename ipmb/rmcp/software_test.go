@@ -99,6 +99,10 @@ func TestSoftware(t *testing.T) {
 	if h := <-queue; h.frame.String() != ask.Reply(ipmb.Response{}).String() {
 		t.Errorf("it is answered %s", h.frame)
 	}
+	s.mode = mc.AccessDisabled
+	if err := s.Send(1, ask); ipmb.CodeOf(err) != ipmb.ErrNAK {
+		t.Errorf("by a channel that is disabled: %v", err)
+	}
 }
 
 func TestSoftwareBy15(t *testing.T) {
