@@ -38,6 +38,7 @@ const (
 	ErrDisabled          CompletionCode = 0xD6
 	ErrUnspecified       CompletionCode = 0xFF
 	ErrEmpty             CompletionCode = 0x80 // Get Message, Read Event Message Buffer: nothing there
+	ErrHandle            CompletionCode = 0x80 // Send Message: no session has that handle
 	ErrLostArbitration   CompletionCode = 0x81 // Send Message, Master Write-Read
 	ErrBus               CompletionCode = 0x82 // Send Message
 	ErrNAK               CompletionCode = 0x83 // Send Message: nobody at that address

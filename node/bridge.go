@@ -35,7 +35,7 @@ type bridge struct {
 	policy    *ipmb.GuestPolicy
 	asks      *asks
 	software  *software
-	lines     lines // nil: there are no serial ports
+	lines     lines // nil: there are none
 	log       *slog.Logger
 }
 

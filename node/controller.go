@@ -205,6 +205,10 @@ func (c *Controller) restoreMail() {
 		case recordEvent, recordWarning:
 			c.mail.restore(r, nil)
 		case recordLetter:
+			if lanLetter(r.payload) { // its session ended with that process
+				c.mail.ledger.drop(r.slot)
+				continue
+			}
 			k, ok := c.asks.answerKey(r.payload)
 			if !ok || asked[k] > r.number { // no answer, or that of an earlier use of the number
 				c.mail.restore(r, nil)

@@ -69,6 +69,7 @@ func (n *Node) listenLAN() (*rmcp.Mover, error) {
 func (n *Node) lanDoor() rmcp.DoorConfig {
 	c := n.controller
 	return rmcp.DoorConfig{
+		Software: c.forSoftware(),
 		Sessions: c.access.sessions, Handler: c.Handler(), Effect: c.hasEffect, Style: n.cfg.LAN.Style, Count: &c.access.lan.Count, SOL: c.access.payloads, Log: n.log,
 		Origin: ipmb.Origin{
 			Speaker: ipmb.SpeakerSession, Door: ipmb.DoorLAN, Channel: mc.LANChannel.Number, Shelf: n.cfg.Shelf,

@@ -191,7 +191,8 @@ func (n *Node) openSerial() (err error) {
 			return err
 		}
 	}
-	n.controller.bridge.lines, n.controller.access.lines = serialLines(n.serials), n.serials
+	a := n.controller.access
+	n.controller.bridge.lines, a.lines = nodeLines{n.serials, a.sessions}, n.serials
 	return nil
 }
 

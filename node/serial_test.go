@@ -233,7 +233,7 @@ func TestSerialSoftware(t *testing.T) {
 		data []byte
 		want ipmb.CompletionCode
 	}{
-		{"\x02\x01", raw, ipmb.ErrInvalidField}, // another session
+		{"\x02\x01", raw, ipmb.ErrHandle},       // another session
 		{"\x04\x00", raw, ipmb.ErrInvalidField}, // no such channel
 		{"\x42\x00", raw, ipmb.ErrInvalidField}, // tracked
 		{"\x02\x00", raw[:5], ipmb.ErrLength},

@@ -53,6 +53,9 @@ func yes(proof string) outcome { return outcome{proof, false, "yes"} }
 // other controller.
 var refused = outcome{`(?i)insufficient privilege|privilege level|bad completion code|rsp=0xd4|\bd4\b`, true, "D4h"}
 
+// nobody is what comes of asking software where there is none.
+var nobody = outcome{`rsp=0xc2`, true, "C2h"}
+
 // silent is how lan print takes it.
 var silent = outcome{`^\s*$`, true, "D4h"}
 
@@ -139,6 +142,10 @@ func (r clientRow) outcome(p place) (o outcome, run bool) {
 	return o, r.knows(p) && o.says != ""
 }
 
+// answering has a program in a guest answer what software is asked by LUN 2.
+const answering = `midplane-guest respond --netfn 6 --cmd 1 </dev/null >/tmp/asked 2>&1 &
+	until grep -q answering /tmp/asked; do sleep 0.05; done`
+
 const deviceID = `20 [08]1 00 10 02`
 
 var clientRows = []clientRow{
@@ -159,7 +166,7 @@ var clientRows = []clientRow{
 	{"ipmitool", "lan print 1", yes(`RMCP\+ Cipher Suites +: 17,3`), but(but(but(guarded(), overBoard, silent), boardShelf, silent), overTwo, silent)},
 	{"ipmitool", "sol info 1", yes(`Enabled +: true`), but(guarded(), atShelf, outcome{})},
 	{"ipmitool", "picmg addrinfo", yes(`IPMB-0 Address +: 0x(82|84|20)`), nil},
-	{"ipmitool", "-l 2 raw 6 1", outcome{`rsp=0xc2`, true, "C2h"}, only(atBoard, atShelf)},
+	{"ipmitool", "-l 2 raw 6 1 0x55", yes(`^ 55\s*$`), but(but(but(nilMap(), boardShelf, nobody), atShelf, nobody), overTwo, outcome{})},
 	{"ipmitool", "-L USER chassis power cycle", outcome{`Insufficient privilege level`, true, "D4h"}, nil},
 	{"ipmitool", "-L OPERATOR mc info", yes(`IPMI Version +: 2\.0`), nil},
 	{"ipmitool", "-C 3 mc info", yes(`IPMI Version +: 2\.0`), nil},
@@ -178,10 +185,12 @@ var clientRows = []clientRow{
 	{"FreeIPMI", "ipmi-chassis --chassis-control=POWER-CYCLE -l USER", outcome{`privilege level insufficient|bad completion code|driver busy|privilege`, true, "D4h"}, only(atBoard, atShelf)},
 	{"FreeIPMI", "ipmipower --stat", yes(`: on`), nil},
 	{"FreeIPMI", "ipmi-raw 0 6 1", yes(`rcvd: 01 00 ` + deviceID), nil},
+	{"FreeIPMI", "ipmi-raw 2 6 1 55", yes(`rcvd: 01 00 55`), only(atBoard)},
 	{"FreeIPMI", "ipmi-config --checkout --category=core --section=User2", yes(`Username +admin`), but(nilMap(), overBoard, outcome{`Unable to get Number of Users`, true, "D4h"})},
 	{"FreeIPMI", "ipmi-raw --target-channel-number=0 --target-slave-address=0x90 0 6 1", outcome{`bad completion code`, true, "83h"}, only(atBoard, atShelf)},
 
 	{"openipmicmd", "00 06 01", yes(`07 00 01 00 ` + deviceID), nil},
+	{"openipmicmd", "02 06 01 55", yes(`07 0[02] 01 00 55`), only(atBoard)},
 	{"openipmicmd", "00 00 01", yes(`01 00 01 00 [26]1`), nil},
 	{"openipmicmd", "00 0a 20", yes(`0b 00 20 00 51`), nil},
 	{"openipmicmd", "00 06 46 02", yes(`07 00 46 00 61 64 6d 69 6e`), but(but(guarded(), overBoard, outcome{`d4`, false, "D4h"}), boardShelf, outcome{`d4`, false, "D4h"})},
@@ -230,6 +239,9 @@ func TestClients(t *testing.T) {
 			})
 		}
 		group.Wait()
+	}
+	for _, board := range []string{"blade1", "blade2"} {
+		s.one(t, board, answering)
 	}
 	for _, p := range places {
 		group.Go(func() { s.ask(t, p) })

@@ -36,7 +36,8 @@ is bridged from there, **shelf → board → board** twice (-B 0 -T). An empty f
 
 const clientsTail = `
 D4h is "insufficient privilege": who is administrator of a board's door reaches others no further than the board's guest does, to read; so does
-whoever goes by way of a board. 83h says that nobody is there, CCh that there is no such channel, C2h that there is nothing at that LUN.
+whoever goes by way of a board. 83h says that nobody is there, CCh that there is no such channel, C2h that there is nothing at that LUN. At
+LUN 2 (-l 2) a program in the guest answers with what it was asked.
 
 ¹ FreeIPMI asks only the controller with address 20h for sensors unless it is told --bridge-sensors, and a board's sensors are its own
 address's. ipmitool finds the address by itself (PICMG Get Address Info) and would ask the wrong one if records named 20h.

@@ -18,7 +18,7 @@ var lines = &fixture{name: "l", yaml: `
 replicas: 1
 nodes:
   - {slot: 1, name: term, serial: [{mode: terminal, listen: guest}]}
-  - {slot: 2, name: basic, interface: bt, serial: [{mode: basic, listen: guest}, {mode: terminal, listen: "pty:t.tty", privilege: operator}]}
+  - {slot: 2, name: basic, interface: bt, lan: {v15: [md5]}, serial: [{mode: basic, listen: guest}, {mode: terminal, listen: "pty:t.tty", privilege: operator}]}
 `}
 
 const (

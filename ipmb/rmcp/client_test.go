@@ -34,6 +34,8 @@ type site struct {
 	addr net.Addr
 	many bool // more than one reads, so that a datagram may overtake another
 
+	software func(ipmb.Privilege, uint8, ipmb.Frame) bool
+
 	sol    *SOL
 	mu     sync.Mutex
 	params map[uint8][]byte // of serial over LAN
@@ -117,7 +119,7 @@ func (s *site) open() {
 	}
 	s.addr = conn.LocalAddr()
 	d := NewDoor(DoorConfig{
-		Sessions: s.Sessions, Handler: s.mux, Count: new(mc.LANCounters), SOL: s.sol, Log: slog.New(slog.DiscardHandler),
+		Sessions: s.Sessions, Handler: s.mux, Count: new(mc.LANCounters), SOL: s.sol, Log: slog.New(slog.DiscardHandler), Software: s.software,
 		Origin: ipmb.Origin{Speaker: ipmb.SpeakerSession, Door: ipmb.DoorLAN, Channel: 1},
 		Effect: func(r *ipmb.Request) bool {
 			row := s.mux.Lookup(r.NetFn, r.Cmd, r.Data)

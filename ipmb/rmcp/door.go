@@ -38,7 +38,11 @@ type DoorConfig struct {
 	Count  *mc.LANCounters
 	// SOL serves that payload; nil: it is dropped.
 	SOL *SOL
-	Log *slog.Logger
+	// Software puts a session's message for LUN 2 where system management software
+	// finds it, and reports whether there was room; that answers by [Sessions.Send].
+	// nil: there is none, and the Handler says so.
+	Software func(privilege ipmb.Privilege, handle uint8, f ipmb.Frame) bool
+	Log      *slog.Logger
 }
 
 // Door serves a controller on a UDP socket.

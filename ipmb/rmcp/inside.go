@@ -25,16 +25,19 @@ func (d *Door) inSession(ctx context.Context, p packet, from netip.AddrPort) {
 		return
 	}
 	f, err := ipmb.ParseFrame(message)
-	if err != nil || f.IsResponse() {
+	toSoftware := d.Software != nil && f.ToLUN == ipmb.LUNSMS
+	if err != nil || f.IsResponse() && !toSoftware {
 		return
 	}
-	o, one, again := d.Sessions.admit(s, p.Seq, message, from, time.Now())
+	o, one, again := d.Sessions.admit(d, s, p.Seq, message, from, time.Now())
 	switch {
 	case one == nil:
 	case again:
 		for i, a := range one.answers {
 			d.send(d.Sessions.sealAnswer(s, one.seq, i, a), from)
 		}
+	case toSoftware:
+		d.crew.Go(func() { d.forSoftware(ctx, s, f, o, one, from) })
 	case d.waits(f):
 		d.crew.Go(func() { d.serve(ctx, s, f, o, one, from) })
 	default:
@@ -65,7 +68,7 @@ func (t *Sessions) lookup(id uint32) *session {
 // admit takes a message that a session's keys opened: not one that came before,
 // nor one of a session that has too many under way. again says that the client
 // repeats what it asked: answers are those that there are.
-func (t *Sessions) admit(s *session, seq uint32, message []byte, from netip.AddrPort, now time.Time) (o ipmb.Origin, one *repeat, again bool) {
+func (t *Sessions) admit(d *Door, s *session, seq uint32, message []byte, from netip.AddrPort, now time.Time) (o ipmb.Origin, one *repeat, again bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	setting, ok := t.cfg.Active(t.cfg.Channel)
@@ -78,7 +81,7 @@ func (t *Sessions) admit(s *session, seq uint32, message []byte, from netip.Addr
 		s.wipe()
 		return o, nil, false
 	}
-	s.in, s.last, s.peer = in, now, from
+	s.in, s.last, s.peer, s.door = in, now, from, d
 	if s.first == 0 {
 		s.first = seq
 	}
@@ -123,14 +126,21 @@ func (d *Door) serve(ctx context.Context, s *session, f ipmb.Frame, o ipmb.Origi
 	if !bridges(f) && !d.Effect(req) {
 		keep = nil
 	}
-	ended := d.Sessions.done(s, one, keep)
-	for i, a := range answers {
-		d.send(d.Sessions.sealAnswer(s, one.seq, i, a), to)
-	}
+	ended := d.answer(s, one, answers, keep, to)
 	d.SOL.answered(s)
 	if ended {
 		s.wipe()
 	}
+}
+
+// answer sends the answers to a request, and keeps some for its repeats. It
+// reports whether the session is over, which may be by that request.
+func (d *Door) answer(s *session, one *repeat, answers, keep [][]byte, to netip.AddrPort) (ended bool) {
+	ended = d.Sessions.done(s, one, keep)
+	for i, a := range answers {
+		d.send(d.Sessions.sealAnswer(s, one.seq, i, a), to)
+	}
+	return ended
 }
 
 func bridges(f ipmb.Frame) bool { return f.NetFn == ipmb.NetFnApp && f.Cmd == ipmb.CmdSendMessage }

@@ -55,6 +55,8 @@ type session struct {
 	busy      int // requests under way
 	privilege ipmb.Privilege
 	peer      netip.AddrPort
+	door      *Door    // by which it last asked
+	asked     []*asked // what software has not answered
 	in        window
 	first     uint32 // the first packet of it that came to this process
 	state     keepState

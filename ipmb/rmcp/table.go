@@ -82,6 +82,8 @@ type Sessions struct {
 	adopted    map[uint32]time.Time // logins that another process began
 	all        map[uint32]*session
 	handles    [MaxSessions + 1]*session // those that are logged in; 0 is nobody
+	// unanswered is when a handle's session ended that software had yet to answer.
+	unanswered [MaxSessions + 1]time.Time
 	guard      guard
 	halfOpen   halfOpen
 	expired    time.Time // when that was looked for
@@ -131,14 +133,17 @@ func (t *Sessions) expire(now time.Time) {
 }
 
 // activate gives a login that was proven its handle: one that was not in use
-// for the longest time is best, the lowest will do. Who has too many gets none.
+// for the longest time is best, the lowest will do, but not where software may
+// yet answer its last session. Who has too many gets none.
 func (t *Sessions) activate(s *session, now time.Time) bool {
 	t.expire(now)
 	free, mine := 0, uint8(0)
 	for h := MaxSessions; h > 0; h-- {
 		switch other := t.handles[h]; {
 		case other == nil:
-			free = h
+			if free == 0 || !t.unanswered[h].After(t.unanswered[free]) {
+				free = h
+			}
 		case other.user == s.login.account.ID:
 			mine++
 		}
@@ -162,6 +167,9 @@ func (t *Sessions) remove(s *session) {
 	clear(s.login.account.Password)
 	if s.handle != 0 {
 		t.handles[s.handle] = nil
+		if len(s.asked) > 0 {
+			t.unanswered[s.handle] = time.Now()
+		}
 		return
 	}
 	s.wipe() // of IPMI 1.5, which has its keys before it is a session

@@ -71,7 +71,7 @@ type Door struct {
 // Errors of Send, which are completion codes of Send Message.
 var (
 	ErrNoLine    error = ipmb.ErrNAK
-	ErrNoSession error = ipmb.ErrInvalidField // the handle is not the session's
+	ErrNoSession error = ipmb.ErrHandle // the handle is not the session's
 )
 
 // New gives the door of a port.
