@@ -242,6 +242,18 @@ func TestHeld(t *testing.T) {
 	}
 }
 
+// One address does not crowd out what others said.
+func TestHeldIsShared(t *testing.T) {
+	now, h := time.Now(), held{limit: 16}
+	h.add(datagram{peer: elsewhere}, now)
+	for i := range uint16(100) {
+		h.add(datagram{peer: netip.AddrPortFrom(flooding, i)}, now)
+	}
+	if len(h.list) != h.limit || h.list[0].peer != elsewhere || h.list[h.limit-1].peer.Port() != 99 {
+		t.Errorf("%d held, from %s to %s", len(h.list), h.list[0].peer, h.list[h.limit-1].peer)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	for _, c := range []Config{
 		{}, {Listen: "localhost:623", Replicas: []string{"unix:x"}}, {Listen: "127.0.0.1:1"}, {Listen: "127.0.0.1:1", Replicas: []string{"x"}},
