@@ -163,7 +163,8 @@ func (t *Sessions) rekey(s *session, k Kept) bool {
 
 // keep stores the session whose login RAKP Message 3 or Activate Session completed.
 // It reports whether the answer may be sent: not while it is on its way already, nor where
-// it cannot be stored, for then nobody else could go on with it.
+// it cannot be stored, for then nobody else could go on with it. Those that ended leave the store with the same change:
+// one of them may have had its handle.
 func (t *Sessions) keep(ctx context.Context, id uint32) bool {
 	t.mu.Lock()
 	s := t.find(id)
@@ -173,13 +174,17 @@ func (t *Sessions) keep(ctx context.Context, id uint32) bool {
 	}
 	s.state = stateKeeping
 	_, _ = rand.Read(s.name[:]) // does not fail
-	k := s.kept()
+	c := Change{Put: []Kept{s.kept()}, Gone: t.gone}
+	t.gone = nil
 	t.mu.Unlock()
 
-	err := t.cfg.Store.Save(ctx, Change{Put: []Kept{k}})
+	err := t.cfg.Store.Save(ctx, c)
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if err != nil {
+		t.gone = append(t.gone, c.Gone...)
+	}
 	s.state = stateKept // perhaps even then: it is unknown
 	switch {
 	case t.find(s.id) != s: // it ended meanwhile, and the store may have had it later than that

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -64,6 +65,7 @@ type session struct {
 	secret    []byte        // its integrity key, for the store; of IPMI 1.5 the password
 	base      uint32        // of the numbers of answers, with a store; see sealAnswer
 	payload   uint8         // the instance of serial over LAN that the store has of it
+	serial    atomic.Pointer[activeSOL]
 
 	mu   sync.Mutex
 	keys codec // nil once it ended

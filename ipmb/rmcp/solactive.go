@@ -85,7 +85,22 @@ func newActiveSOL(s *session, timing solTiming, log *slog.Logger) *activeSOL {
 	}
 	a.begin = sync.OnceFunc(func() { close(a.begun) })
 	a.keys.ready, a.keys.gone = make(chan struct{}, 1), make(chan int, 1)
+	s.serial.Store(a)
 	return a
+}
+
+// hasPayload reports whether serial over LAN is active for a session.
+func (s *session) hasPayload() bool {
+	a := s.serial.Load()
+	if a == nil {
+		return false
+	}
+	select {
+	case <-a.stopped:
+		return false
+	default:
+		return true
+	}
 }
 
 // stop ends a payload. Its console is told unless it asked for that itself.

@@ -139,6 +139,7 @@ func (t *Sessions) watchIdle(stop <-chan struct{}, s *session) {
 func (s *SOL) forget(a *activeSOL) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	a.session.serial.CompareAndSwap(a, nil)
 	if s.active[a.instance] == a {
 		delete(s.active, a.instance)
 	}

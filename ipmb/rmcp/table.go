@@ -134,7 +134,8 @@ func (t *Sessions) expire(now time.Time) {
 
 // activate gives a login that was proven its handle: one that was not in use
 // for the longest time is best, the lowest will do, but not where software may
-// yet answer its last session. Who has too many gets none.
+// yet answer its last session. Who has too many gets none. Where all are in use,
+// another's session may end for it.
 func (t *Sessions) activate(s *session, now time.Time) bool {
 	t.expire(now)
 	free, mine := 0, uint8(0)
@@ -148,8 +149,13 @@ func (t *Sessions) activate(s *session, now time.Time) bool {
 			mine++
 		}
 	}
-	if limit := s.login.account.Sessions; free == 0 || limit != 0 && mine >= limit {
+	if limit := s.login.account.Sessions; limit != 0 && mine >= limit {
 		return false
+	}
+	if free == 0 {
+		if free = int(t.crowdOut(mine)); free == 0 {
+			return false
+		}
 	}
 	t.halfOpen.remove(s)
 	s.handle = uint8(free)

@@ -47,15 +47,16 @@ type Console struct {
 	done    sync.WaitGroup
 	closing context.Context
 
-	mu      sync.Mutex
-	conn    net.Conn      // nil while the VM has no process
-	up      chan struct{} // closed while there is a conn
-	down    chan struct{} // closed while there is none
-	past    ring
-	total   int64 // bytes that ever came
-	left    left
-	readers map[*Seat]struct{}
-	writer  *Seat // nil: nobody types
+	mu       sync.Mutex
+	conn     net.Conn      // nil while the VM has no process
+	up       chan struct{} // closed while there is a conn
+	down     chan struct{} // closed while there is none
+	past     ring
+	total    int64 // bytes that ever came
+	unlogged int64 // bytes since the log could not be written; 0: it can
+	left     left
+	readers  map[*Seat]struct{}
+	writer   *Seat // nil: nobody types
 }
 
 // NewConsole starts recording. The socket need not exist yet; it is dialled until [Console.Close].
@@ -142,6 +143,21 @@ func (c *Console) receive(conn net.Conn) {
 	}
 }
 
+// enter logs a piece of output. That it cannot is said once, and once that it can again. The caller has mu.
+func (c *Console) enter(p []byte) {
+	err := c.log.write(p, time.Now())
+	switch {
+	case err != nil:
+		if c.unlogged == 0 {
+			c.cfg.Logger.Warn("console is not being logged", "error", err)
+		}
+		c.unlogged += int64(len(p))
+	case c.unlogged > 0:
+		c.cfg.Logger.Warn("console is being logged again", "lost_bytes", c.unlogged)
+		c.unlogged = 0
+	}
+}
+
 func (c *Console) setConn(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -158,9 +174,7 @@ func (c *Console) setConn(conn net.Conn) {
 func (c *Console) take(p []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.log.write(p, time.Now()); err != nil { // under the lock: who joins gets the log up to what he is sent
-		c.cfg.Logger.Warn("console is not being logged", "error", err)
-	}
+	c.enter(p) // under the lock: who joins gets the log up to what he is sent
 	c.past.add(p)
 	c.total += int64(len(p))
 	for r := range c.readers {

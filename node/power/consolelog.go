@@ -34,6 +34,7 @@ type consoleLog struct {
 	size    int64
 	stamped int64 // bytes of times
 	last    time.Time
+	moves   int // files that a rotation has yet to move
 }
 
 func openConsoleLog(path string, limit int64, older int) (*consoleLog, error) {
@@ -49,7 +50,7 @@ func (l *consoleLog) open() (err error) {
 		return err
 	}
 	if l.times, l.stamped, err = openEnd(l.path + timesFile); err != nil {
-		return errors.Join(err, l.close())
+		return errors.Join(err, l.shut())
 	}
 	l.last = time.Time{}
 	if torn := l.stamped % stampLen; torn != 0 { // by a loss of power
@@ -75,9 +76,14 @@ func openEnd(path string) (*os.File, int64, error) {
 func (l *consoleLog) write(p []byte, now time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.file == nil { // the last rotation did not come to its end
+		if err := l.goOn(); err != nil {
+			return err
+		}
+	}
 	due := now.Sub(l.last) >= stampEvery || now.Before(l.last)
 	full := l.size > 0 && l.size+int64(len(p)) > l.limit || due && l.stamped+stampLen > max(l.limit/stampShare, stampMin)
-	if l.file == nil || full {
+	if full {
 		if err := l.rotate(); err != nil {
 			return err
 		}
@@ -97,21 +103,34 @@ func (l *consoleLog) write(p []byte, now time.Time) error {
 func (l *consoleLog) stamp(now time.Time) error {
 	b := binary.BigEndian.AppendUint64(nil, uint64(now.UnixMilli()))
 	n, err := l.times.Write(binary.BigEndian.AppendUint64(b, uint64(l.size)))
-	l.stamped += int64(n)
-	l.last = now
-	return err
+	if err != nil { // half of one would put all that follow out of place
+		if n > 0 {
+			err = errors.Join(err, l.times.Truncate(l.stamped))
+		}
+		return err
+	}
+	l.stamped, l.last = l.stamped+stampLen, now
+	return nil
 }
 
 // rotate closes the files and moves each one place on; the oldest fall off.
 func (l *consoleLog) rotate() error {
+	l.moves = 2 * l.older
 	if err := l.shut(); err != nil {
 		return err
 	}
-	for i := l.older; i > 0; i-- {
-		for _, kind := range []string{"", timesFile} {
-			if err := os.Rename(l.name(i-1)+kind, l.name(i)+kind); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return err
-			}
+	return l.goOn()
+}
+
+// goOn does what is left of a rotation. What has moved does not move again: it would fall on an older log.
+func (l *consoleLog) goOn() error {
+	for ; l.moves > 0; l.moves-- {
+		age, kind := (l.moves+1)/2, timesFile
+		if l.moves%2 == 0 {
+			kind = ""
+		}
+		if err := os.Rename(l.name(age-1)+kind, l.name(age)+kind); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
 		}
 	}
 	return l.open()

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -122,4 +124,51 @@ func FuzzStamps(f *testing.F) {
 			last = s.offset
 		}
 	})
+}
+
+// A log that cannot be turned over loses what comes meanwhile, and no older log; nor is that said each time.
+func TestConsoleLogCannotTurnOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	l := openLog(t, path, 4, 2)
+	for i, s := range []string{"aaaa", "bbbb", "cccc"} {
+		check(t, l.write([]byte(s), noon.Add(time.Duration(i)*time.Second)))
+	}
+	var limit syscall.Rlimit
+	check(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	none := limit
+	none.Cur = 0 // the files move, but none can be opened
+	check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none))
+	var said bytes.Buffer
+	c := &Console{log: l, cfg: ConsoleConfig{Logger: slog.New(slog.NewTextHandler(&said, nil))}}
+	for range 5 {
+		c.enter([]byte("lost"))
+	}
+	check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
+	for range 2 {
+		c.enter([]byte("d"))
+	}
+	if got := pieces(t, l, time.Time{}); !strings.HasPrefix(got, "1:bbbb 2:cccc ") || !strings.HasSuffix(got, ":dd") {
+		t.Error(got)
+	}
+	if got := said.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "not being logged") || !strings.Contains(got, "lost_bytes=20") {
+		t.Error(got)
+	}
+}
+
+// A disk that is full when a time is noted does not put those that follow out of place.
+func TestConsoleLogOnFullDisk(t *testing.T) {
+	l := openLog(t, filepath.Join(t.TempDir(), "log"), 100, 1)
+	good := l.times
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	check(t, err)
+	defer full.Close()
+	l.times = full
+	if err := l.write([]byte("lost"), noon); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("%v", err)
+	}
+	l.times = good
+	check(t, l.write([]byte("one"), noon.Add(time.Millisecond)))
+	if got, want := pieces(t, l, time.Time{}), "0.001:one"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
 }

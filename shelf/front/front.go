@@ -1,6 +1,7 @@
 package front
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -15,10 +16,7 @@ import (
 	"github.com/midplane-project/midplane/internal/jsonfile"
 )
 
-const (
-	dialAgain  = 100 * time.Millisecond
-	othersRate = 10000 // datagrams a second of those who have no session
-)
+const dialAgain = 100 * time.Millisecond
 
 // Config is a front, as the file of midplane front --config has it (JSON,
 // unknown fields are errors).
@@ -67,8 +65,7 @@ type Front struct {
 	leader   *replica // nil: none
 	sessions held
 	others   held
-	from     time.Time // of the second in which left is counted
-	left     int
+	limits   *limits
 }
 
 // replica is one of those who may lead.
@@ -87,7 +84,7 @@ func Open(c Config, log *slog.Logger) (*Front, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Front{conn: conn, log: log, sessions: held{limit: holdSessions}, others: held{limit: holdOthers}}
+	f := &Front{conn: conn, log: log, sessions: held{limit: holdSessions}, others: held{limit: holdOthers}, limits: newLimits()}
 	f.port = conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 	for _, r := range c.Replicas {
 		f.replicas = append(f.replicas, &replica{path: strings.TrimPrefix(r, "unix:")})
@@ -121,34 +118,28 @@ func (f *Front) Run(ctx context.Context) error {
 		if err != nil { // such as an ICMP message of an earlier answer's
 			continue
 		}
-		f.take(datagram{peer: peer, port: f.port, data: append([]byte(nil), buf[:n]...)}, time.Now())
+		f.take(datagram{peer: peer, port: f.port, data: buf[:n]}, time.Now())
 	}
 }
 
-// take passes a client's datagram on, and holds it until it is answered.
+// take passes a client's datagram on, and holds it until it is answered. It must not keep its bytes.
 func (f *Front) take(d datagram, now time.Time) {
 	if len(d.data) > maxDatagram || !isRMCP(d.data) {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	to := &f.sessions
-	if !inSession(d.data) {
-		if to = &f.others; !f.may(now) {
-			return
-		}
+	session := inSession(d.data)
+	if !f.limits.take(d.peer, session, now) {
+		return
+	}
+	d.data = bytes.Clone(d.data)
+	to := &f.others
+	if session {
+		to = &f.sessions
 	}
 	to.add(d, now)
 	f.pass(d)
-}
-
-// may bounds the datagrams of those who have no session. The caller has mu.
-func (f *Front) may(now time.Time) bool {
-	if now.Sub(f.from) >= time.Second {
-		f.from, f.left = now, othersRate
-	}
-	f.left--
-	return f.left >= 0
 }
 
 // pass sends a datagram to the leader, if there is one. The caller has mu.
@@ -192,6 +183,9 @@ func (f *Front) hear(r *replica, s *stream, got frame) {
 	if ours {
 		f.sessions.answered(d.peer)
 		f.others.answered(d.peer)
+		if isRMCP(d.data) && inSession(d.data) {
+			f.limits.spoken(d.peer.Addr(), time.Now())
+		}
 	}
 	f.mu.Unlock()
 	if ours {

@@ -242,21 +242,15 @@ func TestHeld(t *testing.T) {
 	}
 }
 
-// Whoever has no session is bounded, and crowds out nobody who has one.
-func TestFlood(t *testing.T) {
-	f := &Front{sessions: held{limit: holdSessions}, others: held{limit: holdOthers}}
-	now := time.Now()
-	f.take(datagram{data: inside("good")}, now)
-	ping := []byte{rmcpVersion, 0, 0xFF, 6, 0, 0, 0x11, 0xBE}
-	for range othersRate + 5 {
-		f.take(datagram{data: ping}, now)
+// One address does not crowd out what others said.
+func TestHeldIsShared(t *testing.T) {
+	now, h := time.Now(), held{limit: 16}
+	h.add(datagram{peer: elsewhere}, now)
+	for i := range uint16(100) {
+		h.add(datagram{peer: netip.AddrPortFrom(flooding, i)}, now)
 	}
-	f.take(datagram{data: []byte("nonsense")}, now)
-	if len(f.sessions.list) != 1 || len(f.others.list) != holdOthers || f.left >= 0 {
-		t.Errorf("%d of sessions, %d others held, %d left", len(f.sessions.list), len(f.others.list), f.left)
-	}
-	if f.take(datagram{data: ping}, now.Add(time.Second)); f.left != othersRate-1 {
-		t.Errorf("%d left in the next second", f.left)
+	if len(h.list) != h.limit || h.list[0].peer != elsewhere || h.list[h.limit-1].peer.Port() != 99 {
+		t.Errorf("%d held, from %s to %s", len(h.list), h.list[0].peer, h.list[h.limit-1].peer)
 	}
 }
 
@@ -295,7 +289,7 @@ func FuzzTake(f *testing.F) {
 	f.Add(inside("x"))
 	f.Add([]byte{rmcpVersion, 0, 0xFF, classIPMI, 0, 0, 0, 0, 0, 1, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		front := &Front{sessions: held{limit: 1}, others: held{limit: 1}}
+		front := &Front{sessions: held{limit: 1}, others: held{limit: 1}, limits: newLimits()}
 		front.take(datagram{data: b}, time.Now())
 	})
 }

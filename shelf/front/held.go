@@ -24,13 +24,32 @@ type heldDatagram struct {
 	at time.Time
 }
 
-// add holds a datagram, in the place of the oldest if there are too many.
+// add holds a datagram. If there are too many it takes the place of the oldest, of its own address where that has more
+// than its share.
 func (h *held) add(d datagram, now time.Time) {
 	h.age(now)
 	if len(h.list) >= h.limit {
-		h.list = slices.Delete(h.list, 0, 1)
+		at := h.oldestOf(d.peer.Addr())
+		h.list = slices.Delete(h.list, at, at+1)
 	}
 	h.list = append(h.list, heldDatagram{d, now})
+}
+
+// heldShare is the part of what is held that one address may have while others want it, too.
+const heldShare = 8
+
+// oldestOf gives the first of an address, of all where that has no more than its share.
+func (h *held) oldestOf(a netip.Addr) int {
+	first, n := 0, 0
+	for i := len(h.list) - 1; i >= 0; i-- {
+		if h.list[i].peer.Addr() == a {
+			first, n = i, n+1
+		}
+	}
+	if n*heldShare <= h.limit {
+		return 0
+	}
+	return first
 }
 
 // age lets go what is too old.

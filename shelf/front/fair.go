@@ -1,0 +1,127 @@
+package front
+
+import (
+	"net/netip"
+	"time"
+)
+
+// What passes is limited for each socket, for each address, and in all, so that who floods the front keeps himself
+// out first. An address says little before it floods: for its first datagrams there is another limit in all, which
+// those that say much do not use up. An address to which the leader spoke in a session has a limit of its own, and
+// so do the sessions there.
+const (
+	socketRate = 1000 // datagrams a second
+	sourceRate = 4000
+	fewRate    = 20 // of a source that says little
+	knownRate  = 20000
+	wholeRate  = 5000 // of all that say little, and of all others
+)
+
+const (
+	saved      = 0.1 // seconds of a rate: more at once than that does not fit into a stream
+	savedFew   = 2.0 // a client's login, and some more
+	maxLimited = 4096
+	maxKnown   = 256
+	knownTime  = 24 * time.Hour
+)
+
+// source is what an address has left.
+type source struct{ few, many tokens }
+
+// limits are a front's.
+type limits struct {
+	sockets   map[netip.AddrPort]*tokens
+	sources   map[netip.Addr]*source
+	known     map[netip.Addr]*knownSource
+	few, many tokens
+}
+
+type knownSource struct {
+	at   time.Time // when the leader last spoke to a session there
+	left tokens
+}
+
+func newLimits() *limits {
+	return &limits{
+		sockets: make(map[netip.AddrPort]*tokens), sources: make(map[netip.Addr]*source), known: make(map[netip.Addr]*knownSource),
+	}
+}
+
+// take reports whether a datagram may pass. The narrower limit comes first: what it refuses costs the wider one nothing.
+func (l *limits) take(peer netip.AddrPort, session bool, now time.Time) bool {
+	known := l.known[peer.Addr()]
+	if known != nil && now.Sub(known.at) > knownTime {
+		known = nil
+	}
+	if !(session && known != nil) && !entry(l.sockets, peer).take(now, socketRate, saved) {
+		return false
+	}
+	if known != nil {
+		return known.left.take(now, knownRate, saved)
+	}
+	s := entry(l.sources, peer.Addr())
+	return s.few.take(now, fewRate, savedFew) && l.few.take(now, wholeRate, saved) ||
+		s.many.take(now, sourceRate, saved) && l.many.take(now, wholeRate, saved)
+}
+
+// spoken notes that the leader spoke to a session at an address.
+func (l *limits) spoken(to netip.Addr, now time.Time) {
+	one := l.known[to]
+	if one == nil {
+		if len(l.known) >= maxKnown {
+			l.forget()
+		}
+		one = new(knownSource)
+		l.known[to] = one
+	}
+	one.at = now
+}
+
+// forget makes room for another address that is known.
+func (l *limits) forget() {
+	var oldest netip.Addr
+	for a, one := range l.known {
+		if old := l.known[oldest]; old == nil || one.at.Before(old.at) {
+			oldest = a
+		}
+	}
+	delete(l.known, oldest)
+}
+
+// entry gives somebody's, new if there is none. In a full table anyone makes room: he begins anew, but what all have
+// does not.
+func entry[K comparable, V any](table map[K]*V, who K) *V {
+	v := table[who]
+	if v == nil {
+		for other := range table {
+			if len(table) < maxLimited {
+				break
+			}
+			delete(table, other)
+		}
+		v = new(V)
+		table[who] = v
+	}
+	return v
+}
+
+// tokens let through so many a second, and so many at once after a while.
+type tokens struct {
+	left float64
+	at   time.Time
+}
+
+func (b *tokens) take(now time.Time, rate, saved float64) bool {
+	most := rate * saved
+	if b.at.IsZero() {
+		b.left = most
+	} else {
+		b.left = min(most, b.left+rate*now.Sub(b.at).Seconds())
+	}
+	b.at = now
+	if b.left < 1 {
+		return false
+	}
+	b.left--
+	return true
+}
