@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/midplane-project/midplane/deploy/lab"
 	"github.com/midplane-project/midplane/deploy/lab/supervise"
 )
 
@@ -219,6 +220,29 @@ func TestEnv(t *testing.T) {
 	}
 	if got := s.run("env"); got.code != 3 || !strings.Contains(got.err, "midplane up makes it") {
 		t.Errorf("%+v", got)
+	}
+}
+
+// What up says of the doors: lines to paste for the first, and how to come by
+// those of the others.
+func TestSayDoors(t *testing.T) {
+	s := withDoors(t)
+	say := func() string {
+		l, err := lab.Open("demo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		(&app{out: &out}).sayDoors(l)
+		return out.String()
+	}
+	const others = "\n  likewise for the others: midplane env blade2, midplane ipmi blade2 mc info; midplane ps lists them\n"
+	if text := say(); !strings.HasSuffix(text, " mc info   # blade1"+others) || strings.Count(text, "\n") != 4 {
+		t.Error(text)
+	}
+	writeFile(t, filepath.Join(s.lab.StateDir, "shelf.yaml"), strings.Replace(fakeShelfFile, "interface: bt", "lan: off", 1))
+	if text := say(); strings.Contains(text, "others") || strings.Count(text, "\n") != 3 {
+		t.Error(text)
 	}
 }
 
