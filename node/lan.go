@@ -56,6 +56,11 @@ func (n *Node) listenLAN() (*rmcp.Mover, error) {
 	if p.allowed, err = rmcp.ParsePlaces(n.cfg.LAN.Allow); err != nil {
 		return nil, err
 	}
+	for _, place := range p.allowed {
+		if place.Anywhere() {
+			n.log.Warn("LAN door: the guest may open it at any address of this host", "allow", place.String())
+		}
+	}
 	p.allowed = append(p.allowed, rmcp.At(first))
 	if err := p.open(first); err != nil {
 		return nil, err

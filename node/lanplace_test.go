@@ -211,8 +211,11 @@ func TestLANFallsBack(t *testing.T) {
 	cfg := lanAt(t)
 	first := netip.MustParseAddrPort(cfg.LAN.Listen)
 	second := netip.AddrPortFrom(netip.MustParseAddr("127.77.0.5"), first.Port())
-	cfg.LAN.Allow = []string{second.String()}
+	cfg.LAN.Allow = []string{second.String(), "0.0.0.0/0:623"}
 	l := startLAN(t, cfg)
+	if told := l.log.Take("any address of this host"); len(told) != 1 || !strings.Contains(told[0], "allow=0.0.0.0/0:623") {
+		t.Errorf("%q", told)
+	}
 	l.want("0c 01 01 03 "+octets(second), "00")
 	l.end()
 	taken, err := net.ListenPacket("udp", second.String())

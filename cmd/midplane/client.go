@@ -26,6 +26,9 @@ const (
 	leaderPause = 100 * time.Millisecond
 )
 
+// toStart is what to do about a daemon that does not run.
+const toStart = "midplane ps shows what runs; midplane up starts what is missing"
+
 // daemon is a connection to one daemon's API. Nothing is connected before the
 // first call.
 type daemon struct {
@@ -55,7 +58,7 @@ func (d daemon) explain(err error) error {
 	if s.Code() == codes.Unavailable && d.conn.GetState() != connectivity.Ready {
 		return &problem.Error{
 			Code: problem.Unavailable, What: d.Name + " does not answer", Where: d.Unix, Why: errors.New(brief(s.Message())),
-			Do: "midplane ps shows what runs; midplane up starts what is missing",
+			Do: toStart,
 		}
 	}
 	if s.Code() == codes.DeadlineExceeded {
@@ -188,7 +191,7 @@ func silent[T any](all []answer[T]) error {
 	}
 	e := &problem.Error{
 		Code: problem.Unavailable, What: "no replica of the shelf answers",
-		Do: "midplane ps shows what runs; midplane up starts what is missing",
+		Do: toStart,
 	}
 	for _, a := range all {
 		e.Where, e.Why = a.from.Unix, errors.New(brief(status.Convert(a.err).Message()))

@@ -112,8 +112,12 @@ func (a *app) sayDoors(l *lab.Lab) {
 		across = "-b 0 -t " + t.Addr.String() + " "
 	}
 	a.say("With ipmitool: eval $(midplane env%s) ; $IPMITOOL %smc info", shelfFlag(l), across)
-	for _, d := range doors[:min(len(doors), 2)] {
+	shown := min(len(doors), 2)
+	for _, d := range doors[:shown] {
 		a.say("  %s -f %s mc info   # %s", quoteAll(ipmitool(d)), quote(d.PasswordFile), d.Target)
+	}
+	if others := doors[shown:]; len(others) > 0 {
+		a.say("  likewise for the others: midplane env%[1]s %[2]s, midplane ipmi%[1]s %[2]s mc info; midplane ps%[1]s lists them", shelfFlag(l), others[0].Target.Name)
 	}
 }
 

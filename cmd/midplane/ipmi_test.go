@@ -1,11 +1,18 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/midplane-project/midplane/deploy/lab"
+	"github.com/midplane-project/midplane/deploy/lab/supervise"
 )
 
 const doorPassword = "Sixteen0Letters1"
@@ -32,10 +39,52 @@ exit 42
 	return s
 }
 
+// openDoors moves the shelf's doors to a port where each answers pings.
+func (s *fakeShelf) openDoors() (port string) {
+	s.t.Helper()
+	at := "0"
+	for i := range s.lab.Doors() {
+		conn, err := net.ListenPacket("udp", fmt.Sprintf("127.77.1.%d:%s", i, at))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Cleanup(func() { conn.Close() })
+		go echo(conn)
+		if i == 0 {
+			_, at, _ = net.SplitHostPort(conn.LocalAddr().String())
+			s.lanPort(at)
+		}
+	}
+	return at
+}
+
+func echo(conn net.PacketConn) {
+	b := make([]byte, 100)
+	for {
+		n, peer, err := conn.ReadFrom(b)
+		if err != nil {
+			return
+		}
+		_, _ = conn.WriteTo(b[:n], peer)
+	}
+}
+
+// lanPort gives the shelf's doors another port.
+func (s *fakeShelf) lanPort(port string) {
+	s.t.Helper()
+	path := filepath.Join(s.lab.StateDir, "lab.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	writeFile(s.t, path, strings.Replace(string(text), `"lan_port":623`, `"lan_port":`+port, 1))
+}
+
 func TestIPMI(t *testing.T) {
 	s := withDoors(t)
+	port := s.openDoors()
 	at := func(slot string) string {
-		return "<-I><lanplus><-H><127.77.1." + slot + "><-p><623><-U><admin><-E>"
+		return "<-I><lanplus><-H><127.77.1." + slot + "><-p><" + port + "><-U><admin><-E>"
 	}
 	for _, c := range []struct {
 		args string
@@ -65,9 +114,75 @@ func TestIPMI(t *testing.T) {
 	}
 }
 
+// Where nobody is at the door it says so at once, as other commands do, and
+// ipmitool does not run.
+func TestIPMIWithNobodyThere(t *testing.T) {
+	s := withDoors(t)
+	closed, err := net.ListenPacket("udp", "127.77.1.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(closed.LocalAddr().String())
+	closed.Close()
+	s.lanPort(port)
+	check := func(args, other, words string) {
+		t.Helper()
+		got := s.run(strings.Fields(args)...)
+		if got.code != 5 || got.out != "" || !strings.Contains(got.err, words) {
+			t.Errorf("%s: %+v, want %s", args, got, words)
+		}
+		if other == "" {
+			return
+		}
+		if alike := s.run(strings.Fields(other)...); alike.code != got.code || alike.err != got.err {
+			t.Errorf("%s: %+v\n%s: %+v", args, got, other, alike)
+		}
+	}
+	check("ipmi shelf mc info", "raw shelf 6 1", toStart)
+	check("ipmi 0x90 mc info", "raw 0x90 6 1", toStart)
+	check("ipmi blade1 mc info", "raw --via node blade1 6 1", "blade1 does not answer")
+	s.whole()
+	check("ipmi shelf mc info", "", "connection refused\n  where: 127.77.1.0:"+port+"\n  to do: "+toStart)
+	check("ipmi blade1 mc info", "", "nobody is at the LAN door of blade1")
+	s.planFront()
+	check("ipmi shelf mc info", "", "front does not run\n  where: 127.77.1.0:"+port+"\n  to do: midplane start front")
+}
+
+// planFront has a shelf that should have a front, which does not run.
+func (s *fakeShelf) planFront() {
+	s.t.Helper()
+	d := supervise.Dir(s.lab.StateDir)
+	if err := d.Make(); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := d.SetPlan(supervise.Plan{Processes: []supervise.Process{{Name: "front"}}}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func TestPSOfAShelfWhoseDoorIsShut(t *testing.T) {
+	s := newFakeShelf(t)
+	s.whole()
+	const words = "its LAN door is shut, front does not run: midplane start front"
+	for _, want := range []bool{false, true} {
+		if want {
+			s.planFront()
+		}
+		text, doc := s.run("ps"), s.run("ps", "-o", "json")
+		var v shelfView
+		if err := json.Unmarshal([]byte(doc.out), &v); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(text.out, "shm2 leads, term 4; "+words) != want || slices.Contains(v.Health, words) != want || v.Health == nil {
+			t.Errorf("shut %v: %s\n%s", want, text.out, doc.out)
+		}
+	}
+}
+
 // An ipmitool that a signal ended is told apart from one that failed.
 func TestIPMIEndedByASignal(t *testing.T) {
 	s := withDoors(t)
+	s.openDoors()
 	writeFile(t, filepath.Join(strings.Split(os.Getenv("PATH"), ":")[0], "ipmitool"), "#!/bin/sh\nkill -9 $$\n")
 	if got := s.run("ipmi", "blade1", "mc", "info"); got.code != 137 {
 		t.Errorf("%+v", got)
@@ -105,6 +220,29 @@ func TestEnv(t *testing.T) {
 	}
 	if got := s.run("env"); got.code != 3 || !strings.Contains(got.err, "midplane up makes it") {
 		t.Errorf("%+v", got)
+	}
+}
+
+// What up says of the doors: lines to paste for the first, and how to come by
+// those of the others.
+func TestSayDoors(t *testing.T) {
+	s := withDoors(t)
+	say := func() string {
+		l, err := lab.Open("demo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		(&app{out: &out}).sayDoors(l)
+		return out.String()
+	}
+	const others = "\n  likewise for the others: midplane env blade2, midplane ipmi blade2 mc info; midplane ps lists them\n"
+	if text := say(); !strings.HasSuffix(text, " mc info   # blade1"+others) || strings.Count(text, "\n") != 4 {
+		t.Error(text)
+	}
+	writeFile(t, filepath.Join(s.lab.StateDir, "shelf.yaml"), strings.Replace(fakeShelfFile, "interface: bt", "lan: off", 1))
+	if text := say(); strings.Contains(text, "others") || strings.Count(text, "\n") != 3 {
+		t.Error(text)
 	}
 }
 

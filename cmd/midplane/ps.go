@@ -23,6 +23,7 @@ type shelfView struct {
 	Leader   string        `json:"leader"`        // empty: none
 	Term     uint64        `json:"term"`
 	Replicas []replicaView `json:"replicas"`
+	Health   []string      `json:"health"` // what is wrong with the shelf manager
 	Slots    []slotView    `json:"slots"`
 }
 
@@ -105,6 +106,9 @@ func lookAt(ctx context.Context, l *lab.Lab) (*shelfView, error) {
 		v.LAN = a.String()
 	}
 	v.replicas(rs.settled(ctx, l.Name))
+	if what, do := l.FrontTrouble(); what != "" {
+		v.Health = append(v.Health, "its LAN door is shut, "+what+": "+do)
+	}
 	v.declared(l)
 	for _, s := range <-said {
 		v.node(s)
@@ -124,13 +128,19 @@ func (v *shelfView) replicas(all []answer[*v1.ListSlotsResponse]) {
 			v.Slots = append(v.Slots, slotOf(s))
 		}
 	}
+	v.Health = []string{}
+	if v.Leader == "" {
+		v.Health = append(v.Health, "no leader")
+	}
 	for _, a := range all {
 		r := replicaView{Name: a.from.Name, State: replicaFollows}
 		switch {
 		case status.Code(a.err) == codes.NotFound:
 			r.State = replicaBehind
+			v.Health = append(v.Health, r.Name+" is catching up")
 		case a.err != nil:
 			r.State = replicaSilent
+			v.Health = append(v.Health, r.Name+" does not answer")
 		case r.Name == v.Leader:
 			r.State = replicaLeads
 		}
@@ -245,20 +255,11 @@ func (v *shelfView) table(t *table) {
 
 // manager tells how the shelf manager is.
 func (v *shelfView) manager() (state, health string) {
-	var trouble []string
-	for _, r := range v.Replicas {
-		switch r.State {
-		case replicaSilent:
-			trouble = append(trouble, r.Name+" does not answer")
-		case replicaBehind:
-			trouble = append(trouble, r.Name+" is catching up")
-		}
-	}
 	if v.Leader == "" {
-		return "absent", strings.Join(append([]string{"no leader"}, trouble...), "; ")
+		return "absent", strings.Join(v.Health, "; ")
 	}
 	lead := fmt.Sprintf("%s leads, term %d", v.Leader, v.Term)
-	return "present", strings.Join(append([]string{lead}, trouble...), "; ")
+	return "present", strings.Join(append([]string{lead}, v.Health...), "; ")
 }
 
 func orOK(health []string) string {

@@ -203,6 +203,7 @@ func TestUserGenerate(t *testing.T) {
 // typed; other users' are not.
 func TestUserPasswordOfAdmin(t *testing.T) {
 	s := withDoors(t)
+	s.openDoors()
 	s.whole()
 	path := s.lab.Doors()[1].PasswordFile
 	f := &s.nodes["blade1"].users

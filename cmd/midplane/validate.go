@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/midplane-project/midplane/deploy/lab"
@@ -17,6 +19,13 @@ func (a *app) validateVerb() *cobra.Command {
 			s, err := lab.LoadFile(file)
 			if err != nil {
 				return err
+			}
+			hints, err := topology.Hints(file)
+			if err != nil {
+				return err
+			}
+			for _, hint := range hints {
+				fmt.Fprintln(a.err, "midplane: "+hint)
 			}
 			a.say("%s: shelf %s, %d replicas, %d nodes", file, s.Name, s.Replicas, len(s.Nodes))
 			return nil

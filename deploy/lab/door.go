@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -63,6 +64,9 @@ func (l *Lab) Doors() (all []Door) {
 	}
 	return all
 }
+
+// Ping asks the door for a sign of life.
+func (d Door) Ping(ctx context.Context) error { return ping(ctx, d.Address) }
 
 // Password reads the administrator's password.
 func (d Door) Password() (string, error) {

@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -280,6 +282,26 @@ func TestTheShelfsDoor(t *testing.T) {
 	if err := c.Check(); err != nil || c.Shelves[0].LAN.Listen != l.frontConfig().Replicas[0] {
 		t.Errorf("%+v, %v", c.Shelves[0].LAN, err)
 	}
+	trouble := func(want string) {
+		t.Helper()
+		if err := await(t.Context(), startLimit, func(context.Context) error { // a signal takes its time
+			if what, do := l.FrontTrouble(); what+", "+do != want {
+				return fmt.Errorf("trouble %s, %s; want %s", what, do, want)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	trouble(", ")
+	if _, err := l.Stop(t.Context(), "front"); err != nil {
+		t.Fatal(err)
+	}
+	trouble("front stands still, midplane resume front")
+	if _, err := l.Resume(t.Context(), "front"); err != nil {
+		t.Fatal(err)
+	}
+	trouble(", ")
 
 	t.Log("killed on purpose, it stays down")
 	if name, err := l.Kill(t.Context(), "front"); name != "front" || err != nil {
@@ -288,13 +310,17 @@ func TestTheShelfsDoor(t *testing.T) {
 	if _, second := b.up(); second["front"] != 0 || taken(l.ManagerLAN()) {
 		t.Error("it is up again")
 	}
+	trouble("front does not run, midplane start front")
 	if _, err := l.Start(t.Context(), "front", b.exe, b.say); err != nil {
 		t.Fatal(err)
 	}
 
+	trouble(", ")
+
 	t.Log("off, it ends, and replicas are told")
 	b.write(small + "lan: off\n")
 	l, third := b.up()
+	trouble(", ")
 	if third["front"] != 0 || third["shm1"] == first["shm1"] || len(l.Doors()) != 0 || l.replicaConfig(0).Shelves[0].LAN != nil {
 		t.Errorf("from %v to %v", first, third)
 	}

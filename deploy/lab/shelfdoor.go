@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/midplane-project/midplane/deploy/lab/supervise"
@@ -81,6 +82,23 @@ func (l *Lab) frontReady(ctx context.Context, p *supervise.Process) (string, err
 		return "", fmt.Errorf("nobody answers at %s: %w", a, err)
 	}
 	return fmt.Sprintf("✓ the shelf's LAN door is at %s", a), nil
+}
+
+// FrontTrouble says why nobody passes datagrams from the shelf manager's LAN
+// door to its replicas, and what to do; empty when the front runs, and in a
+// shelf that has none or is down.
+func (l *Lab) FrontTrouble() (what, do string) {
+	plan, err := l.dir().Plan()
+	if err != nil || !slices.ContainsFunc(plan.Processes, func(p supervise.Process) bool { return p.Name == frontName }) {
+		return "", ""
+	}
+	switch s := processState(l.dir(), frontName); {
+	case s.PID == 0:
+		return "front does not run", "midplane start front"
+	case s.Stopped:
+		return "front stands still", "midplane resume front"
+	}
+	return "", ""
 }
 
 // pingLimit is how long a door may take to answer a ping.

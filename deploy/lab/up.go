@@ -51,6 +51,9 @@ func Up(ctx context.Context, o UpOptions) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, warning := range t.Exposed() {
+		o.Say("○ %s", warning)
+	}
 	o.kernelFor(t)
 	l := h.at(t.Name)
 	l.Topology = t

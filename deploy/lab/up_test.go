@@ -144,6 +144,11 @@ func TestDryRunTouchesNothing(t *testing.T) {
 	if exists(l.StateDir) || exists(l.RunDir) || !b.heard("node/a         start") {
 		t.Errorf("state %v, sockets %v", exists(l.StateDir), exists(l.RunDir))
 	}
+	b.write(small + "    lan: {allow: ['0.0.0.0/0:623']}\n")
+	if _, err := Up(t.Context(), o); err != nil || !b.heard("○ shelf.yaml: nodes[1].lan.allow[0]: \"0.0.0.0/0:623\": the guest") {
+		t.Errorf("no warning: %v", err)
+	}
+	b.write(small)
 	b.up()
 	b.write(strings.Replace(small, "slot: 1", "slot: 1\n    product: 7", 1))
 	b.heard("")

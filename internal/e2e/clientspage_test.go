@@ -41,6 +41,9 @@ LUN 2 (-l 2) a program in the guest answers with what it was asked.
 
 ¹ FreeIPMI asks only the controller with address 20h for sensors unless it is told --bridge-sensors, and a board's sensors are its own
 address's. ipmitool finds the address by itself (PICMG Get Address Info) and would ask the wrong one if records named 20h.
+
+In a guest, ipmitool 1.8.19 (-I open) may begin with "Get Device ID command failed: 0x26" or "unexpected ID 0 vs. 1" after events: it turns
+the driver's event queue on, and takes the first event, with message ID 0 as its first request, for the answer. What was asked for is done.
 `
 
 // checkClientsPage holds the page to the rows that just ran.

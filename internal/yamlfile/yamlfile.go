@@ -93,12 +93,20 @@ func syntaxError(name string, err error) error {
 // Locate gives each mistake its line and column. Without mistakes it gives nil.
 func (f *File) Locate(mistakes ...Mistake) error {
 	var all []error
+	for _, e := range f.Places(mistakes...) {
+		all = append(all, e)
+	}
+	return errors.Join(all...)
+}
+
+// Places gives each its line and column, in their order.
+func (f *File) Places(mistakes ...Mistake) (all []*Error) {
 	for _, m := range mistakes {
 		e := &Error{File: f.name, Path: m.Path, Message: m.Message}
 		e.Line, e.Column = f.position(m.Path)
 		all = append(all, e)
 	}
-	return errors.Join(all...)
+	return all
 }
 
 // position finds a path in the file, or the nearest thing around it.

@@ -68,6 +68,14 @@ func parsePort(s string) (uint16, error) {
 	return uint16(n), err
 }
 
+// Anywhere reports whether a door may listen at all addresses of the host at once.
+func (p Place) Anywhere() bool {
+	if p.Prefix.Addr().Is4() {
+		return p.Prefix.Contains(netip.IPv4Unspecified())
+	}
+	return p.Prefix.Contains(netip.IPv6Unspecified())
+}
+
 func (p Place) String() string {
 	host := p.Prefix.String()
 	if p.Prefix.IsSingleIP() {

@@ -29,6 +29,17 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+func TestPlaceAnywhere(t *testing.T) {
+	for s, want := range map[string]bool{
+		"0.0.0.0/0:623": true, "0.0.0.0/1:623": true, "0.0.0.0:623": true, "[::/0]:623": true, "[::]:623": true,
+		"128.0.0.0/1:623": false, "127.0.0.0/8:1-65535": false, "[::1]:623": false, "[fd00::/8]:623": false,
+	} {
+		if p, err := ParsePlace(s); err != nil || p.Anywhere() != want {
+			t.Errorf("%s: %v, %v", s, p.Anywhere(), err)
+		}
+	}
+}
+
 func TestParsePlaceRefuses(t *testing.T) {
 	for _, s := range []string{
 		"", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:9-8", "127.0.0.1:0-8", "127.0.0.1:1-2-3",
