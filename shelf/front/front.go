@@ -34,7 +34,10 @@ func ReadConfig(path string) (*Config, error) {
 	if err := jsonfile.ReadStrict(path, c); err != nil {
 		return nil, err
 	}
-	return c, c.Check()
+	if err := c.Check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
 }
 
 // Check finds what is missing or cannot be.
