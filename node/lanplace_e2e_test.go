@@ -107,3 +107,20 @@ func TestE2ELANInUse(t *testing.T) {
 	tool.want(first, "", "lan", "set", "1", "ipaddr", "127.77.1.7")
 	tool.want(first, "IP Address              : 127.0.0.1", "lan", "print", "1")
 }
+
+// TestE2ELANEverywhere has a door at all addresses answer at each of them.
+func TestE2ELANEverywhere(t *testing.T) {
+	cfg := lanAt(t)
+	port := netip.MustParseAddrPort(cfg.LAN.Listen).Port()
+	for listen, hosts := range map[netip.Addr][]string{
+		netip.IPv4Unspecified(): {"127.0.0.1", "127.0.0.2"},
+		netip.IPv6Unspecified(): {"127.0.0.2", "::1"},
+	} {
+		cfg.LAN.Listen = netip.AddrPortFrom(listen, port).String()
+		l := startLAN(t, cfg)
+		for _, host := range hosts {
+			lanTool(t, cfg).want(netip.AddrPortFrom(netip.MustParseAddr(host), port), "Device ID", "mc", "info")
+		}
+		l.end()
+	}
+}

@@ -122,7 +122,11 @@ func nodeConfig(cmd *cobra.Command, f *daemonFlags, flags node.Config, vms, repl
 	} else if c.Shelf == "" {
 		return c, errors.New("--shelf is needed, or --standalone")
 	}
-	return c, c.Check()
+	err := c.Check()
+	if err != nil && f.config != "" {
+		err = fmt.Errorf("%s: %w", f.config, err)
+	}
+	return c, err
 }
 
 // overlay takes the flags that were given over the file's values.

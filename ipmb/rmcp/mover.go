@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/midplane-project/midplane/ipmb/udp"
 )
 
 // lingerTime is how long a door that was moved still answers at its old
@@ -43,7 +45,7 @@ func NewMover(c DoorConfig) *Mover {
 }
 
 func listenUDP(a netip.AddrPort) (net.PacketConn, error) {
-	return net.ListenUDP("udp", net.UDPAddrFromAddrPort(a))
+	return udp.Listen(a, false)
 }
 
 // Open takes the first address; Serve or Close lets go of it.

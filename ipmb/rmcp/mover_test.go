@@ -16,14 +16,16 @@ import (
 )
 
 // mover serves the site's door where it can be moved from.
-func (s *site) mover() *Mover {
+func (s *site) mover() *Mover { return s.moverAt(netip.MustParseAddrPort("127.0.0.1:0")) }
+
+func (s *site) moverAt(a netip.AddrPort) *Mover {
 	s.t.Helper()
 	m := NewMover(DoorConfig{
 		Sessions: s.Sessions, Handler: s.mux, Count: new(mc.LANCounters), Log: slog.New(slog.DiscardHandler),
 		Origin: ipmb.Origin{Speaker: ipmb.SpeakerSession, Door: ipmb.DoorLAN, Channel: 1},
 		Effect: func(*ipmb.Request) bool { return true },
 	})
-	if err := m.Open(netip.MustParseAddrPort("127.0.0.1:0")); err != nil {
+	if err := m.Open(a); err != nil {
 		s.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -191,4 +193,27 @@ func TestMoverEndsLate(t *testing.T) {
 	})
 	c.redial(second)
 	c.ping()
+}
+
+// Who asks at one of several addresses is answered from that one, also late and
+// by another reader: a client takes no answer from another.
+func TestAnswersFromWhereItWasAsked(t *testing.T) {
+	for at, hosts := range map[string][]string{
+		"0.0.0.0:0": {"127.0.0.5", "127.0.0.1", "127.0.0.2"},
+		"[::]:0":    {"127.0.0.5", "::1", "127.0.0.2"},
+	} {
+		s := newSite(t)
+		m := s.moverAt(netip.MustParseAddrPort(at))
+		for _, host := range hosts {
+			s.addr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(host), m.At().Port()))
+			c := s.dial(s.cfg.Suites[1], "admin", "secret", 0x14)
+			c.ping()
+			if got := c.login(nil); got != StatusOK {
+				t.Fatal(at, host, got)
+			}
+			if got := c.do(6, 1); got[0] != 0 {
+				t.Errorf("%s at %s: % x", host, at, got)
+			}
+		}
+	}
 }

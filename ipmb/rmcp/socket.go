@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 	"unsafe"
+
+	"github.com/midplane-project/midplane/ipmb/udp"
 )
 
 // A console that asks again within briskGap of its answer, briskRun times in a
@@ -30,15 +32,23 @@ var errEmpty = errors.New("rmcp: no datagram")
 // socket is what a door reads and writes.
 type socket struct {
 	net.PacketConn
-	udp *net.UDPConn    // nil: it is no UDP socket of the system's
-	raw syscall.RawConn // of udp
+	sys  *net.UDPConn    // nil: it is no UDP socket of the system's
+	raw  syscall.RawConn // of sys
+	wide *udp.Conn       // nil: the system knows from where to answer
 }
 
 func newSocket(c net.PacketConn) *socket {
 	s := &socket{PacketConn: c}
-	if udp, ok := c.(*net.UDPConn); ok {
-		if raw, err := udp.SyscallConn(); err == nil {
-			s.raw, s.udp = raw, udp
+	sys, _ := c.(*net.UDPConn)
+	if own, ok := c.(*udp.Conn); ok {
+		sys = own.UDPConn
+		if own.Wide() {
+			s.wide = own
+		}
+	}
+	if sys != nil {
+		if raw, err := sys.SyscallConn(); err == nil {
+			s.raw, s.sys = raw, sys
 		}
 	}
 	return s
@@ -52,17 +62,24 @@ type eye struct {
 	from  netip.AddrPort // where those came from
 	there bool           // they were there already
 
-	look func(fd uintptr)         // recvfrom, made once
+	try  func(fd uintptr)         // receive, or receiveWide
 	wake func(fd uintptr) bool    // the same, until there is something
 	addr syscall.RawSockaddrInet6 // or an IPv4 one in its place
 	err  error
 	run  int // gaps of at most briskGap, one after the other
 	wary int // for so many datagrams, none is looked out for
+
+	control [udp.ControlLen]byte // of a wide socket
+	vec     syscall.Iovec
+	msg     syscall.Msghdr
 }
 
 func (s *socket) newEye() *eye {
 	e := &eye{socket: s, buf: make([]byte, maxDatagram+1)}
-	e.look = e.try
+	e.try = e.receive
+	if s.wide != nil {
+		e.try = e.receiveWide
+	}
 	e.wake = func(fd uintptr) bool {
 		e.there = e.err == nil // at first
 		e.try(fd)
@@ -71,21 +88,44 @@ func (s *socket) newEye() *eye {
 	return e
 }
 
-// try reads a datagram if one is there.
-func (e *eye) try(fd uintptr) {
+// receive reads a datagram if one is there.
+func (e *eye) receive(fd uintptr) {
 	size := uint32(unsafe.Sizeof(e.addr))
 	for errno := syscall.EINTR; errno == syscall.EINTR; {
 		var n uintptr
 		n, _, errno = syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&e.buf[0])), uintptr(len(e.buf)),
 			syscall.MSG_DONTWAIT, uintptr(unsafe.Pointer(&e.addr)), uintptr(unsafe.Pointer(&size)))
-		switch errno {
-		case 0:
-			e.n, e.from, e.err = int(n), e.sender(), nil
-		case syscall.EAGAIN:
-			e.err = errEmpty
-		default:
-			e.err = fmt.Errorf("rmcp: socket: %w", errno)
+		e.got(n, errno)
+	}
+}
+
+// receiveWide is receive where the answer must leave as the datagram came.
+func (e *eye) receiveWide(fd uintptr) {
+	for errno := syscall.EINTR; errno == syscall.EINTR; {
+		e.vec.Base = &e.buf[0]
+		e.vec.SetLen(len(e.buf))
+		e.msg = syscall.Msghdr{
+			Name: (*byte)(unsafe.Pointer(&e.addr)), Namelen: uint32(unsafe.Sizeof(e.addr)),
+			Iov: &e.vec, Iovlen: 1, Control: &e.control[0],
 		}
+		e.msg.SetControllen(len(e.control))
+		var n uintptr
+		n, _, errno = syscall.RawSyscall(syscall.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&e.msg)), syscall.MSG_DONTWAIT)
+		if e.got(n, errno); errno == 0 {
+			e.wide.Note(e.from, e.control[:e.msg.Controllen])
+		}
+	}
+}
+
+// got is what came of it.
+func (e *eye) got(n uintptr, errno syscall.Errno) {
+	switch errno {
+	case 0:
+		e.n, e.from, e.err = int(n), e.sender(), nil
+	case syscall.EAGAIN:
+		e.err = errEmpty
+	default:
+		e.err = fmt.Errorf("rmcp: socket: %w", errno)
 	}
 }
 
@@ -95,7 +135,7 @@ func (e *eye) sender() netip.AddrPort {
 	if e.addr.Family == syscall.AF_INET {
 		return netip.AddrPortFrom(netip.AddrFrom4((*syscall.RawSockaddrInet4)(unsafe.Pointer(&e.addr)).Addr), port)
 	}
-	a := netip.AddrFrom16(e.addr.Addr)
+	a := netip.AddrFrom16(e.addr.Addr).Unmap()
 	if zone := e.addr.Scope_id; zone != 0 {
 		a = a.WithZone(strconv.Itoa(int(zone)))
 	}
@@ -104,7 +144,7 @@ func (e *eye) sender() netip.AddrPort {
 
 // glance reads a datagram, or gives errEmpty.
 func (e *eye) glance() error {
-	if err := e.raw.Control(e.look); err != nil {
+	if err := e.raw.Control(e.try); err != nil {
 		return err
 	}
 	return e.err
@@ -112,7 +152,7 @@ func (e *eye) glance() error {
 
 // next reads a datagram, which may take until there is one.
 func (e *eye) next() error {
-	if e.udp == nil {
+	if e.sys == nil {
 		return e.strange()
 	}
 	began := time.Now()
@@ -165,9 +205,12 @@ func (e *eye) strange() error {
 }
 
 func (s *socket) write(b []byte, to netip.AddrPort) (err error) {
-	if s.udp != nil {
-		_, err = s.udp.WriteToUDPAddrPort(b, to)
-	} else {
+	switch {
+	case s.wide != nil:
+		err = s.wide.Send(b, to)
+	case s.sys != nil:
+		_, err = s.sys.WriteToUDPAddrPort(b, to)
+	default:
 		_, err = s.WriteTo(b, net.UDPAddrFromAddrPort(to))
 	}
 	return err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/midplane-project/midplane/internal/jsonfile"
+	"github.com/midplane-project/midplane/ipmb/udp"
 )
 
 const dialAgain = 100 * time.Millisecond
@@ -31,7 +32,10 @@ func ReadConfig(path string) (*Config, error) {
 	if err := jsonfile.ReadStrict(path, c); err != nil {
 		return nil, err
 	}
-	return c, c.Check()
+	if err := c.Check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
 }
 
 // Check finds what is missing or cannot be.
@@ -56,7 +60,7 @@ func (c *Config) Check() error {
 // the next leader once more: it knows nothing of sessions, which are in raft, and
 // may itself be killed and started again.
 type Front struct {
-	conn *udp
+	conn *udp.Conn
 	port uint16
 	log  *slog.Logger
 
@@ -80,7 +84,7 @@ func Open(c Config, log *slog.Logger) (*Front, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	conn, err := listenUDP(c.Listen, false)
+	conn, err := listen(c.Listen, false)
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +94,14 @@ func Open(c Config, log *slog.Logger) (*Front, error) {
 		f.replicas = append(f.replicas, &replica{path: strings.TrimPrefix(r, "unix:")})
 	}
 	return f, nil
+}
+
+func listen(address string, early bool) (*udp.Conn, error) {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil, err
+	}
+	return udp.Listen(at, early)
 }
 
 // Addr is where the front listens.
@@ -108,7 +120,7 @@ func (f *Front) Run(ctx context.Context) error {
 	}
 	buf := make([]byte, maxDatagram+1)
 	for {
-		n, peer, err := f.conn.read(buf)
+		n, peer, err := f.conn.Receive(buf)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -189,7 +201,7 @@ func (f *Front) hear(r *replica, s *stream, got frame) {
 	}
 	f.mu.Unlock()
 	if ours {
-		_ = f.conn.write(d.data, d.peer) // or it is lost, as on a network
+		_ = f.conn.Send(d.data, d.peer) // or it is lost, as on a network
 	}
 }
 

@@ -262,6 +262,13 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%+v is well", c)
 		}
 	}
+	path := filepath.Join(t.TempDir(), "front.json")
+	if err := os.WriteFile(path, []byte(`{"listen": "127.0.0.1:1"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadConfig(path); err == nil || err.Error() != path+": replicas: who shall answer?" {
+		t.Error(err)
+	}
 }
 
 func FuzzFrame(f *testing.F) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"sync"
+
+	"github.com/midplane-project/midplane/ipmb/udp"
 )
 
 // Socket is a replica's own UDP socket, where there is no front. It is open
@@ -11,13 +13,13 @@ import (
 // here is not told that nobody listens.
 type Socket struct {
 	passage
-	conn  *udp
+	conn  *udp.Conn
 	group sync.WaitGroup
 }
 
 // ListenSocket opens the socket, also at an address that this host does not have yet.
 func ListenSocket(address string) (*Socket, error) {
-	conn, err := listenUDP(address, true)
+	conn, err := listen(address, true)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +32,7 @@ func ListenSocket(address string) (*Socket, error) {
 func (s *Socket) read() {
 	buf := make([]byte, maxDatagram+1)
 	for {
-		n, peer, err := s.conn.read(buf)
+		n, peer, err := s.conn.Receive(buf)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -41,7 +43,7 @@ func (s *Socket) read() {
 	}
 }
 
-func (s *Socket) write(d datagram) error { return s.conn.write(d.data, d.peer) }
+func (s *Socket) write(d datagram) error { return s.conn.Send(d.data, d.peer) }
 
 func (s *Socket) leads(uint64) {}
 

@@ -3,7 +3,6 @@ package front
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"testing"
 )
 
@@ -57,25 +56,6 @@ func TestAnswersFromWhereItWasAsked(t *testing.T) {
 	for _, listen := range []string{"nowhere", "192.0.2.1", "256.0.0.1:623"} {
 		if s, err := ListenSocket(listen); err == nil {
 			t.Errorf("%s: %v", listen, s.Addr())
-		}
-	}
-}
-
-// A socket that everybody may send to remembers so many and no more.
-func TestRememberedClients(t *testing.T) {
-	u := &udp{came: make(map[netip.AddrPort]netip.Addr)}
-	at := netip.MustParseAddr("127.0.0.5")
-	for i := range 3*maxCame + 7 {
-		u.note(netip.AddrPortFrom(at, uint16(i)), at)
-		if len(u.came) > maxCame || u.came[netip.AddrPortFrom(at, uint16(i))] != at {
-			t.Fatalf("%d after %d", len(u.came), i)
-		}
-	}
-	u.note(netip.AddrPortFrom(at, 9), netip.MustParseAddr("fe80::1"))
-	u.note(netip.AddrPortFrom(at, 10), netip.Addr{})
-	for _, port := range []uint16{9, 10} {
-		if got, ok := u.came[netip.AddrPortFrom(at, port)]; ok {
-			t.Errorf("%d: %s", port, got)
 		}
 	}
 }

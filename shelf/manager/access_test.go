@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
 	"github.com/midplane-project/midplane/ipmb/rmcp"
+	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
 
 // lan asks as a session of the shelf's does: completion code and data, or none
@@ -282,6 +284,39 @@ func TestSessionsOfAChangedUser(t *testing.T) {
 	}
 	if n := third.access.sessions.Open(); n != 0 || records() != 0 {
 		t.Errorf("of one who is disabled: %d sessions, %d stored", n, records())
+	}
+}
+
+// A record that no session can be made of goes, and one that another key seals stays.
+func TestRecordsOfNoSession(t *testing.T) {
+	cluster := newFakeCluster(t)
+	first := newReplica(cluster, 1)
+	stop := first.lead(t)
+	k := kept(first, t)
+	bad, strange := sessionRecord(0x55667788), sessionRecord(0x99AABBCC)
+	sealed, err := first.access.sealer.Seal(bad, []byte("of another version"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := &v1.PutRecords{Shelf: "lab", Put: []*v1.NamedRecord{{Name: bad, Value: sealed}, {Name: strange, Value: sealed}}}
+	if err := first.put(t.Context(), put); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	second := newReplica(cluster, 2)
+	defer second.lead(t)()
+	if n := second.access.sessions.Open(); n != 1 {
+		t.Errorf("%d sessions", n)
+	}
+	if err := second.access.sessions.Sweep(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, one := range cluster.fsm.Records("lab", sessionPrefix) {
+		left = append(left, one.Name)
+	}
+	if want := []string{sessionRecord(k.ID), strange}; !slices.Equal(left, want) {
+		t.Errorf("%q, want %q", left, want)
 	}
 }
 

@@ -3,6 +3,8 @@ package manager
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -15,6 +17,12 @@ import (
 const sessionPrefix = "lan/session/"
 
 func sessionRecord(id uint32) string { return fmt.Sprintf("%s%08x", sessionPrefix, id) }
+
+// recordedSession is whose record has a name, which sessionRecord gave it.
+func recordedSession(name string) uint32 {
+	id, _ := strconv.ParseUint(strings.TrimPrefix(name, sessionPrefix), 16, 32) // 0 is no session
+	return uint32(id)
+}
 
 // sessionStore keeps the sessions of the LAN door in raft: the next leader goes
 // on with them.
@@ -69,20 +77,28 @@ func (a *access) userChanged(ctx context.Context, id uint8, by ipmb.Origin) {
 	}
 }
 
-// restoreSessions takes up the sessions that the last leader had.
+// restoreSessions takes up the sessions that the last leader had. A record that no
+// session can be made of is deleted; one that this replica has not the key of may be
+// another's mistake, and stays.
 func (a *access) restoreSessions(r mc.Records) {
 	var list []rmcp.Kept
 	_ = r.Each(sessionPrefix, func(name string, sealed []byte) bool { // does not fail: it is in memory
 		plain, err := a.sealer.Open(name, sealed)
 		if err != nil {
-			a.m.cfg.Logger.Error("session of the LAN door not taken up", "shelf", a.m.cfg.Shelf, "record", name, "err", err)
+			a.notTakenUp(name, err)
 			return true
 		}
 		k, err := rmcp.ParseKept(plain)
-		if err == nil {
-			list = append(list, k)
+		if err != nil {
+			a.notTakenUp(name, err)
+			k = rmcp.Kept{ID: recordedSession(name)} // without a handle it is forgotten
 		}
+		list = append(list, k)
 		return true
 	})
 	a.sessions.Restore(list, time.Now())
+}
+
+func (a *access) notTakenUp(record string, err error) {
+	a.m.cfg.Logger.Error("session of the LAN door not taken up", "shelf", a.m.cfg.Shelf, "record", record, "err", err)
 }

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"reflect"
 	"slices"
@@ -97,6 +98,46 @@ func compare(t *testing.T, root, s *schema, typ reflect.Type, at string) {
 	if s.Additional == nil || *s.Additional {
 		t.Errorf("%s: the schema allows what the parser does not", at)
 	}
+}
+
+// Of two values of one name a reader takes the last, or none.
+func TestSchemaSaysNothingTwice(t *testing.T) {
+	f, err := os.Open("../../shelf.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	once(t, json.NewDecoder(f), "")
+}
+
+// once reads a value.
+func once(t *testing.T, d *json.Decoder, at string) {
+	t.Helper()
+	next := func() json.Token {
+		token, err := d.Token()
+		if err != nil {
+			t.Fatalf("%s: %v", at, err)
+		}
+		return token
+	}
+	switch next() {
+	case json.Delim('{'):
+		for seen := map[json.Token]bool{}; d.More(); {
+			name := next()
+			if seen[name] {
+				t.Errorf("%s has %v twice", at, name)
+			}
+			seen[name] = true
+			once(t, d, fmt.Sprintf("%s/%v", at, name))
+		}
+	case json.Delim('['):
+		for d.More() {
+			once(t, d, at)
+		}
+	default:
+		return
+	}
+	next()
 }
 
 func TestSchemaHasTheSameValues(t *testing.T) {

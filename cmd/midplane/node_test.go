@@ -1,0 +1,30 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/midplane-project/midplane/node"
+)
+
+// What is wrong in a node's file is told with the file and the key.
+func TestNodeConfigNamesFileAndKey(t *testing.T) {
+	for part, words := range map[string]string{
+		`"lan": {"listen": "localhost:623"}`: "lan: listen: ",
+		`"lan": {"allow": ["10.0.0.1"]}`:     "lan: allow: ",
+		`"lan": {"suites": [0]}`:             "lan: suites: 0 leaves messages unsigned or readable",
+		`"alerts": ["nowhere"]`:              "alerts",
+		`"lan": {"v16": []}`:                 `"v16"`,
+	} {
+		path := filepath.Join(t.TempDir(), "node.json")
+		if err := os.WriteFile(path, []byte(`{"dir": "d", "interface": "kcs", `+part+`}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := nodeConfig(new(app).nodeVerb(), &daemonFlags{config: path}, node.Config{}, []string{"unix:/x"}, nil, true)
+		if err == nil || !strings.HasPrefix(err.Error(), path+": ") || !strings.Contains(err.Error(), words) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", part, err)
+		}
+	}
+}
