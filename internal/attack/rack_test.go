@@ -1,6 +1,7 @@
 package attack
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -82,16 +83,22 @@ func (r *rack) openShelf(bus *inmem.Network) {
 	r.shelf = s
 }
 
-// await waits until a board is active and answers.
+// await waits until a board is active and reports to the shelf manager: nothing
+// of it changes of its own accord any more.
 func (r *rack) await(to ipmb.Addr) {
 	r.t.Helper()
+	ask := func(cmd ipmb.Cmd, data ...byte) ([]byte, error) {
+		got, err := r.shelf.Raw(r.t.Context(), shelfName, to, r.request(ipmb.NetFnSensor, cmd, data...))
+		return got.Data, errors.Join(err, got.Err())
+	}
 	for deadline := time.Now().Add(time.Minute); ; {
-		got, err := r.shelf.Raw(r.t.Context(), shelfName, to, r.request(ipmb.NetFnSensor, 0x2D, hotSwapSensor))
-		if err == nil && got.Code == ipmb.OK && got.Data[2] == active {
+		state, err1 := ask(0x2D, hotSwapSensor)
+		receiver, err2 := ask(0x01)
+		if err1 == nil && err2 == nil && state[2] == active && receiver[0] == manager {
 			return
 		}
 		if time.Now().After(deadline) {
-			r.t.Fatalf("%v: %v, %v", to, got, err)
+			r.t.Fatalf("%v: state % x, %v; receiver % x, %v", to, state, err1, receiver, err2)
 		}
 		time.Sleep(10 * time.Millisecond) // the shelf manager's steps tell nobody
 	}
