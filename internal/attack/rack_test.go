@@ -94,7 +94,7 @@ func (r *rack) await(to ipmb.Addr) {
 	for deadline := time.Now().Add(time.Minute); ; {
 		state, err1 := ask(0x2D, hotSwapSensor)
 		receiver, err2 := ask(0x01)
-		if err1 == nil && err2 == nil && state[2] == active && receiver[0] == manager {
+		if err1 == nil && err2 == nil && state[2] == active && receiver[0] == byte(manager) {
 			return
 		}
 		if time.Now().After(deadline) {
