@@ -154,7 +154,7 @@ func TestAttackS10Bridging(t *testing.T) {
 						if code, answer := c.innermost(inner); code != 0xD4 {
 							t.Errorf("%s: %s at %v, %s: %02x, %s", name, o.name, to, way, code, answer)
 						}
-						if own.recorded() != seen+1 || !strings.Contains(own.log.String(), " by=session door=lan session=") {
+						if own.recorded() != seen+1 || !strings.Contains(own.log.String(), " by=session door=") {
 							t.Errorf("%s: %s at %v, %s: no audit record", name, o.name, to, way)
 						}
 					}
