@@ -44,7 +44,8 @@ func (n *Node) listenLAN() (*rmcp.Mover, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &lanPlace{lan: n.controller.access.lan, door: rmcp.NewMover(n.lanDoor()), file: filepath.Join(n.cfg.Dir, lanAddressFile), log: n.log}
+	a := n.controller.access
+	p := &lanPlace{lan: a.lan, sol: a.sol, door: rmcp.NewMover(n.lanDoor()), file: filepath.Join(n.cfg.Dir, lanAddressFile), log: n.log}
 	defer p.lan.Watch(p)
 	if !first.IsValid() {
 		return nil, errors.Join(p.forget(), os.RemoveAll(p.file))

@@ -25,6 +25,7 @@ const lanAddressFile = "lan-address"
 // configuration allows.
 type lanPlace struct {
 	lan     *mc.LAN
+	sol     *mc.SOL
 	allowed rmcp.Places
 	door    *rmcp.Mover // nowhere: the node has no LAN door
 	file    string      // for the lab to see where it is
@@ -161,6 +162,7 @@ func (p *lanPlace) Prepare(_ []uint8, get func(number, set uint8) []byte) (func(
 	return func(kept bool) {
 		done(kept)
 		if kept {
+			p.sol.Follow(to)
 			p.log.Info("LAN door moved", "from", from.String(), "to", to.String())
 			p.tell()
 		}
@@ -208,6 +210,14 @@ func LANAddress(dir string) netip.AddrPort {
 // open opens the door where the parameters say, if that is still allowed and
 // can be, else at first. Then they say so.
 func (p *lanPlace) open(first netip.AddrPort) error {
+	if err := p.openAt(first); err != nil {
+		return err
+	}
+	p.sol.Follow(p.door.At())
+	return nil
+}
+
+func (p *lanPlace) openAt(first netip.AddrPort) error {
 	p.preset(first)
 	if to := where(p.lan.Get); to != first {
 		err := p.notAllowed(to)

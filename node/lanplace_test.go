@@ -109,6 +109,8 @@ func (l *lanNode) answers(at netip.AddrPort) {
 	}
 	l.want("0c 02 01 03 00 00", "00 11 "+octets(at))
 	l.want("0c 02 01 08 00 00", "00 11 "+portBytes(at.Port()))
+	l.want("0c 22 01 08 00 00", "00 11 "+portBytes(at.Port())) // of the SOL payload
+	l.want("0c 21 01 08 "+portBytes(at.Port()), "82")
 }
 
 func octets(a netip.AddrPort) string { return fmt.Sprintf("% x", a.Addr().AsSlice()) }

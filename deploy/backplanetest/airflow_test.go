@@ -38,17 +38,21 @@ func tray(t *testing.T, b *Bus, slot int, name string) (stop func()) {
 	}
 }
 
-// fanLevel asks a tray for a level, as a controller or a guest.
-func fanLevel(t *testing.T, by *Node, who ipmb.Speaker, to ipmb.Addr, level uint8) ipmb.CompletionCode {
-	t.Helper()
-	r, err := by.Requester.Do(t.Context(), to, &ipmb.Request{
+// fanLevel is a request for a level of a tray's.
+func fanLevel(by ipmb.Speaker, level uint8) *ipmb.Request {
+	return &ipmb.Request{
 		NetFn: ipmb.NetFnGroup, Cmd: 0x15, Data: []byte{0, 0, level},
-		Origin: ipmb.Origin{Speaker: who, Privilege: ipmb.PrivilegeAdmin, Shelf: "lab"},
-	}, ipmb.LinuxRhythm)
-	if err != nil {
-		t.Fatal(err)
+		Origin: ipmb.Origin{Speaker: by, Privilege: ipmb.PrivilegeAdmin, Shelf: "lab"},
 	}
-	return r.Code
+}
+
+// orders sends a request of the shelf manager's.
+func (b *Bus) orders(to ipmb.Addr, req *ipmb.Request) {
+	b.t.Helper()
+	m := ipmb.Message{ID: 1, Instance: "the manager's ..", Frame: ipmb.RequestFrame(to, ipmb.AddrShelfManager, 0, 1, req), Origin: req.Origin}
+	if err := b.Replicas[0].Switch.Send(b.t.Context(), "lab", m); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // The level of the shelf's trays is at every blade: their mean, kept while a tray
@@ -71,14 +75,15 @@ func TestAirflow(t *testing.T) {
 		want("no tray", 0, false)
 		stop1 := tray(t, b, 9, "fans1")
 		want("one tray", 0.5, true)
-		if code := fanLevel(t, blade, ipmb.SpeakerController, ipmb.SlotAddr(9), 100); code != ipmb.OK {
-			t.Fatal(code)
-		}
+		b.orders(ipmb.SlotAddr(9), fanLevel(ipmb.SpeakerController, 100))
 		want("one tray full", 1, true)
-		if code := fanLevel(t, blade, ipmb.SpeakerGuest, ipmb.SlotAddr(9), 20); code != ipmb.ErrPrivilege {
-			t.Error("a guest of another slot:", code)
+		for _, who := range []ipmb.Speaker{ipmb.SpeakerGuest, ipmb.SpeakerController} {
+			r, err := blade.Requester.Do(t.Context(), ipmb.SlotAddr(9), fanLevel(who, 20), ipmb.LinuxRhythm)
+			if err != nil || r.Code != ipmb.ErrPrivilege {
+				t.Errorf("%v of another slot: %v, %v", who, r.Code, err)
+			}
 		}
-		want("after the guest", 1, true)
+		want("after them", 1, true)
 		stop2 := tray(t, b, 10, "fans2")
 		want("two trays", 0.75, true)
 		stop1()

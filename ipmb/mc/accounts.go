@@ -31,10 +31,7 @@ func (u *Users) Account(channel uint8, name string, atLeast ipmb.Privilege) (Acc
 	if !ok || setting.Mode() == AccessDisabled {
 		return Account{}, ErrNoAccount
 	}
-	id, one, err := u.candidate(channel, name, setting.Limit, atLeast)
-	if err != nil {
-		return Account{}, err
-	}
+	id, one := u.candidate(channel, name, setting.Limit, atLeast)
 	if id == 0 {
 		return Account{}, u.decoy()
 	}
@@ -58,18 +55,27 @@ func (u *Users) Name(id uint8) string {
 }
 
 // candidate finds the user of a login, id 0 if there is none.
-func (u *Users) candidate(channel uint8, name string, most, atLeast ipmb.Privilege) (uint8, user, error) {
-	for id := uint8(1); id <= MaxUsers; id++ {
-		one, err := u.get(id)
-		if err != nil {
-			return 0, user{}, err
-		}
+func (u *Users) candidate(channel uint8, name string, most, atLeast ipmb.Privilege) (uint8, user) {
+	u.mu.Lock()
+	list := u.list
+	u.mu.Unlock()
+	id := first(func(id uint8) bool {
+		one := list[id]
 		a := one.on(channel)
-		if one.mayEnter(id, a) && one.name == name && u.limit(channel, a, most) >= atLeast {
-			return id, one, nil
+		return one.mayEnter(id, a) && one.name == name && u.limit(channel, a, most) >= atLeast
+	})
+	return id, list[id]
+}
+
+// first gives the first id that suits, 0 if none does. It asks for each of them in any case: how long it takes
+// says nothing of who is there.
+func first(suits func(id uint8) bool) (found uint8) {
+	for id := uint8(MaxUsers); id > 0; id-- {
+		if suits(id) {
+			found = id
 		}
 	}
-	return 0, user{}, nil
+	return found
 }
 
 // limit is the privilege that access to a channel comes to.

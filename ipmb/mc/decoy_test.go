@@ -87,3 +87,17 @@ func TestAccountsAreTheSameWork(t *testing.T) {
 		}
 	}
 }
+
+// Nor is the search for him longer or shorter by where he stands, or by whether he does.
+func TestSearchLooksAtAllUsers(t *testing.T) {
+	for _, want := range []uint8{0, 1, 7, MaxUsers} {
+		asked := make(map[uint8]int)
+		got := first(func(id uint8) bool {
+			asked[id]++
+			return want != 0 && (id == want || id == MaxUsers)
+		})
+		if got != want || len(asked) != MaxUsers || asked[1] != 1 {
+			t.Errorf("found %d for %d, asked for %v", got, want, asked)
+		}
+	}
+}

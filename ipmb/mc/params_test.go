@@ -3,6 +3,7 @@ package mc_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -238,7 +239,6 @@ func TestSOLParameters(t *testing.T) {
 		"04": {"0732", "0314", "0814"},
 		"05": {"0A", "06", "05"},
 		"06": {"0A", "00", "0B"},
-		"08": {"6F02", "7002", "0000"},
 	} {
 		rows = append(rows,
 			exchange{"first", "0C 22 01" + number + "0000", "00 11" + p.first},
@@ -252,11 +252,15 @@ func TestSOLParameters(t *testing.T) {
 		{"kept", "0C 22 01 04 00 00", "00 11 0314"},
 		{"channel", "0C 22 01 07 00 00", "00 11 01"},
 		{"is fixed", "0C 21 01 07 01", "82"},
+		{"port", "0C 22 01 08 00 00", "00 11 6F02"},
+		{"is the door's", "0C 21 01 08 7002", "82"},
 		{"in progress", "0C 21 01 00 01", "00"},
 		{"not LAN's", "0C 02 01 00 00 00", "00 11 00"},
 		{"not there", "0C 22 01 09 00 00", "80"},
 		{"another channel", "0C 22 0F 01 00 00", "CC"},
 	})
+	s.sol.Follow(netip.MustParseAddrPort("[::1]:6230"))
+	run(t, s, admin, []exchange{{"another port", "0C 22 01 08 00 00", "00 11 5618"}})
 }
 
 func TestSystemInfo(t *testing.T) {

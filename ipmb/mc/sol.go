@@ -2,6 +2,7 @@ package mc
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/midplane-project/midplane/ipmb"
 )
@@ -45,13 +46,17 @@ func OpenSOL(channels Channels, channel uint8, r Records) (*SOL, error) {
 		{Number: SOLRate, Data: ipmb.Exactly(1), Default: []byte{solRate115200}, Check: solRate},
 		{Number: SOLVolatileRate, Data: ipmb.Exactly(1), Default: []byte{solRate115200}, Check: solRate},
 		{Number: SOLChannel, ReadOnly: true, Default: []byte{channel}},
-		{Number: SOLPort, Data: ipmb.Exactly(2), Default: port(portRMCP), Check: notZero},
+		// The payload goes by the door's own port: writing here could not move it.
+		{Number: SOLPort, ReadOnly: true, Default: port(portRMCP)},
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &SOL{Parameters: p, channel: channel, channels: channels}, nil
 }
+
+// Follow has the configuration tell the port of the door at a.
+func (s *SOL) Follow(a netip.AddrPort) { s.Preset(SOLPort, port(a.Port())) }
 
 func solAuth(v []byte) error {
 	limit := ipmb.Privilege(v[0] &^ solForce)

@@ -137,7 +137,7 @@ func (d *Door) packet(ctx context.Context, p packet, from netip.AddrPort) {
 		d.limits.unsaid(limitStep, from)
 		return
 	}
-	if r.kind == PayloadRAKP4 && r.body[1] == byte(StatusOK) {
+	if r.login {
 		d.limits.loggedIn(from, time.Now())
 	}
 	answer := appendBare(nil, true, r.kind, r.body)

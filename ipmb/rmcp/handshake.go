@@ -18,6 +18,7 @@ type reply struct {
 	kind  PayloadType
 	body  []byte
 	after time.Duration
+	login bool // it completes one, and is not said again
 }
 
 // step takes a message of a login. No reply is for what is not answered.
@@ -36,8 +37,9 @@ func (t *Sessions) step(kind PayloadType, b []byte, from netip.AddrPort, now tim
 		}
 	case PayloadRAKP3:
 		if r, err := parseRAKP3(b); err == nil {
+			again := t.find(r.ID) != nil
 			body, after := t.rakp3(r, b, from, now)
-			return reply{PayloadRAKP4, body, after}, body != nil
+			return reply{PayloadRAKP4, body, after, !again && t.find(r.ID) != nil}, body != nil
 		}
 	}
 	return reply{}, false

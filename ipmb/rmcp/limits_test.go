@@ -129,3 +129,36 @@ func TestLimits(t *testing.T) {
 		t.Errorf("%d are known", len(l.known))
 	}
 }
+
+// Who repeats the end of a login gets its answer again, and nothing else: neither are his limits relaxed, nor those
+// of whom he says he is.
+func TestRepeatedLoginIsNoLogin(t *testing.T) {
+	s := newSite(t)
+	m := &mouth{}
+	d := NewDoor(DoorConfig{Sessions: s.Sessions, Handler: s.mux, Count: new(mc.LANCounters), Log: slog.New(slog.DiscardHandler)})
+	d.socket = newSocket(m)
+	c := s.client(s.cfg.Suites[1], "admin", "secret", 0x14)
+	var third []byte
+	c.ask = func(kind PayloadType, b []byte) []byte {
+		third = appendBare(nil, true, kind, b)
+		d.take(t.Context(), third, source)
+		return m.said[len(m.said)-1][16:]
+	}
+	if got := c.login(nil); got != StatusOK {
+		t.Fatal(got)
+	}
+	at, ok := d.limits.known[source.Addr()]
+	if !ok {
+		t.Error("who logged in is not known")
+	}
+	for _, from := range []netip.AddrPort{source, netip.MustParseAddrPort("192.0.2.66:4000")} {
+		said := len(m.said)
+		d.take(t.Context(), third, from)
+		if len(m.said) != said+1 {
+			t.Errorf("%s: %d answers", from, len(m.said)-said)
+		}
+	}
+	if len(d.limits.known) != 1 || d.limits.known[source.Addr()] != at {
+		t.Errorf("known are %v, and were since %v", d.limits.known, at)
+	}
+}

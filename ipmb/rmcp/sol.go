@@ -1,5 +1,13 @@
 package rmcp
 
+import (
+	"bytes"
+	"net/netip"
+	"time"
+
+	"github.com/midplane-project/midplane/ipmb/mc"
+)
+
 // Lengths of serial over LAN (IPMI 2.0 §15.9). The count of accepted characters
 // is one byte, so that a packet has no more than that many.
 const (
@@ -51,4 +59,52 @@ func parseSOL(b []byte) (solPacket, error) {
 
 func (p solPacket) append(b []byte) []byte {
 	return append(append(b, p.Seq, p.Ack, p.Count, byte(p.Op)), p.Data...)
+}
+
+// take hands a packet that a session's keys opened to the session's payload.
+func (s *SOL) take(one *session, seq uint32, b []byte, from netip.AddrPort) {
+	if s == nil {
+		return
+	}
+	p, err := parseSOL(b)
+	if err != nil || !s.Sessions.touch(one, seq, from, time.Now()) {
+		return
+	}
+	p.Data = bytes.Clone(p.Data)
+	a := s.of(one)
+	if a == nil {
+		s.tellInactive(one, p, from)
+		return
+	}
+	select {
+	case a.packets <- solArrival{p, from}:
+	default: // it will come again
+	}
+}
+
+// tellInactive answers who types, and has no payload.
+func (s *SOL) tellInactive(one *session, p solPacket, to netip.AddrPort) {
+	s.mu.Lock()
+	door := s.door
+	s.mu.Unlock()
+	if p.Seq != 0 && door != nil {
+		door.send(one.seal(PayloadSOL, solPacket{Op: solDeactivated}.append(nil)), to)
+	}
+}
+
+// touch notes that a session's peer spoke; ok is false for a packet that came
+// before.
+func (t *Sessions) touch(s *session, seq uint32, from netip.AddrPort, now time.Time) (ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	setting, ok := t.cfg.Active(t.cfg.Channel)
+	in, fresh := s.in.accept(seq)
+	if !ok || !fresh || setting.Mode() == mc.AccessDisabled || t.find(s.id) != s || now.Sub(s.last) > IdleTime {
+		return false
+	}
+	s.in, s.last, s.peer = in, now, from
+	if t.cfg.Store != nil {
+		s.reach(seq)
+	}
+	return true
 }

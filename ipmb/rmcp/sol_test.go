@@ -257,6 +257,10 @@ func TestSOLRefusals(t *testing.T) {
 	bob.want("below the privilege", bob.do(6, 0x48, activateSOL...), 0xD4)
 	s.setParam(mc.SOLAuth, 0xC0|byte(ipmb.PrivilegeUser))
 	bob.want("not let to it", bob.do(6, 0x48, activateSOL...), 0xD4)
+	c.activate()
+	bob.want("nor to end another's", bob.do(6, 0x49, 1, 1, 0, 0, 0, 0), 0xD4)
+	c.want("which goes on", c.do(6, 0x4A, 1), 0, 1, 1, 0)
+	c.want("deactivate", c.do(6, 0x49, 1, 1, 0, 0, 0, 0), 0)
 	s.setParam(mc.SOLEnable, 0)
 	c.want("disabled", c.do(6, 0x48, activateSOL...), 0x81)
 }

@@ -1,14 +1,11 @@
 package rmcp
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
@@ -133,54 +130,6 @@ func (s *SOL) close(d *Door) {
 
 // portRMCP is what a door without a UDP port of its own is reached by.
 const portRMCP = 623
-
-// take hands a packet that a session's keys opened to the session's payload.
-func (s *SOL) take(one *session, seq uint32, b []byte, from netip.AddrPort) {
-	if s == nil {
-		return
-	}
-	p, err := parseSOL(b)
-	if err != nil || !s.Sessions.touch(one, seq, from, time.Now()) {
-		return
-	}
-	p.Data = bytes.Clone(p.Data)
-	a := s.of(one)
-	if a == nil {
-		s.tellInactive(one, p, from)
-		return
-	}
-	select {
-	case a.packets <- solArrival{p, from}:
-	default: // it will come again
-	}
-}
-
-// tellInactive answers who types, and has no payload.
-func (s *SOL) tellInactive(one *session, p solPacket, to netip.AddrPort) {
-	s.mu.Lock()
-	door := s.door
-	s.mu.Unlock()
-	if p.Seq != 0 && door != nil {
-		door.send(one.seal(PayloadSOL, solPacket{Op: solDeactivated}.append(nil)), to)
-	}
-}
-
-// touch notes that a session's peer spoke; ok is false for a packet that came
-// before.
-func (t *Sessions) touch(s *session, seq uint32, from netip.AddrPort, now time.Time) (ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	setting, ok := t.cfg.Active(t.cfg.Channel)
-	in, fresh := s.in.accept(seq)
-	if !ok || !fresh || setting.Mode() == mc.AccessDisabled || t.find(s.id) != s || now.Sub(s.last) > IdleTime {
-		return false
-	}
-	s.in, s.last, s.peer = in, now, from
-	if t.cfg.Store != nil {
-		s.reach(seq)
-	}
-	return true
-}
 
 // of gives the payload of a session, nil if it has none.
 func (s *SOL) of(one *session) *activeSOL {
@@ -315,11 +264,15 @@ func (s *session) privacy() (private, plus bool) {
 	return private, s.v15 == nil
 }
 
-// deactivate ends the payload, also that of another session, which is told.
+// deactivate ends the payload, also that of another session, which is told: who may have it may take it over. It is
+// configured who may (IPMI 2.0 appendix G), by the payload's privilege and for each user.
 func (s *SOL) deactivate(ctx context.Context, req *ipmb.Request) ([]byte, error) {
-	own, _, err := s.check(req)
-	if err != nil {
+	own, user, err := s.check(req)
+	switch {
+	case err != nil:
 		return nil, err
+	case own != nil && !s.Allowed(user):
+		return nil, ipmb.ErrPrivilege
 	}
 	s.mu.Lock()
 	a := s.active[req.Data[1]]

@@ -95,7 +95,7 @@ func TestConsoles(t *testing.T) {
 	ask(r, own, "06 48 0104c0000000", "cb")
 	ask(r, own, "06 48 0102c0000000", "81")
 	ask(r, own, "06 48 010140000000", "84")
-	ask(r, own, "06 48 0103c0000000", "00 00000000 0301 0301 6f02 ffff")
+	ask(r, own, "06 48 0103c0000000", "00 00000000 0301 0301 5618 ffff")
 	ask(r, own, "06 48 0101c0000000", "82")
 	ask(r, own, "06 4a 01", "00 0f 0400")
 	ask(r, own, "06 4b 0103", "00 44332211 03 00000000000000")
@@ -108,7 +108,7 @@ func TestConsoles(t *testing.T) {
 		t.Errorf("closed: %#x", hw)
 	}
 	ask(r, own, "06 4a 01", "00 0f 0000")
-	ask(r, own, "06 48 0101c0000000", "00 00000000 0301 0301 6f02 ffff")
+	ask(r, own, "06 48 0101c0000000", "00 00000000 0301 0301 5618 ffff")
 	closeDoor()
 	if hw := <-r.vms.closed; hw != 0x41 {
 		t.Errorf("closed with the door: %#x", hw)

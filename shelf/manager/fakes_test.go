@@ -174,7 +174,7 @@ func (b *fakeBus) frames() []ipmb.Message {
 var fakeLAN = &LAN{
 	Key:      func() ([]byte, error) { return bytes.Repeat([]byte{7}, mc.SealKeyLen), nil },
 	Password: func() (string, error) { return "Sesame0123456789", nil },
-	Address:  netip.MustParseAddrPort("192.0.2.9:623"),
+	Address:  netip.MustParseAddrPort("192.0.2.9:6230"),
 }
 
 // replica is a manager with its fakes.

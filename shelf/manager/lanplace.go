@@ -39,6 +39,7 @@ func (a *access) fixPlace(at netip.AddrPort) {
 		for number, v := range mc.LANPlace(at) {
 			a.lan.Preset(number, v)
 		}
+		a.sol.Follow(at)
 	}
 	a.lan.Watch(lanPlace{a.lan})
 	a.lan.Refused = func(req *ipmb.Request, err error) {
