@@ -89,7 +89,7 @@ type nodeFake struct {
 }
 
 func (f *nodeFake) Status(context.Context, *v1.NodeStatusRequest) (*v1.NodeStatusResponse, error) {
-	s := &v1.NodeStatusResponse{Name: f.c.Name, VmState: "none", Uplinks: []*v1.UplinkStatus{{Connected: true}}}
+	s := &v1.NodeStatusResponse{Name: f.c.Name, Pid: int32(os.Getpid()), VmState: "none", Uplinks: []*v1.UplinkStatus{{Connected: true}}}
 	if f.c.VM != nil {
 		ids, err := supervise.FindVM(f.c.VM.UUID)
 		if err != nil {

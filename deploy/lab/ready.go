@@ -157,6 +157,9 @@ func (l *Lab) nodeReady(ctx context.Context, p *supervise.Process, n topology.No
 	if err != nil {
 		return "", fmt.Errorf("it does not answer: %w", err)
 	}
+	if r, _ := l.dir().Record(p.Name); int(s.GetPid()) != r.PID {
+		return "", errors.New("the process before it still answers") // its doors are not open yet
+	}
 	if needs.replica && !attached(s) {
 		return "", errors.New("it is not attached to a replica")
 	}
