@@ -17,8 +17,8 @@ import (
 
 // cache keeps finished images:
 //
-//	DIR/VERSION/{vmlinuz,initrd.gz,image.json}   images, by content
-//	DIR/current-INPUTS.json                      which one the inputs gave last
+//	DIR/VERSION/{kernel,initrd,image.json}   images, by content
+//	DIR/current-INPUTS.json                  which one the inputs gave last
 //
 // An image folder appears by one rename, so it is whole or absent.
 type cache struct {
@@ -71,8 +71,8 @@ func (c cache) load(version string) (Image, bool) {
 	if json.Unmarshal(data, &image) != nil {
 		return Image{}, false
 	}
-	image.Kernel = filepath.Join(dir, "vmlinuz")
-	image.Initrd = filepath.Join(dir, "initrd.gz")
+	image.Kernel = filepath.Join(dir, "kernel")
+	image.Initrd = filepath.Join(dir, "initrd")
 	whole := hasSize(image.Kernel, image.KernelSize) && hasSize(image.Initrd, image.InitrdSize)
 	return image, whole
 }
@@ -97,7 +97,7 @@ func (c cache) save(scratch string, image Image, kernel string, files tree) (Ima
 	if err != nil {
 		return Image{}, err
 	}
-	for name, content := range map[string][]byte{"vmlinuz": data, "initrd.gz": initrd.Bytes(), "image.json": about} {
+	for name, content := range map[string][]byte{"kernel": data, "initrd": initrd.Bytes(), "image.json": about} {
 		if err := os.WriteFile(filepath.Join(staged, name), content, 0o644); err != nil {
 			return Image{}, err
 		}

@@ -48,7 +48,7 @@ func TestCacheRemembers(t *testing.T) {
 }
 
 func TestCacheRefusesDamage(t *testing.T) {
-	for _, name := range []string{"vmlinuz", "initrd.gz", "image.json"} {
+	for _, name := range []string{"kernel", "initrd", "image.json"} {
 		c := cache{dir: t.TempDir(), inputs: "inputs"}
 		image := saved(t, c)
 		if err := os.Truncate(filepath.Join(c.dir, image.Version, name), 3); err != nil {

@@ -4,7 +4,7 @@
 //
 // Nothing is installed and root is not needed: packages are downloaded with
 // apt-get, unpacked with dpkg-deb into a scratch folder, and what the guest needs
-// of them is written as a gzip'd cpio archive. Which shared libraries that is
+// of them is written as a cpio archive. Which shared libraries that is
 // comes from the ELF files themselves, and which modules from the modules.
 //
 // In the guest, pid 1 is busybox init. The kernel command line may say:

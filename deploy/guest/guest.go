@@ -19,7 +19,7 @@ const (
 	// builderVersion is part of every cache key. Raise it when the builder's
 	// code puts other things into the image; the embedded files count by
 	// themselves.
-	builderVersion = "2"
+	builderVersion = "3"
 )
 
 // Options says what to build and where to keep it.
@@ -40,7 +40,8 @@ type Options struct {
 
 // Image is a guest that can be booted with QEMU's -kernel and -initrd.
 type Image struct {
-	// Kernel and Initrd are absolute paths in the cache.
+	// Kernel and Initrd are absolute paths in the cache. Debian's kernel is
+	// unpacked, another one is as it was given; the initramfs is not packed.
 	Kernel string `json:"kernel"`
 	Initrd string `json:"initrd"`
 
@@ -170,6 +171,14 @@ func assemble(ctx context.Context, opts Options, store cache, tool []byte) (Imag
 	kernel, mods, err := kernelFiles(opts, root)
 	if err != nil {
 		return Image{}, err
+	}
+	if opts.Kernel == "" {
+		unpacked := filepath.Join(scratch, "vmlinux")
+		if err := unpackKernel(ctx, kernel, unpacked); err == nil {
+			kernel = unpacked
+		} else {
+			opts.Log("the guest boots more slowly: " + err.Error())
+		}
 	}
 	files, err := layOut(root, libs, mods, tool)
 	if err != nil {
