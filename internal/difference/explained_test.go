@@ -70,7 +70,6 @@ var explained = []explanation{
 	{"04 21 00 00 02 00 05|04 21 34 12", "c5", "00 03 00 20 00 10 07 01", "a part of a record needs a reservation (IPMI 2.0 §35.3); ipmi_sim has none for device SDRs"},
 	{"0a 23 00 00 02 00 05", "c5", "00 03 00 20 00 10 07 01", "a part of a record needs a reservation (IPMI 2.0 §33.11); ipmi_sim lets 0000h pass"},
 	{"04 2d 14", "00 00 e0 00 80", "00 00 c0 00 00", "whether an operating system has stopped is not known before something is known of the VM"},
-	{"04 2d 26|04 2d 27", "00 00 e0 c0", "00 00 c0 07 00", "a VM that is not there takes no 5 V, and what measures them has no power: the reading is unavailable"},
 	{"04 2d 2", "00 xx c0 c0", "00 xx c0 00 00", "bits 7 and 6 of a threshold sensor's states are returned as 1, and there is no second byte (IPMI 2.0 §35.14)"},
 	{"04 2d 1", "00 00 c0 0x 80", "00 00 c0 0x 00", "bit 7 of a discrete sensor's second byte is returned as 1 (IPMI 2.0 §35.14)"},
 

@@ -76,7 +76,22 @@ func program(t *testing.T, dir string) string {
 func startNode(t *testing.T) *bmc {
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "vm")
-	return run(t, dir, "unix", socket, program(t, dir), "node", "--standalone", "--name", "twin", "--dir", filepath.Join(dir, "state"), "--vm", "unix:"+socket)
+	b := run(t, dir, "unix", socket, program(t, dir), "node", "--standalone", "--name", "twin", "--dir", filepath.Join(dir, "state"), "--vm", "unix:"+socket)
+	b.powered(t)
+	return b
+}
+
+// powered waits until a node has seen that its VM is there, and its sensors have:
+// until then 5 V are not available.
+func (b *bmc) powered(t *testing.T) {
+	t.Helper()
+	const reading, unavailable = "04 2d 26", 0x20
+	for deadline := time.Now().Add(patience); b.data(t, reading)[1]&unavailable != 0; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %s", b.name, b.ask(t, reading))
+		}
+		time.Sleep(10 * time.Millisecond) // sensors tell nobody
+	}
 }
 
 // startSim starts an ipmi_sim that is told by a file what it has.
