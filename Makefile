@@ -69,12 +69,12 @@ unit: ## unit tests under -race
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
 
 e2e: build ## real QEMU guests, real ipmitool, processes killed for real
-	MIDPLANE_BIN=$(CURDIR)/$(BUILD)/midplane $(GO) test -tags e2e -count=1 -p 2 -timeout 20m \
+	MIDPLANE_BIN=$(CURDIR)/$(BUILD)/midplane $(GO) test -tags e2e -count=1 -p 2 -timeout 24m \
 	  -run "$$(deploy/e2e.sh tests)" $$(deploy/e2e.sh packages)
 
 soak: build ## the long runs: 10,000 simulation seeds, nodes killed under load again and again, each transcript at both interfaces
 	MIDPLANE_SEEDS=10000 $(GO) test -count=1 -timeout 8h -run 'Simulation|Linearizable' -v ./internal/sim/...
-	MIDPLANE_BIN=$(CURDIR)/$(BUILD)/midplane $(GO) test -tags e2e -count=20 -timeout 1h -run 'SIGKILL|TakeOver' -v ./node
+	MIDPLANE_BIN=$(CURDIR)/$(BUILD)/midplane $(GO) test -tags e2e -count=20 -timeout 2h -run 'SIGKILL|TakeOver' -v ./node
 	MIDPLANE_EVERYWHERE=1 MIDPLANE_BIN=$(CURDIR)/$(BUILD)/midplane $(GO) test -tags e2e -count=1 -timeout 1h -run 'TestBMC$$' -v ./internal/e2e
 
 bench: build setup-test ## speed, side by side with ipmi_sim and a raw echo; writes build/bench.json

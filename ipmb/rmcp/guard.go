@@ -3,6 +3,8 @@ package rmcp
 import (
 	"net/netip"
 	"time"
+
+	"github.com/midplane-project/midplane/ipmb/rate"
 )
 
 // A guard bounds how many passwords can be tried, and keeps nobody out by it.
@@ -53,7 +55,7 @@ type failureKey struct {
 type failure struct {
 	count int
 	last  time.Time
-	tries [tiers]tokens
+	tries [tiers]rate.Tokens
 }
 
 // guard is one table's.
@@ -62,7 +64,7 @@ type guard struct {
 	proven   map[failureKey]time.Time
 	waiting  map[netip.AddrPort]time.Time // until when an answer is held back
 	refused  refused
-	all      [2][tiers]tokens // by whether the user failed at the source
+	all      [2][tiers]rate.Tokens // by whether the user failed at the source
 }
 
 func newGuard() guard {
@@ -100,7 +102,7 @@ func (g *guard) take(k failureKey, tier int, now time.Time) bool {
 	if at, ok := g.proven[k]; ok && now.Sub(at) < provenTime {
 		return true
 	}
-	return g.all[failed][tier].take(now, allRate, allSaved)
+	return g.all[failed][tier].Take(now, allRate, allSaved)
 }
 
 func (f *failure) take(tier int, now time.Time) bool {
@@ -108,7 +110,7 @@ func (f *failure) take(tier int, now time.Time) bool {
 	if tier == 0 {
 		rate = max(slowestRate, firstRate/(1+float64(f.count)/slowing))
 	}
-	return f.tries[tier].take(now, rate, keySaved)
+	return f.tries[tier].Take(now, rate, keySaved)
 }
 
 // wrong counts a wrong proof and gives the delay of its answer.
@@ -151,9 +153,9 @@ func (g *guard) right(k failureKey, now time.Time) {
 	g.proven[k] = now
 }
 
-func giveBack(all *[tiers]tokens) {
+func giveBack(all *[tiers]rate.Tokens) {
 	for i := range all {
-		all[i].left++
+		all[i].Give(1)
 	}
 }
 
@@ -191,25 +193,4 @@ func forgetOldest[K comparable, V any](m map[K]V, now time.Time, age time.Durati
 	if !found {
 		delete(m, oldest)
 	}
-}
-
-// tokens let through so many a second, and so many at once after a while.
-type tokens struct {
-	left float64
-	at   time.Time
-}
-
-func (b *tokens) take(now time.Time, rate, saved float64) bool {
-	most := rate * saved
-	if b.at.IsZero() {
-		b.left = most
-	} else {
-		b.left = min(most, b.left+rate*now.Sub(b.at).Seconds())
-	}
-	b.at = now
-	if b.left < 1 {
-		return false
-	}
-	b.left--
-	return true
 }

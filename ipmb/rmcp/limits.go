@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/midplane-project/midplane/ipmb/rate"
 )
 
 // What those who have no session are answered is limited for each socket, for
@@ -37,15 +39,15 @@ const (
 // limits are a door's.
 type limits struct {
 	mu      sync.Mutex
-	sockets map[netip.AddrPort]*[limitKinds]tokens
-	sources map[netip.Addr]*[limitKinds]tokens
+	sockets map[netip.AddrPort]*[limitKinds]rate.Tokens
+	sources map[netip.Addr]*[limitKinds]rate.Tokens
 	known   map[netip.Addr]time.Time
-	whole   [limitKinds]tokens
+	whole   [limitKinds]rate.Tokens
 }
 
 func newLimits() *limits {
 	return &limits{
-		sockets: make(map[netip.AddrPort]*[limitKinds]tokens), sources: make(map[netip.Addr]*[limitKinds]tokens),
+		sockets: make(map[netip.AddrPort]*[limitKinds]rate.Tokens), sources: make(map[netip.Addr]*[limitKinds]rate.Tokens),
 		known: make(map[netip.Addr]time.Time),
 	}
 }
@@ -55,30 +57,30 @@ func newLimits() *limits {
 func (l *limits) take(k limitKind, from netip.AddrPort, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !limited(l.sockets, from)[k].take(now, socketRate[k], limitSaved) {
+	if !limited(l.sockets, from)[k].Take(now, socketRate[k], limitSaved) {
 		return false
 	}
 	address := limited(l.sources, from.Addr())
 	if at, ok := l.known[from.Addr()]; ok && now.Sub(at) < provenTime {
-		return address[k].take(now, knownRate[k], limitSaved)
+		return address[k].Take(now, knownRate[k], limitSaved)
 	}
-	return address[k].take(now, sourceRate[k], limitSaved) && l.whole[k].take(now, wholeRate[k], limitSaved)
+	return address[k].Take(now, sourceRate[k], limitSaved) && l.whole[k].Take(now, wholeRate[k], limitSaved)
 }
 
 // unsaid gives back what was taken for an answer that was not given.
 func (l *limits) unsaid(k limitKind, from netip.AddrPort) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	limited(l.sockets, from)[k].left++
-	limited(l.sources, from.Addr())[k].left++
+	limited(l.sockets, from)[k].Give(1)
+	limited(l.sources, from.Addr())[k].Give(1)
 	if _, ok := l.known[from.Addr()]; !ok {
-		l.whole[k].left++
+		l.whole[k].Give(1)
 	}
 }
 
 // limited gives what somebody has left. In a full table anyone makes room: he
 // begins anew, but the wider limits do not.
-func limited[K comparable](table map[K]*[limitKinds]tokens, who K) *[limitKinds]tokens {
+func limited[K comparable](table map[K]*[limitKinds]rate.Tokens, who K) *[limitKinds]rate.Tokens {
 	t := table[who]
 	if t == nil {
 		for other := range table {
@@ -87,7 +89,7 @@ func limited[K comparable](table map[K]*[limitKinds]tokens, who K) *[limitKinds]
 			}
 			delete(table, other)
 		}
-		t = new([limitKinds]tokens)
+		t = new([limitKinds]rate.Tokens)
 		table[who] = t
 	}
 	return t
@@ -97,10 +99,10 @@ func limited[K comparable](table map[K]*[limitKinds]tokens, who K) *[limitKinds]
 func (l *limits) loggedIn(from netip.AddrPort, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	limited(l.sockets, from)[limitStep].left += stepsEach
-	limited(l.sources, from.Addr())[limitStep].left += stepsEach
+	limited(l.sockets, from)[limitStep].Give(stepsEach)
+	limited(l.sources, from.Addr())[limitStep].Give(stepsEach)
 	if _, ok := l.known[from.Addr()]; !ok {
-		l.whole[limitStep].left += stepsEach
+		l.whole[limitStep].Give(stepsEach)
 		if len(l.known) >= maxKnown {
 			forgetOldest(l.known, now, provenTime, itself)
 		}

@@ -3,6 +3,8 @@ package front
 import (
 	"net/netip"
 	"time"
+
+	"github.com/midplane-project/midplane/ipmb/rate"
 )
 
 // What passes is limited for each socket, for each address, and in all, so that who floods the front keeps himself
@@ -26,24 +28,24 @@ const (
 )
 
 // source is what an address has left.
-type source struct{ few, many tokens }
+type source struct{ few, many rate.Tokens }
 
 // limits are a front's.
 type limits struct {
-	sockets   map[netip.AddrPort]*tokens
+	sockets   map[netip.AddrPort]*rate.Tokens
 	sources   map[netip.Addr]*source
 	known     map[netip.Addr]*knownSource
-	few, many tokens
+	few, many rate.Tokens
 }
 
 type knownSource struct {
 	at   time.Time // when the leader last spoke to a session there
-	left tokens
+	left rate.Tokens
 }
 
 func newLimits() *limits {
 	return &limits{
-		sockets: make(map[netip.AddrPort]*tokens), sources: make(map[netip.Addr]*source), known: make(map[netip.Addr]*knownSource),
+		sockets: make(map[netip.AddrPort]*rate.Tokens), sources: make(map[netip.Addr]*source), known: make(map[netip.Addr]*knownSource),
 	}
 }
 
@@ -53,15 +55,15 @@ func (l *limits) take(peer netip.AddrPort, session bool, now time.Time) bool {
 	if known != nil && now.Sub(known.at) > knownTime {
 		known = nil
 	}
-	if !(session && known != nil) && !entry(l.sockets, peer).take(now, socketRate, saved) {
+	if !(session && known != nil) && !entry(l.sockets, peer).Take(now, socketRate, saved) {
 		return false
 	}
 	if known != nil {
-		return known.left.take(now, knownRate, saved)
+		return known.left.Take(now, knownRate, saved)
 	}
 	s := entry(l.sources, peer.Addr())
-	return s.few.take(now, fewRate, savedFew) && l.few.take(now, wholeRate, saved) ||
-		s.many.take(now, sourceRate, saved) && l.many.take(now, wholeRate, saved)
+	return s.few.Take(now, fewRate, savedFew) && l.few.Take(now, wholeRate, saved) ||
+		s.many.Take(now, sourceRate, saved) && l.many.Take(now, wholeRate, saved)
 }
 
 // spoken notes that the leader spoke to a session at an address.
@@ -103,25 +105,4 @@ func entry[K comparable, V any](table map[K]*V, who K) *V {
 		table[who] = v
 	}
 	return v
-}
-
-// tokens let through so many a second, and so many at once after a while.
-type tokens struct {
-	left float64
-	at   time.Time
-}
-
-func (b *tokens) take(now time.Time, rate, saved float64) bool {
-	most := rate * saved
-	if b.at.IsZero() {
-		b.left = most
-	} else {
-		b.left = min(most, b.left+rate*now.Sub(b.at).Seconds())
-	}
-	b.at = now
-	if b.left < 1 {
-		return false
-	}
-	b.left--
-	return true
 }
