@@ -163,7 +163,9 @@ func (d *Door) sendLate(ctx context.Context, answer []byte, to netip.AddrPort, a
 		defer func() { <-d.late }()
 		select {
 		case <-time.After(after):
-			d.send(answer, to)
+			if !d.Sessions.unheard(to, after) {
+				d.send(answer, to)
+			}
 		case <-ctx.Done():
 		}
 	})

@@ -13,7 +13,8 @@ import (
 // refused. Instead, after a few wrong ones of a user from a source:
 //
 //   - A wrong proof is answered late, and the later the more of them there were.
-//     Its socket tries nothing else until then: it waits for its answers.
+//     Until then its socket is let in only as a client that tries again: another
+//     one may have it by now, for those who guess leave their ports to others.
 //   - Who takes a new socket for each guess shares a rate with all that do so.
 //     What is above it is not looked at. Clients then try again by the same
 //     socket, or send the same proof again, and each try has a rate of its own,
@@ -58,11 +59,17 @@ type failure struct {
 	tries [tiers]rate.Tokens
 }
 
+// wait is of a socket whose answer is held back.
+type wait struct {
+	until time.Time
+	anew  bool // it began anew meanwhile
+}
+
 // guard is one table's.
 type guard struct {
 	failures map[failureKey]*failure
 	proven   map[failureKey]time.Time
-	waiting  map[netip.AddrPort]time.Time // until when an answer is held back
+	waiting  map[netip.AddrPort]wait
 	refused  refused
 	all      [2][tiers]rate.Tokens // by whether the user failed at the source
 }
@@ -70,25 +77,34 @@ type guard struct {
 func newGuard() guard {
 	return guard{
 		failures: make(map[failureKey]*failure), proven: make(map[failureKey]time.Time),
-		waiting: make(map[netip.AddrPort]time.Time),
+		waiting: make(map[netip.AddrPort]wait),
 	}
 }
 
 // admit reports whether a proof may be looked at now, which its client sent again so often that it belongs to a
 // tier. The socket of one that may not is remembered.
 func (g *guard) admit(k failureKey, from netip.AddrPort, tier int, now time.Time) bool {
-	if until, ok := g.waiting[from]; ok {
-		if now.Before(until) {
-			return false
+	tier = max(tier, g.refused.tier(from, now))
+	w, waits := g.waiting[from]
+	waits = waits && now.Before(w.until)
+	if waits && tier == 0 || !g.take(k, tier, now) {
+		if waits {
+			w.anew = true
+			g.waiting[from] = w
 		}
-		delete(g.waiting, from)
-	}
-	if !g.take(k, max(tier, g.refused.tier(from, now)), now) {
 		g.refused.add(from, now)
 		return false
 	}
+	delete(g.waiting, from)
 	g.refused.remove(from)
 	return true
+}
+
+// unheard reports whether an answer that was held back so long is nothing to its socket any more: somebody began
+// anew there, who would take it for his own.
+func (g *guard) unheard(from netip.AddrPort, delay time.Duration) bool {
+	w, ok := g.waiting[from]
+	return delay == maxDelay && (!ok || w.anew)
 }
 
 func (g *guard) take(k failureKey, tier int, now time.Time) bool {
@@ -132,9 +148,9 @@ func (g *guard) wrong(k failureKey, from netip.AddrPort, now time.Time) time.Dur
 	}
 	delay := min(firstDelay<<min(f.count-freeFailures-1, maxDelayShift), maxDelay)
 	if len(g.waiting) >= maxWaiting {
-		forgetOldest(g.waiting, now, 0, itself)
+		forgetOldest(g.waiting, now, 0, func(w wait) time.Time { return w.until })
 	}
-	g.waiting[from] = now.Add(delay)
+	g.waiting[from] = wait{until: now.Add(delay)}
 	return delay
 }
 

@@ -197,6 +197,30 @@ func TestLateAnswers(t *testing.T) {
 	}
 }
 
+// The port of a guesser who is gone is somebody else's: he gets in as from any other port, and the guesser's answer
+// is not said to him.
+func TestGuessersPort(t *testing.T) {
+	g := &guesser{s: newSite(t), t: t, now: time.Now()}
+	for i := range 12 {
+		g.guess(netip.AddrPortFrom(source.Addr(), uint16(i+1)))
+		g.now = g.now.Add(time.Second)
+	}
+	if r := g.step(PayloadRAKP3, g.attempt("guess", source), source); r.after != maxDelay {
+		t.Fatalf("the guess is answered after %v", r.after)
+	}
+	if g.s.unheard(source, maxDelay) {
+		t.Error("the guesser is not answered")
+	}
+	admin := &administrator{g: g, from: source, next: g.now.Add(time.Second)}
+	for range 5 {
+		admin.act()
+		g.now = g.now.Add(time.Second)
+	}
+	if !admin.in || admin.tries != 2 || !g.s.unheard(source, maxDelay) {
+		t.Errorf("in: %v, after %d tries; the guesser's answer is not said: %v", admin.in, admin.tries, g.s.unheard(source, maxDelay))
+	}
+}
+
 // A user at a source where he logged in before is not kept waiting by others.
 func TestProvenSource(t *testing.T) {
 	s := newSite(t)

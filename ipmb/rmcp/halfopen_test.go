@@ -103,8 +103,9 @@ func TestRhythm(t *testing.T) {
 		"a slow machine":  {[]time.Duration{1200 * ms, 1350 * ms, 1200 * ms}, 3},
 		"too soon":        {[]time.Duration{1000 * ms, 1000 * ms, 500 * ms}, 0},
 		"too late":        {[]time.Duration{1000 * ms, 1000 * ms, 1700 * ms}, 0},
-		"another rhythm":  {[]time.Duration{1000 * ms, 1300 * ms}, 0},
-		"begins anew":     {[]time.Duration{1000 * ms, 1300 * ms, 1000 * ms}, 1},
+		"another rhythm":  {[]time.Duration{1000 * ms, 1000 * ms, 1300 * ms}, 1},
+		"begins anew":     {[]time.Duration{1000 * ms, 1300 * ms, 1310 * ms}, 2},
+		"another's port":  {[]time.Duration{1401 * ms, 1008 * ms, 1010 * ms, 1013 * ms}, 3}, // whose last try was 1.4 s before ipmitool's first
 		"its second try":  {[]time.Duration{1500 * ms}, 1},
 		"its sixth, late": {[]time.Duration{1000 * ms, 1000 * ms, 1000 * ms, 1000 * ms, 1000 * ms}, 3},
 	} {

@@ -40,8 +40,11 @@ type refusal struct {
 // tier is how often a socket has tried as a client does, 0 for another one.
 func (r *refused) tier(from netip.AddrPort, now time.Time) int {
 	one := r.find(from)
-	if one == nil || !one.inRhythm(now) {
+	switch {
+	case one == nil || !one.paused(now):
 		return 0
+	case !one.inRhythm(now):
+		return 1 // what came before was another's, who had the port
 	}
 	return min(int(one.tries), tiers-1)
 }
@@ -51,9 +54,16 @@ func (o *refusal) since(now time.Time) time.Duration {
 	return time.Duration(uint32(now.UnixMilli())-o.last) * time.Millisecond
 }
 
+// paused reports whether it tries again as late as a client does.
+func (o *refusal) paused(now time.Time) bool {
+	pause := o.since(now)
+	return o.tries > 0 && pause >= againFirst && pause <= againLast
+}
+
+// inRhythm reports whether that was so before, too, and after as long a pause.
 func (o *refusal) inRhythm(now time.Time) bool {
-	pause, before := o.since(now), time.Duration(o.pause)*time.Millisecond
-	return o.tries > 0 && pause >= againFirst && pause <= againLast && (before == 0 || (pause-before).Abs() <= rhythm)
+	before := time.Duration(o.pause) * time.Millisecond
+	return o.paused(now) && (before == 0 || (o.since(now)-before).Abs() <= rhythm)
 }
 
 func (r *refused) add(from netip.AddrPort, now time.Time) {
@@ -65,8 +75,11 @@ func (r *refused) add(from netip.AddrPort, now time.Time) {
 	case one == nil:
 		one = r.oldest(from, now)
 		fallthrough
-	case !one.inRhythm(now):
+	case !one.paused(now):
 		*one = refusal{socket: r.hash(from), tries: 1}
+	case !one.inRhythm(now):
+		one.tries = 1
+		fallthrough
 	default:
 		one.tries, one.pause = min(one.tries+1, tiers), uint16(one.since(now)/time.Millisecond)
 	}

@@ -206,6 +206,13 @@ func (t *Sessions) find(id uint32) *session {
 	return nil
 }
 
+// unheard reports whether nobody waits any more for an answer that was held back.
+func (t *Sessions) unheard(from netip.AddrPort, delay time.Duration) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.guard.unheard(from, delay)
+}
+
 // Close ends all sessions here; the store keeps its own.
 func (t *Sessions) Close() {
 	t.mu.Lock()
