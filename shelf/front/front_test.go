@@ -148,7 +148,7 @@ func TestNextLeader(t *testing.T) {
 	b.answer(third, from, "all")
 }
 
-// A front that was killed takes its place again; replicas and clients notice nothing.
+// A front that is started again takes its place; replicas and clients notice nothing.
 func TestFrontRestarts(t *testing.T) {
 	b := newBed(t, 1)
 	leader := b.entries[0].Lead(1)
