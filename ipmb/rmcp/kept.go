@@ -176,6 +176,9 @@ func (t *Sessions) keep(ctx context.Context, id uint32) bool {
 	_, _ = rand.Read(s.name[:]) // does not fail
 	c := Change{Put: []Kept{s.kept()}, Gone: t.gone}
 	t.gone = nil
+	if s.v15 != nil && t.cfg.ChallengeKey != nil {
+		c.By = &ipmb.Request{Origin: s.v15.use()} // nobody takes up the login once more
+	}
 	t.mu.Unlock()
 
 	err := t.cfg.Store.Save(ctx, c)

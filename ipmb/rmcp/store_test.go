@@ -59,6 +59,9 @@ func (f *fakeStore) Save(_ context.Context, c Change) error {
 	for _, id := range c.Gone {
 		delete(f.kept, id)
 	}
+	if c.By != nil {
+		f.done[c.By.Origin.ID] = true
+	}
 	return nil
 }
 

@@ -29,10 +29,8 @@ type challenge struct {
 //
 //	auth type 1 | user 1, 0 for nobody | maker 2 | session id 4 | time 4, seconds | hash of the source 4
 //
-// The maker itself goes by its table, and nobody takes up one twice. Who sends
-// somebody's login once more to another process, while it is not too old, gets a
-// session of which he does not know the password and whose first number is another
-// one.
+// The maker itself goes by its table, and nobody takes up one twice: the store knows
+// under the text's name that a session came of it, also when that is over.
 const (
 	challengeLabel = "midplane: challenge of IPMI 1.5"
 	makerLen       = 2
@@ -80,6 +78,11 @@ func (t *Sessions) setText(s *session) error {
 	return nil
 }
 
+// use is the name under which a challenge is used up.
+func (c *challenge) use() ipmb.Origin {
+	return ipmb.Origin{Instance: string(c.text[:]), ID: requestID(c.text[:], 0), Source: ipmb.AddrShelfManager}
+}
+
 // adopt takes up the login of an Activate Session whose challenge another process
 // made; nil if that cannot be. The caller has mu.
 func (t *Sessions) adopt(p packet, f ipmb.Frame, from netip.AddrPort, now time.Time) *session {
@@ -94,6 +97,9 @@ func (t *Sessions) adopt(p packet, f ipmb.Frame, from netip.AddrPort, now time.T
 	hash := sourceHash(s.source)
 	if b[0] != p.auth || [makerLen]byte(b[2:]) == [makerLen]byte(t.secret[:]) || binary.BigEndian.Uint32(b[4:]) != p.ID ||
 		now.Sub(made).Abs() > loginTime || [sourceLen]byte(b[12:]) != hash {
+		return nil
+	}
+	if use := s.v15.use(); t.cfg.Store != nil && t.cfg.Store.Done(use.Instance, use.ID) {
 		return nil
 	}
 	maps.DeleteFunc(t.adopted, func(_ uint32, at time.Time) bool { return now.Sub(at) > 2*loginTime }) // of clocks that differ, too

@@ -51,6 +51,28 @@ func TestLogin15GoesOnElsewhere(t *testing.T) {
 	}
 }
 
+// A login of which a session came is over with it, everywhere.
+func TestLogin15OnceEverywhere(t *testing.T) {
+	f := newFakeStore()
+	first := sharing15(t, f, 1)
+	c := first.dial15(authTypeMD5, "eve", "sixteen")
+	if code := c.challenge(); code != 0 {
+		t.Fatalf("%02x", code)
+	}
+	ask := c.activation(3)
+	c.write(ask)
+	if code := c.activated(c.read()); code != 0 {
+		t.Fatalf("%02x", code)
+	}
+	c.want("Close Session", c.do(6, 0x3C, word(c.id)...), 0)
+	next := sharing15(t, f, 1)
+	c.moves(next)
+	c.write(ask)
+	if p := c.heard(); p != nil || next.Open() != 0 || len(f.list()) != 0 {
+		t.Errorf("the same once more: %+v, %d sessions", p, next.Open())
+	}
+}
+
 // What another process did not make, or made for somebody else, is no login; nor
 // is what was made too long ago, or here.
 func TestForgedChallenges(t *testing.T) {
