@@ -97,6 +97,11 @@ func nodeConfig(cmd *cobra.Command, f *daemonFlags, flags node.Config, vms, repl
 		}
 		c = overlay(cmd, *file, flags)
 	}
+	for _, of := range []string{"lan-suites", "lan-unsafe-suites", "lan-v15"} {
+		if c.LAN.Listen == "" && cmd.Flags().Changed(of) {
+			return c, fmt.Errorf("--%s: there is no LAN door without --lan", of)
+		}
+	}
 	if c.Profile == node.ProfileFanTray && !cmd.Flags().Changed("interface") {
 		c.Interface = "" // the flag's default is a board's
 	}
