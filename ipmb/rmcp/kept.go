@@ -212,7 +212,7 @@ func (d *Door) stored(ctx context.Context, p packet, r reply, answer []byte, fro
 	id := binary.LittleEndian.Uint32(p.Payload[4:])
 	d.group.Go(func() {
 		if d.Sessions.keep(ctx, id) {
-			d.send(answer, from)
+			d.sendStep(answer, r.state, from)
 		}
 	})
 	return true
