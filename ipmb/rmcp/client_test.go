@@ -171,7 +171,7 @@ func (s *site) client(suite mc.CipherSuite, name, pass string, role byte) *clien
 	a, _ := algorithmOf(suite)
 	c := &client{t: s.t, suite: suite, a: a, name: name, password: password(pass), role: role, random: [16]byte{9, 8, 7}}
 	c.ask = func(kind PayloadType, b []byte) []byte {
-		r, _ := s.step(kind, b, source, time.Now())
+		r, _ := s.step(kind, b, nil, source, time.Now())
 		return r.body
 	}
 	return c

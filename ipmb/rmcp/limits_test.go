@@ -41,7 +41,7 @@ func testNoAmplification(t *testing.T) {
 	send := func(what string, b []byte) []byte {
 		t.Helper()
 		m.said = nil
-		d.take(t.Context(), b, source)
+		d.take(t.Context(), b, nil, source)
 		d.group.Wait()
 		out := 0
 		for _, one := range m.said {
@@ -157,7 +157,7 @@ func TestRepeatedLoginIsNoLogin(t *testing.T) {
 	var third []byte
 	c.ask = func(kind PayloadType, b []byte) []byte {
 		third = appendBare(nil, true, kind, b)
-		d.take(t.Context(), third, source)
+		d.take(t.Context(), third, nil, source)
 		return m.said[len(m.said)-1][16:]
 	}
 	if got := c.login(nil); got != StatusOK {
@@ -169,7 +169,7 @@ func TestRepeatedLoginIsNoLogin(t *testing.T) {
 	}
 	for _, from := range []netip.AddrPort{source, netip.MustParseAddrPort("192.0.2.66:4000")} {
 		said := len(m.said)
-		d.take(t.Context(), third, from)
+		d.take(t.Context(), third, nil, from)
 		if len(m.said) != said+1 {
 			t.Errorf("%s: %d answers", from, len(m.said)-said)
 		}

@@ -47,7 +47,7 @@ func (d *Door) read(ctx context.Context) {
 			d.callHelper(ctx)
 		}
 		relief.Reset(d.relief)
-		d.take(ctx, eye.buf[:eye.n], eye.from)
+		d.take(ctx, eye.buf[:eye.n], eye.login, eye.from)
 		if !relief.Stop() {
 			<-relieved
 			return
@@ -67,7 +67,7 @@ func (d *Door) callHelper(ctx context.Context) {
 		defer func() { <-d.helpers }()
 		eye := d.socket.newEye()
 		for ctx.Err() == nil && eye.glance() == nil {
-			d.take(ctx, eye.buf[:eye.n], eye.from)
+			d.take(ctx, eye.buf[:eye.n], nil, eye.from)
 		}
 	})
 }

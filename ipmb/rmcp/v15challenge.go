@@ -3,11 +3,9 @@ package rmcp
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"maps"
 	"net/netip"
 	"time"
 
@@ -33,23 +31,20 @@ type challenge struct {
 // under the text's name that a session came of it, also when that is over.
 const (
 	challengeLabel = "midplane: challenge of IPMI 1.5"
-	makerLen       = 2
 	sourceLen      = 4
 )
 
 // challengeBlock is the cipher of challenges; nil where they are of this process
 // only. The caller has mu.
 func (t *Sessions) challengeBlock() (_ cipher.Block, err error) {
-	if t.cfg.ChallengeKey == nil || t.challenges != nil {
+	if t.cfg.SharedKey == nil || t.challenges != nil {
 		return t.challenges, nil
 	}
-	key, err := t.cfg.ChallengeKey()
+	key, err := t.shared(challengeLabel)
 	if err != nil {
 		return nil, err
 	}
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(challengeLabel))
-	t.challenges, err = aes.NewCipher(mac.Sum(nil))
+	t.challenges, err = aes.NewCipher(key)
 	return t.challenges, err
 }
 
@@ -95,18 +90,16 @@ func (t *Sessions) adopt(p packet, f ipmb.Frame, from netip.AddrPort, now time.T
 	block.Decrypt(b[:], s.v15.text[:])
 	made := time.Unix(int64(binary.BigEndian.Uint32(b[8:])), 0)
 	hash := sourceHash(s.source)
-	if b[0] != p.auth || [makerLen]byte(b[2:]) == [makerLen]byte(t.secret[:]) || binary.BigEndian.Uint32(b[4:]) != p.ID ||
+	if b[0] != p.auth || [makerLen]byte(b[2:]) == t.maker() || binary.BigEndian.Uint32(b[4:]) != p.ID ||
 		now.Sub(made).Abs() > loginTime || [sourceLen]byte(b[12:]) != hash {
 		return nil
 	}
 	if use := s.v15.use(); t.cfg.Store != nil && t.cfg.Store.Done(use.Instance, use.ID) {
 		return nil
 	}
-	maps.DeleteFunc(t.adopted, func(_ uint32, at time.Time) bool { return now.Sub(at) > 2*loginTime }) // of clocks that differ, too
-	if _, again := t.adopted[p.ID]; again || len(t.adopted) >= maxHalfOpen {
+	if !t.once(p.ID, now) {
 		return nil
 	}
-	t.adopted[p.ID] = now
 	s.v15.auth = b[0]
 	if user := b[1]; user != 0 {
 		s.v15.name = t.cfg.UserName(user)

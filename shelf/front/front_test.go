@@ -229,9 +229,9 @@ func TestVirtualAddress(t *testing.T) {
 func TestHeld(t *testing.T) {
 	now := time.Now()
 	peer := func(n uint16) netip.AddrPort { return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), n) }
-	h := held{limit: 3}
+	h := held{limit: 3, time: holdTime}
 	for n := range uint16(5) {
-		h.add(datagram{peer: peer(n)}, now.Add(time.Duration(n)*time.Second))
+		h.add(datagram{peer: peer(n)}, 0, now.Add(time.Duration(n)*time.Second))
 	}
 	if len(h.list) != 3 || h.list[0].peer != peer(2) {
 		t.Errorf("%d held, the oldest of %v", len(h.list), h.list[0].peer)
@@ -248,10 +248,10 @@ func TestHeld(t *testing.T) {
 
 // One address does not crowd out what others said.
 func TestHeldIsShared(t *testing.T) {
-	now, h := time.Now(), held{limit: 16}
-	h.add(datagram{peer: elsewhere}, now)
+	now, h := time.Now(), held{limit: 16, time: holdTime}
+	h.add(datagram{peer: elsewhere}, 0, now)
 	for i := range uint16(100) {
-		h.add(datagram{peer: netip.AddrPortFrom(flooding, i)}, now)
+		h.add(datagram{peer: netip.AddrPortFrom(flooding, i)}, 0, now)
 	}
 	if len(h.list) != h.limit || h.list[0].peer != elsewhere || h.list[h.limit-1].peer.Port() != 99 {
 		t.Errorf("%d held, from %s to %s", len(h.list), h.list[0].peer, h.list[h.limit-1].peer)
@@ -278,6 +278,8 @@ func TestCheck(t *testing.T) {
 func FuzzFrame(f *testing.F) {
 	f.Add(appendDatagram(nil, datagram{peer: netip.MustParseAddrPort("192.0.2.1:4000"), port: 623, data: inside("x")}))
 	f.Add(appendDatagram(nil, datagram{peer: netip.MustParseAddrPort("[2001:db8::1]:4000")}))
+	f.Add(appendDatagram(nil, datagram{peer: netip.MustParseAddrPort("192.0.2.1:4000"), data: openBytes, login: []byte("so far")}))
+	f.Add(appendDatagram(nil, datagram{peer: netip.MustParseAddrPort("192.0.2.1:4000"), data: openBytes, login: []byte{}}))
 	f.Add(appendLeading(nil, 7))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := readFrame(bufio.NewReader(bytes.NewReader(b)))
@@ -285,12 +287,15 @@ func FuzzFrame(f *testing.F) {
 			return
 		}
 		again := appendLeading(nil, got.term)
-		if got.kind == kindDatagram {
+		if (got.kind == kindStep) != (got.datagram.login != nil) || len(got.datagram.data) > maxDatagram || len(got.datagram.login) > maxLogin {
+			t.Errorf("%+v", got)
+		}
+		if got.kind != kindLeading {
 			again = appendDatagram(nil, got.datagram)
 			isRMCP(got.datagram.data)
 		}
 		if next, err := readFrame(bufio.NewReader(bytes.NewReader(again))); err != nil || next.kind != got.kind || next.term != got.term ||
-			next.datagram.peer != got.datagram.peer || !bytes.Equal(next.datagram.data, got.datagram.data) {
+			next.datagram.peer != got.datagram.peer || !bytes.Equal(next.datagram.data, got.datagram.data) || !bytes.Equal(next.datagram.login, got.datagram.login) {
 			t.Errorf("%+v became %+v, %v", got, next, err)
 		}
 	})
