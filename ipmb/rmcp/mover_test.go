@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
@@ -100,6 +101,92 @@ func TestMove(t *testing.T) {
 	late.redial(first)
 	late.ping()
 	c.want("the other way round", c.do(6, 1), 0, 3)
+}
+
+// A door moves between all addresses and one of them, though each is in the
+// other's way; others' sockets stay so.
+func TestMoveBetweenAllAndOne(t *testing.T) {
+	for _, all := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		s := newSite(t)
+		m := s.moverAt(netip.AddrPortFrom(all, 0))
+		wide := m.At()
+		at := func(host string) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr(host), wide.Port()) }
+		one, other := at("127.0.0.6"), at("127.0.0.7")
+		foreign := func(a netip.AddrPort) error { // somebody else who would share it
+			config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+				return raw.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1) })
+			}}
+			conn, err := config.ListenPacket(t.Context(), "udp4", a.String())
+			if err == nil {
+				_ = conn.Close()
+			}
+			return err
+		}
+		c := s.dial(s.cfg.Suites[1], "admin", "secret", 0x14)
+		c.redial(other)
+		if got := c.login(nil); got != StatusOK {
+			t.Fatal(got)
+		}
+		c.redial(one)
+		c.want("before", c.do(6, 1), 0, 1)
+		if err := m.Try(one); err != nil {
+			t.Error(err)
+		}
+		m.moveTo(t, one)
+		c.want("by the socket that it has", c.do(6, 1), 0, 2)
+		c.redial(other)
+		c.want("where it was", c.do(6, 1), 0, 3)
+		late := s.dial(s.cfg.Suites[1], "admin", "secret", 0x14)
+		late.redial(one)
+		if got := late.login(nil); got != StatusOK {
+			t.Error(got)
+		}
+		m.moveTo(t, other) // beside the one that is left
+		late.redial(other)
+		late.ping()
+		if foreign(other) == nil {
+			t.Error("the address is not the door's alone")
+		}
+		alone := func() { // ends those that were left
+			t.Helper()
+			m.mu.Lock()
+			for _, one := range m.left {
+				one.end.Reset(0)
+			}
+			m.mu.Unlock()
+			until(t, "their sockets are closed", func() bool {
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				return len(m.left) == 0
+			})
+		}
+		alone()
+		c.want("when all others are left", c.do(6, 1), 0, 4)
+
+		was := m.here
+		m.moveTo(t, wide)
+		if was.lingers != coveredTime {
+			t.Errorf("the door is not found there for %v", was.lingers)
+		}
+		c.want("the other way round", c.do(6, 1), 0, 5)
+		late.redial(at("127.0.0.8"))
+		if got := late.login(nil); got != StatusOK {
+			t.Error(got)
+		}
+		alone()
+		late.redial(other)
+		late.ping()
+
+		taken, err := net.ListenPacket("udp", netip.AddrPortFrom(one.Addr(), 0).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer taken.Close()
+		port := taken.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+		if err := m.Try(netip.AddrPortFrom(all, port)); !errors.Is(err, syscall.EADDRINUSE) {
+			t.Error("where somebody else is:", err)
+		}
+	}
 }
 
 // A door that cannot be moved stays as it is.
