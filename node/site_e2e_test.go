@@ -109,7 +109,7 @@ func (s *site) spec(iface, cmdline string) *power.Spec {
 	}
 	return &power.Spec{
 		Name: "blade1", UUID: uuid.NewString(), Kernel: img.Kernel, Initrd: img.Initrd,
-		Append:          strings.TrimSpace("console=ttyS0 quiet midplane.name=blade1 " + cmdline),
+		Append:          strings.TrimSpace("no_timer_check console=ttyS0 quiet midplane.name=blade1 " + cmdline),
 		SystemInterface: power.SystemInterface(iface), SlaveAddr: 0x82,
 		VMSocket:  power.VMSocket{Path: s.path("vm"), Server: true},
 		QMPSocket: s.path("qmp"), AgentSocket: s.path("agent"), ConsoleSocket: s.path("console"),
