@@ -70,7 +70,7 @@ func (s *shelf) more(t *testing.T, n int, loops ...*loop) {
 		return all
 	}
 	have := count()
-	eventually(t, 20*time.Second, "the guests' requests are answered", func() error {
+	eventually(t, patience, "the guests' requests are answered", func() error {
 		now := count()
 		for i := range loops {
 			if now[i] < have[i]+n {
