@@ -23,7 +23,7 @@ import (
 
 // patience is how long a guest may take for one step on a busy machine. Nothing is
 // measured by it.
-const patience = 3 * time.Minute
+const patience = 6 * time.Minute
 
 // vm is a QEMU running the lab guest, with its console, its monitor and its
 // guest agent.

@@ -65,6 +65,7 @@ func TestGarbage(t *testing.T) {
 		noise[i] = byte(rand.Uint32())
 	}
 	throw(t, "unix", other.VMSocket(front), noise)
+	l.more(t, 1)
 	l.exact(t)
 	s.healthy(t)
 

@@ -16,7 +16,7 @@ import (
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
 
-// inFlight is how long the guests keep requests in flight around a fault. A
+// inFlight is how long the guests keep requests in flight around a fault at least. A
 // guest gives up on a request after five tries, within ten seconds.
 const inFlight = 10 * time.Second
 
@@ -91,6 +91,7 @@ func TestFailover(t *testing.T) {
 			for _, args := range undo {
 				s.do(t, args...)
 			}
+			s.more(t, 10, loops...)
 			for _, l := range loops {
 				l.exact(t)
 			}
