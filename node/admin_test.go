@@ -116,8 +116,11 @@ func TestWithoutShelf(t *testing.T) {
 	if m := <-seen; m.Frame.To != 0x20 || m.Frame.From != 0x82 {
 		t.Errorf("on the bus: %s", m.Frame)
 	}
-	for n.Status().Uplinks[0].Error == "" {
-		time.Sleep(time.Millisecond) // until it was tried
+	for deadline := time.Now().Add(time.Minute); n.Status().Uplinks[0].Error == ""; { // until it was tried
+		if time.Now().After(deadline) {
+			t.Fatal("it was never tried")
+		}
+		time.Sleep(time.Millisecond)
 	}
 	if s := n.Status(); s.Address != 0x82 || s.Uplinks[0].Connected || s.Shelf != "lab" {
 		t.Errorf("status %v", s)

@@ -131,7 +131,7 @@ func (n *realNode) asks(request, want string) {
 // boots waits until the VM has booted, and gives what it boots first.
 func (n *realNode) boots(want string) {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(n.t.Context(), 2*time.Minute)
 	defer cancel()
 	var text []byte
 	for {
@@ -180,6 +180,9 @@ func TestRealBootOptions(t *testing.T) {
 	}
 }
 
+// otherHost stands for the boot id of the kernel before this one.
+const otherHost = "the kernel before this one"
+
 // The restore policy decides after a restart of the host, which a node knows by
 // the kernel's boot id, and not after one of its own.
 func TestRealHostRestart(t *testing.T) {
@@ -196,7 +199,7 @@ func TestRealHostRestart(t *testing.T) {
 		n.start()
 		n.asks(askCause, "00 00 00")
 		n.eventually(true)
-		if err := n.host.life.update(func(s *lifeState) { s.Host = "the kernel before this one" }); err != nil {
+		if err := n.host.life.update(func(s *lifeState) { s.Host = otherHost }); err != nil {
 			t.Fatal(err)
 		}
 		n.end(true)
@@ -204,7 +207,7 @@ func TestRealHostRestart(t *testing.T) {
 		if c.on {
 			n.boots(fromDisk)
 		} else {
-			time.Sleep(2 * time.Second) // for a node that would start it
+			n.decides()
 		}
 		n.eventually(c.on)
 		n.asks(askCause, c.cause)
@@ -212,10 +215,24 @@ func TestRealHostRestart(t *testing.T) {
 	}
 }
 
-// eventually waits until the VM is on, or makes sure that it is not.
+// decides waits until the node has seen that its host is another one, and makes sure
+// that it does not want the VM on.
+func (n *realNode) decides() {
+	n.t.Helper()
+	for until := time.Now().Add(time.Minute); n.host.life.get().Host == otherHost; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(until) {
+			n.t.Fatal("the restart of the host is not noticed")
+		}
+	}
+	if n.host.wants() {
+		n.t.Error("the node would start the VM")
+	}
+}
+
+// eventually waits until the VM is on, or off.
 func (n *realNode) eventually(on bool) {
 	n.t.Helper()
-	for until := time.Now().Add(20 * time.Second); n.host.On() != on; time.Sleep(20 * time.Millisecond) {
+	for until := time.Now().Add(time.Minute); n.host.On() != on; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(until) {
 			n.t.Fatalf("the VM is %v", n.machine.State())
 		}

@@ -33,7 +33,7 @@ func TestE2EBridgeStyles(t *testing.T) {
 				{"-t 0x84 -b 0 chassis power off", ""}, // of another board
 				{"-t 0x90 -b 0 raw 6 1", ""},
 			} {
-				r.want(r.door, c.want, strings.Fields("-C 17 -R 1 "+c.args)...)
+				r.want(r.door, c.want, strings.Fields("-C 17 -N 20 -R 1 "+c.args)...)
 			}
 			if calls := r.second.vm.took(); len(calls) > 0 {
 				t.Errorf("did %q", calls)

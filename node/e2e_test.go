@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/midplane-project/midplane/node"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
@@ -64,7 +63,7 @@ func (s *site) underLoad(replace func(), failed int) {
 		s.must("midplane-guest raw --timeout 20s 6 1")
 	}
 	s.must("kill -TERM $(cat /run/local.pid) $(cat /run/bus.pid)")
-	s.eventually("the loops end", time.Minute, func() error {
+	s.eventually("the loops end", patience, func() error {
 		s.must("while pidof midplane-guest >/dev/null; do sleep 0.2; done")
 		return nil
 	})

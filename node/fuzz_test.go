@@ -28,7 +28,7 @@ const (
 	// fuzzWithin is when an answer must be there, whatever the machine does
 	// beside it: no command waits for anything but the disk and the bus, and
 	// that answers at once.
-	fuzzWithin = 10 * time.Second
+	fuzzWithin = time.Minute
 	// fuzzRenew is how many requests one controller gets: what they left in it
 	// must not shut the rows to those that follow.
 	fuzzRenew = 200

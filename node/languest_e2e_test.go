@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/midplane-project/midplane/node"
 )
@@ -39,7 +38,7 @@ func TestE2ELANGuest(t *testing.T) {
 	}
 	want := func(host, text string) {
 		t.Helper()
-		s.eventually("the door is at "+host, 30*time.Second, func() error {
+		s.eventually("the door is at "+host, patience, func() error {
 			out, err := ipmitool(host, "lan", "print", "1")
 			if err == nil && !strings.Contains(out, text) {
 				err = fmt.Errorf("%s", out)

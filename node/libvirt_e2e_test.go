@@ -132,7 +132,7 @@ func (s *libvirtSite) startLibvirtd() {
 	})
 	socket := s.path("run/libvirt/libvirt-sock")
 	s.uri = "qemu:///session?socket=" + socket
-	s.eventually("libvirt answers", 60*time.Second, func() error {
+	s.eventually("libvirt answers", patience, func() error {
 		conn, err := net.Dial("unix", socket)
 		if err != nil {
 			return err
@@ -248,7 +248,7 @@ func TestE2ELibvirt(t *testing.T) {
 	}
 	d := power.NewDomain(*s.cfg.Power.Libvirt, nil)
 	defer d.Close()
-	s.eventually("libvirt tells what the VM has used", 20*time.Second, func() error {
+	s.eventually("libvirt tells what the VM has used", patience, func() error {
 		used, cpus, err := d.CPUTime(t.Context())
 		if err == nil && (used == 0 || cpus == 0) {
 			err = fmt.Errorf("%v of %d processors", used, cpus)
@@ -265,7 +265,7 @@ func TestE2ELibvirt(t *testing.T) {
 			Driver: d, Boot: s.booted, Poweroff: s.later("poweroff"), Reboot: s.later("reboot"),
 			Interrupted: func(t *testing.T) {
 				s.site.t = t
-				s.eventually("the NMI is seen", 20*time.Second, func() error {
+				s.eventually("the NMI is seen", patience, func() error {
 					if out := s.must("dmesg"); !strings.Contains(out, "NMI") {
 						return errors.New(out)
 					}

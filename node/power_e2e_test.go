@@ -73,8 +73,8 @@ func TestE2EOwnReset(t *testing.T) {
 	}{{"reset", true}, {"cycle", false}} {
 		boot, vm := bootID(), s.status("the VM runs", running).VmPid
 		s.must("ipmitool chassis power " + c.action + " </dev/null >/dev/null 2>&1 &")
-		s.eventually("the guest boots again", 90*time.Second, func() error {
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		s.eventually("the guest boots again", bootLimit, func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			r, err := s.agent.Exec(ctx, agent.Command{Path: "/bin/cat", Args: []string{"/proc/sys/kernel/random/boot_id", "/run/ready"}})
 			if err == nil && (r.ExitCode != 0 || string(r.Stdout) == boot) {

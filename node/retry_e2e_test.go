@@ -100,7 +100,7 @@ func (r *bridgeRig) tagged(at netip.AddrPort, way string, n int) {
 		r.want(at, "\n", strings.Fields("-C 17 "+way+" raw 0x0a "+add)...)
 		return
 	}
-	args := fmt.Sprintf("-h %v -u %s -p %s -D LAN_2_0 -I 17 %s 0 0x0a %s", at, LANUser, r.password, freeipmi, add)
+	args := fmt.Sprintf("-h %v -u %s -p %s -D LAN_2_0 --session-timeout=60000 --retransmission-timeout=15000 -I 17 %s 0 0x0a %s", at, LANUser, r.password, freeipmi, add)
 	if out, err := exec.Command("ipmi-raw", strings.Fields(args)...).CombinedOutput(); err != nil {
 		r.t.Errorf("ipmi-raw%s: %v\n%s", freeipmi, err, out)
 	}
@@ -126,7 +126,8 @@ func (b *board) tags() map[byte]int {
 // TestE2ERetries loses each of a conversation's answers in turn: ipmitool asks
 // again, and what it asked for is done once, here and behind the bridge, and
 // whatever was lost of a login. FreeIPMI repeats a command with another sequence
-// number, so that it is a new one: for it only its login's answers are lost.
+// number, so that it is a new one: for it only its login's answers are lost, and it
+// waits long enough not to repeat what is only slow.
 func TestE2ERetries(t *testing.T) {
 	const login = 4 // capabilities, Open Session, two RAKP messages
 	for name, c := range map[string]struct {
@@ -180,7 +181,7 @@ func TestE2ERetriedPower(t *testing.T) {
 	}
 	answers := power(-1)
 	const afterIt = 1 // Close Session
-	if again := power(answers - 1 - afterIt); again != answers+1 {
+	if again := power(answers - 1 - afterIt); again <= answers {
 		t.Errorf("%d answers, before %d: nothing was asked again", again, answers)
 	}
 }

@@ -82,7 +82,7 @@ func (l *talk) say(s string) {
 
 func (l *talk) hear() string {
 	l.t.Helper()
-	_ = l.conn.SetReadDeadline(time.Now().Add(10 * time.Second)) // a line without an answer fails, not hangs
+	_ = l.conn.SetReadDeadline(time.Now().Add(time.Minute)) // a line without an answer fails, not hangs
 	s, err := l.in.ReadString('\r')
 	if err != nil {
 		l.t.Fatal(err)
@@ -248,7 +248,7 @@ func TestSerialSoftware(t *testing.T) {
 		t.Errorf("the line hears %s, want %s", got, want)
 	}
 	_ = l.conn.Close()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) { // until the node notices
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) { // until the node notices
 		code, _ := command(t, g, append([]byte("\x34\x02\x00"), raw...)...)
 		if code == ipmb.ErrNAK {
 			break

@@ -70,8 +70,8 @@ func TestE2ESerialPTY(t *testing.T) {
 	p.expect("basic", `20 81 00 10 02`, "-B", "0", "-T", "0x20", "-b", "0", "-t", "0x20", "raw", "6", "1")
 	p.expect("basic", `20 81 00 10 02`, "-b", "0", "-t", "0x20", "raw", "6", "1")
 	set(6, 0x03)
-	p.expect("basic", `.`, "mc", "info")                                          // and that loses the line
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // until the node notices
+	p.expect("basic", `.`, "mc", "info")                                     // and that loses the line
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) { // until the node notices
 		if _, info := command(t, g, 0x3D, 1); len(info) == 3 {
 			break
 		}

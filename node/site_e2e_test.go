@@ -30,6 +30,12 @@ import (
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 )
 
+// How long things may take on a busy machine. Nothing is measured by them.
+const (
+	patience  = 2 * time.Minute
+	bootLimit = 5 * time.Minute
+)
+
 // site is one blade with the lab's guest: real processes, each replaced as a
 // test likes. A server has no shelf.
 type site struct {
@@ -103,7 +109,7 @@ func (s *site) spec(iface, cmdline string) *power.Spec {
 	}
 	return &power.Spec{
 		Name: "blade1", UUID: uuid.NewString(), Kernel: img.Kernel, Initrd: img.Initrd,
-		Append:          strings.TrimSpace("console=ttyS0 quiet midplane.name=blade1 " + cmdline),
+		Append:          strings.TrimSpace("no_timer_check console=ttyS0 quiet midplane.name=blade1 " + cmdline),
 		SystemInterface: power.SystemInterface(iface), SlaveAddr: 0x82,
 		VMSocket:  power.VMSocket{Path: s.path("vm"), Server: true},
 		QMPSocket: s.path("qmp"), AgentSocket: s.path("agent"), ConsoleSocket: s.path("console"),
@@ -123,7 +129,8 @@ func (s *site) startShelf() {
 			s.t.Fatal(err)
 		}
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	// An address where nobody else is given a port, as long as this one is free.
+	ln, err := net.Listen("tcp", fmt.Sprintf("127.79.%d.%d:0", os.Getpid()>>8&0xFF, os.Getpid()&0xFF))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -172,7 +179,18 @@ func (s *site) daemon(args ...string) *daemon {
 // end sends a signal and waits for the end.
 func (d *daemon) end(sig syscall.Signal) error {
 	_ = d.cmd.Process.Signal(sig)
-	return <-d.done
+	return d.wait()
+}
+
+// wait waits for the end, and makes one if none comes.
+func (d *daemon) wait() error {
+	select {
+	case err := <-d.done:
+		return err
+	case <-time.After(patience):
+		_ = d.cmd.Process.Kill()
+		return errors.Join(errors.New("it did not end by itself"), <-d.done)
+	}
 }
 
 func (s *site) startNode(args ...string) {
@@ -188,7 +206,7 @@ func (s *site) takeOver() {
 	s.t.Helper()
 	old := s.node
 	s.startNode("--take-over")
-	if err := <-old.done; err != nil {
+	if err := old.wait(); err != nil {
 		s.t.Errorf("the node that was taken over: %v", err)
 	}
 }
@@ -206,7 +224,7 @@ func (s *site) status(what string, ok func(*v1.NodeStatusResponse) bool) *v1.Nod
 	cc := s.dial("api")
 	defer cc.Close()
 	var last *v1.NodeStatusResponse
-	s.eventually(what, 60*time.Second, func() (err error) {
+	s.eventually(what, patience, func() (err error) {
 		if last, err = v1.NewNodeClient(cc).Status(s.t.Context(), &v1.NodeStatusRequest{}); err == nil && !ok(last) {
 			err = fmt.Errorf("status %v", last)
 		}
@@ -241,8 +259,8 @@ func (s *site) eventually(what string, within time.Duration, ok func() error) {
 
 func (s *site) awaitGuest() {
 	s.t.Helper()
-	s.eventually("the guest is up", 90*time.Second, func() error {
-		ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Second)
+	s.eventually("the guest is up", bootLimit, func() error {
+		ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
 		defer cancel()
 		r, err := s.agent.Exec(ctx, agent.Command{Path: "/bin/sh", Args: []string{"-c", "test -e /run/ready -a -e /dev/ipmi0"}})
 		if err == nil && r.ExitCode != 0 {

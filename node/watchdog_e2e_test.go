@@ -63,8 +63,8 @@ func (s *site) isResetUnlessFed() {
 	}
 	s.must("kill -KILL $(cat /run/feeder)")
 	s.killNode()
-	s.eventually("the guest is warned", 20*time.Second, func() error { return s.quick("test -s /run/warned") })
-	s.eventually("the guest boots again", 90*time.Second, func() error {
+	s.eventually("the guest is warned", patience, func() error { return s.quick("test -s /run/warned") })
+	s.eventually("the guest boots again", bootLimit, func() error {
 		return s.quick("test -e /run/ready -a $(cat /proc/sys/kernel/random/boot_id) != " + strings.TrimSpace(boot))
 	})
 	if now := s.status("the VM runs", running).VmPid; now != vm {
@@ -83,7 +83,7 @@ func (s *site) isResetUnlessFed() {
 
 // quick runs a command line in a guest that may not be there.
 func (s *site) quick(line string) error {
-	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
 	defer cancel()
 	r, err := s.agent.Exec(ctx, agent.Command{Path: "/bin/sh", Args: []string{"-c", line}})
 	if err == nil && r.ExitCode != 0 {

@@ -135,18 +135,22 @@ func (b *blade) promote(t testing.TB) door {
 func TestAttackS10Bridging(t *testing.T) {
 	r := newRack(t)
 	own := r.blades[attacker]
-	sessions := map[string]*console{
-		"the node's administrator":  own.door.login(t).raise(),
-		"an administrator by guest": own.promote(t).login(t).raise(),
+	mallory := own.promote(t)
+	user := func() *console {
+		c := own.door.console(t)
+		c.role = 0x12
+		if got := c.logIn(); got != 0 {
+			t.Fatalf("%02x", got)
+		}
+		return c
 	}
-	weak := own.door.console(t)
-	weak.role = 0x12
-	if got := weak.logIn(); got != 0 {
-		t.Fatalf("%02x", got)
-	}
-	sessions["a user"] = weak
-	for name, c := range sessions {
+	for name, begin := range map[string]func() *console{ // each in its turn: one that is idle for a minute ends
+		"the node's administrator":  func() *console { return own.door.login(t).raise() },
+		"an administrator by guest": func() *console { return mallory.login(t).raise() },
+		"a user":                    user,
+	} {
 		r.unharmed(func() {
+			c := begin()
 			for _, o := range orders {
 				for _, to := range []ipmb.Addr{victim, third, manager} {
 					for way, inner := range o.ways(to) {
@@ -162,8 +166,8 @@ func TestAttackS10Bridging(t *testing.T) {
 			}
 		})
 	}
-	r.bridgeIsThere(sessions["an administrator by guest"])
-	r.ownUser(weak)
+	r.bridgeIsThere(mallory.login(t).raise())
+	r.ownUser(user())
 }
 
 // innermost sends a bridged message and gives the code of the innermost answer

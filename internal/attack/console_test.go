@@ -12,7 +12,7 @@ import (
 )
 
 // patience is how long an answer that must come may take.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // door is a listener and somebody who may come in.
 type door struct {
@@ -107,7 +107,8 @@ func (c *console) settle() (all [][]byte) {
 	c.tag++
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		c.send(ping(c.tag))
-		for b := c.read(patience / 50); b != nil; b = c.read(patience / 50) {
+		const pause = 200 * time.Millisecond // then another ping: this one was dropped
+		for b := c.read(pause); b != nil; b = c.read(pause) {
 			if b[3] == 6 && b[9] == c.tag {
 				return all
 			}

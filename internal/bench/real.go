@@ -58,7 +58,7 @@ func (s *stand) machine(slot int, kind power.SystemInterface, accel, kernel, ini
 	name := fmt.Sprintf("vm%d", slot)
 	return &power.Spec{
 		Name: name, UUID: uuid.NewString(), Accel: accel, MemoryMiB: 256, Kernel: kernel, Initrd: initrd,
-		Append: "console=ttyS0 quiet midplane.name=" + name, SystemInterface: kind, SlaveAddr: uint8(ipmb.SlotAddr(slot)),
+		Append: "no_timer_check console=ttyS0 quiet midplane.name=" + name, SystemInterface: kind, SlaveAddr: uint8(ipmb.SlotAddr(slot)),
 		VMSocket:  power.VMSocket{Path: s.path(name + ".vm"), Server: true},
 		QMPSocket: s.path(name + ".qmp"), AgentSocket: s.path(name + ".qga"), ConsoleSocket: s.path(name + ".con"),
 	}

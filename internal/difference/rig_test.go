@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long a daemon may take until its guest is connected.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // bmc is one of the two controllers, by its guest.
 type bmc struct {

@@ -16,7 +16,10 @@ import (
 )
 
 // cliLimit ends a command that hangs; up may build a guest.
-const cliLimit = 4 * time.Minute
+const cliLimit = 6 * time.Minute
+
+// patience is how long anything may take that comes by itself, on a busy machine. Nothing is measured by it.
+const patience = 2 * time.Minute
 
 // result is what a command printed and how it ended.
 type result struct {

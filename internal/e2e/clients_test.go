@@ -16,7 +16,7 @@ import (
 
 // clientPatience is for one command of a client's. Those that wait for answers
 // that never come end later.
-const clientPatience = 45 * time.Second
+const clientPatience = 2 * time.Minute
 
 // place is where a client asks from, and whom.
 type place struct {

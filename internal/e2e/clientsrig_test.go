@@ -86,8 +86,8 @@ func (s *clientShelf) conf(p place) string {
 // booted waits until a guest is up again, after another boot than before.
 func (s *clientShelf) booted(t *testing.T, name, before string) {
 	t.Helper()
-	eventually(t, 2*time.Minute, name+" has booted again", func() error {
-		r, err := command(t.Context(), "--shelf", s.Name, "exec", name, "--timeout", "5s", "--", "cat", "/proc/sys/kernel/random/boot_id", "/run/ready")
+	eventually(t, bootLimit, name+" has booted again", func() error {
+		r, err := command(t.Context(), "--shelf", s.Name, "exec", name, "--timeout", "10s", "--", "cat", "/proc/sys/kernel/random/boot_id", "/run/ready")
 		if err == nil && (r.code != 0 || r.out == before) {
 			err = errors.New(r.String())
 		}

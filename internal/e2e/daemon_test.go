@@ -48,10 +48,16 @@ func startDaemon(t *testing.T, path string, argv ...string) *daemon {
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-		<-d.done
+		select {
+		case <-d.done:
+		case <-time.After(patience):
+			t.Errorf("%s: it does not end", path)
+			_ = cmd.Process.Signal(syscall.SIGQUIT) // the Go runtime tells where it stands
+			<-d.done
+		}
 		_ = log.Close()
 		if t.Failed() {
-			t.Logf("%s:\n%s", path, lastLines(d.text(), 40))
+			t.Logf("%s:\n%s", path, lastLines(d.text(), 400))
 		}
 	})
 	return d
@@ -65,7 +71,7 @@ func (d *daemon) text() string {
 // says waits until the daemon has logged something.
 func (d *daemon) says(t *testing.T, text string) {
 	t.Helper()
-	eventually(t, 20*time.Second, "its log says "+text, func() error {
+	eventually(t, patience, "its log says "+text, func() error {
 		if !strings.Contains(d.text(), text) {
 			return errors.New(lastLines(d.text(), 5))
 		}

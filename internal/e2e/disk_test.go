@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -49,7 +48,7 @@ func TestFullDisk(t *testing.T) {
 	s.do(t, "start", victim) // it has lost its state, and is let in again
 	s.do(t, "wait", "shelf")
 	fill(t, dir+"/ballast")
-	eventually(t, 60*time.Second, "the replica stops for its full disk", func() error {
+	eventually(t, patience, "the replica stops for its full disk", func() error {
 		for i := range 20 {
 			s.do(t, "raw", "shelf", "0x0a", "0x44", "0", "0", "0xe0", "0x4d", "0x50", "5", "5", "5", "5", "0", "0", "0", fmt.Sprint(i), "0", "0", "0")
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/midplane-project/midplane/ipmb/sel"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
@@ -36,7 +35,7 @@ func TestEventsExactlyOnce(t *testing.T) {
 				{"ipmitool -b 0 -t 0x20 sel list", 0, `Temperature #0x30 \| Upper Critical going high`},
 			})
 			var temperatures int
-			eventually(t, 10*time.Second, "the last event reaches the shelf", func() error {
+			eventually(t, patience, "the last event reaches the shelf", func() error {
 				temperatures = 0
 				voltages := 0
 				for _, e := range s.log(t, before) {

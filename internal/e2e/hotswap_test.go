@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // leaving is a shelf with a board that a guest's poweroff deactivates.
@@ -47,7 +46,7 @@ func TestHotSwap(t *testing.T) {
 	s.vmState(t, "blade1", "off", "shutdown")
 	s.fruState(t, "02")
 	s.do(t, "start", "vm/blade1")
-	s.do(t, "wait", "blade1", "--timeout", "150s")
+	s.do(t, "wait", "blade1", "--timeout", "5m")
 	s.fruState(t, "10")
 
 	var got []string
@@ -67,7 +66,7 @@ func TestHotSwap(t *testing.T) {
 // fruState waits until the sensor of blade1 has a state, as its bit in hex.
 func (s *shelf) fruState(t *testing.T, bit string) {
 	t.Helper()
-	eventually(t, 60*time.Second, "FRU state "+bit, func() error {
+	eventually(t, patience, "FRU state "+bit, func() error {
 		r, err := command(t.Context(), "--shelf", s.Name, "raw", "blade1", "4", "0x2d", "0")
 		if err == nil && !strings.Contains(r.out, " "+bit+" 80") {
 			err = errors.New(r.out)

@@ -57,6 +57,6 @@ func TestPowerOffWithoutACPI(t *testing.T) {
 	s.guest(t, "noacpi", "poweroff </dev/null >/dev/null 2>&1 &")
 	s.vmState(t, "noacpi", "off", "shutdown")
 	s.do(t, "start", "vm/noacpi")
-	s.do(t, "wait", "noacpi", "--timeout", "120s")
+	s.do(t, "wait", "noacpi", "--timeout", "5m")
 	s.expect(t, "noacpi", []says{{"ipmitool mc info", 0, ``}})
 }

@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,7 +15,9 @@ import (
 // sh runs a line in a shell that knows midplane and means this shelf.
 func (s *shelf) sh(t *testing.T, line string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "bash", "-c", "set -e -o pipefail; "+line)
+	ctx, cancel := context.WithTimeout(t.Context(), cliLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-c", "set -e -o pipefail; "+line)
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(bin)+":"+os.Getenv("PATH"), "MIDPLANE_SHELF="+s.Name)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

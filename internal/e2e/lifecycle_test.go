@@ -93,7 +93,7 @@ func TestCrashIsMended(t *testing.T) {
 	s := bare.up(t)
 	old := s.node(t, "fore").Pid
 	signal(t, int(old), syscall.SIGKILL)
-	eventually(t, 30*time.Second, "the node is back", func() error {
+	eventually(t, patience, "the node is back", func() error {
 		st, err := s.NodeStatus(t.Context(), "fore")
 		if err == nil && st.Pid == old {
 			err = fmt.Errorf("process %d", old)

@@ -29,16 +29,25 @@ type loop struct {
 	node  string
 	tag   string
 	after uint64 // the log's last id before it began
+	until time.Time
 }
 
-// loop starts one, and returns when its first record is in the log.
+// loop starts one, and returns when its first record is in the log. It goes on until
+// exact ends it, after so long at the soonest: however slow the machine, what happens
+// in between happens to requests in flight.
 func (s *shelf) loop(t *testing.T, node string, during time.Duration) *loop {
 	t.Helper()
-	l := &loop{s: s, node: node, tag: fmt.Sprintf("0x%08x", rand.Uint32()|1), after: s.lastID(t)}
-	l.job = s.begin(t, node, "midplane-guest", "loop", "--target", "0x20", "--mix", "both",
-		"--for", during.String(), "--tag", l.tag)
+	l := &loop{s: s, node: node, tag: fmt.Sprintf("0x%08x", rand.Uint32()|1), after: s.lastID(t), until: time.Now().Add(during)}
+	l.job = s.begin(t, node, "sh", "-c", "echo $$ >/run/loop"+l.tag+
+		"; exec midplane-guest loop --target 0x20 --mix both --for 5m --tag "+l.tag)
+	t.Cleanup(func() { s.atEnd(l.end()...) }) // after a failure
 	l.more(t, 1)
 	return l
+}
+
+// end is the command that lets it send no more.
+func (l *loop) end() []string {
+	return []string{"exec", l.node, "--timeout", "1m", "--", "sh", "-c", "kill $(cat /run/loop" + l.tag + ") && rm /run/loop" + l.tag}
 }
 
 // records gives how often each write's record is in the log, by serial number.
@@ -70,7 +79,7 @@ func (s *shelf) more(t *testing.T, n int, loops ...*loop) {
 		return all
 	}
 	have := count()
-	eventually(t, 20*time.Second, "the guests' requests are answered", func() error {
+	eventually(t, patience, "the guests' requests are answered", func() error {
 		now := count()
 		for i := range loops {
 			if now[i] < have[i]+n {
@@ -81,10 +90,12 @@ func (s *shelf) more(t *testing.T, n int, loops ...*loop) {
 	})
 }
 
-// exact waits for the end. No request may have failed, and each write must be
-// in the log exactly once.
+// exact ends it. No request may have failed, and each write must be in the log
+// exactly once.
 func (l *loop) exact(t *testing.T) {
 	t.Helper()
+	time.Sleep(time.Until(l.until))
+	l.s.do(t, l.end()...)
 	r := l.wait()
 	var got tally
 	if err := json.Unmarshal([]byte(r.out), &got); err != nil {

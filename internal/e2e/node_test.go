@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestNodeRestarts ends a node again and again, half of the times without
@@ -46,7 +45,7 @@ func (s *shelf) restartNode(t *testing.T, node string, kill bool) {
 	} else {
 		signal(t, int(old), syscall.SIGTERM) // the supervisor starts it again
 	}
-	eventually(t, 30*time.Second, "the node is back and has its VM", func() error {
+	eventually(t, patience, "the node is back and has its VM", func() error {
 		st, err := s.NodeStatus(t.Context(), node)
 		switch {
 		case err != nil:
@@ -64,7 +63,7 @@ func (s *shelf) restartNode(t *testing.T, node string, kill bool) {
 // never does.
 func (s *shelf) answers(t *testing.T, node string) {
 	t.Helper()
-	eventually(t, 30*time.Second, "the guest's driver works", func() error {
+	eventually(t, patience, "the guest's driver works", func() error {
 		if r := s.guest(t, node, "midplane-guest raw --timeout 10s 6 1")[0]; r.code != 0 {
 			return fmt.Errorf("%s", r)
 		}
@@ -79,7 +78,7 @@ func TestNodeKilled(t *testing.T) {
 	s.kill(t, "node/blade1")
 	signal(t, int(vm), 0) // QEMU has not ended with its node
 	s.do(t, "start", "node/blade1")
-	s.do(t, "wait", "blade1", "--timeout", "60s")
+	s.do(t, "wait", "blade1", "--timeout", "2m")
 	if now := s.node(t, "blade1").VmPid; now != vm {
 		t.Errorf("the node has started another VM, process %d after %d", now, vm)
 	}
@@ -106,7 +105,7 @@ func TestVMKilled(t *testing.T) {
 	// Its controller is still there.
 	s.expect(t, "blade2", []says{{"ipmitool -b 0 -t 0x82 mc info", 0, `IPMI Version`}})
 	s.do(t, "start", "vm/blade1")
-	s.do(t, "wait", "blade1", "--timeout", "120s")
+	s.do(t, "wait", "blade1", "--timeout", "5m")
 	s.expect(t, "blade1", []says{{"ipmitool mc info", 0, ``}})
 }
 
@@ -115,7 +114,7 @@ func (s *shelf) replaceNode(t *testing.T, node string) {
 	t.Helper()
 	s.do(t, "kill", "node/"+node)
 	s.do(t, "start", "node/"+node)
-	eventually(t, 20*time.Second, "the node is back", func() error {
+	eventually(t, patience, "the node is back", func() error {
 		_, err := s.NodeStatus(t.Context(), node)
 		return err
 	})

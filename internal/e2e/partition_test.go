@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"testing"
 	"time"
@@ -31,24 +32,24 @@ func TestHosts(t *testing.T) {
 // cable is back.
 func (h *hosts) partition(t *testing.T, apis []*grpc.ClientConn) {
 	old, term := leading(t, apis, 1, 2, 3)
-	eventually(t, 30*time.Second, "all replicas vote", func() error {
+	eventually(t, patience, "all replicas vote", func() error {
 		s, err := v1.NewClusterClient(apis[old]).Status(t.Context(), &v1.ClusterStatusRequest{})
 		if err == nil && (len(s.Members) != 3 || slices.ContainsFunc(s.Members, func(m *v1.Member) bool { return !m.Voter })) {
 			err = fmt.Errorf("%v", s.Members)
 		}
 		return err
 	})
-	eventually(t, 10*time.Second, "the shelf is declared", func() error {
-		_, err := ask(t, apis[old], time.Second, 6, 1)
+	eventually(t, patience, "the shelf is declared", func() error {
+		_, err := ask(t, apis[old], 5*time.Second, 6, 1)
 		return err
 	})
-	if err := add(t, apis[old], 1); err != nil {
+	if err := add(t, apis[old], patience, 1); err != nil {
 		t.Fatal(err)
 	}
 	h.held(t, old)
 
 	h.unplug(t, old)
-	if err := add(t, apis[old], 2); err == nil {
+	if err := add(t, apis[old], 5*time.Second, 2); err == nil {
 		t.Error("the leader without its cable acknowledged a write")
 	}
 	rest := slices.DeleteFunc([]int{1, 2, 3}, func(i int) bool { return i == old })
@@ -56,10 +57,10 @@ func (h *hosts) partition(t *testing.T, apis []*grpc.ClientConn) {
 	if higher <= term {
 		t.Errorf("%s leads in term %d after %d", name(now), higher, term)
 	}
-	if r, err := ask(t, apis[now], 10*time.Second, 6, 1); err != nil || r.CompletionCode != 0 {
+	if r, err := ask(t, apis[now], patience, 6, 1); err != nil || r.CompletionCode != 0 {
 		t.Errorf("the majority does not answer: %v, %v", r, err)
 	}
-	if err := add(t, apis[now], 3); err != nil {
+	if err := add(t, apis[now], patience, 3); err != nil {
 		t.Errorf("the majority does not write: %v", err)
 	}
 	if r, err := ask(t, apis[old], 3*time.Second, 6, 1); err == nil && r.CompletionCode == 0 {
@@ -68,9 +69,15 @@ func (h *hosts) partition(t *testing.T, apis []*grpc.ClientConn) {
 
 	h.held(t, now)
 	h.plug(t, old)
-	want := events(t, apis[now])
-	eventually(t, 30*time.Second, "the old leader has what the others have", func() error {
-		got := events(t, apis[old])
+	var want []*v1.EventEntry
+	eventually(t, patience, "the old leader has what the others have", func() (err error) {
+		if want, err = events(t, apis[now]); err != nil { // again each time: controllers may tell of the cable
+			return err
+		}
+		got, err := events(t, apis[old])
+		if err != nil {
+			return err
+		}
 		if len(got) != len(want) || !slices.EqualFunc(got, want, func(a, b *v1.EventEntry) bool { return proto.Equal(a, b) }) {
 			return fmt.Errorf("%v, want %v", got, want)
 		}
@@ -97,8 +104,8 @@ func ask(t *testing.T, conn *grpc.ClientConn, limit time.Duration, netFn, cmd ui
 }
 
 // add adds a record with a serial number to the SEL at 0x20.
-func add(t *testing.T, conn *grpc.ClientConn, serial byte) error {
-	r, err := ask(t, conn, 5*time.Second, 0x0a, 0x44, 0, 0, 0xe0, 'M', 'P', 0, 0, 0, 1, 0, 0, 0, serial, 0, 0, 0)
+func add(t *testing.T, conn *grpc.ClientConn, limit time.Duration, serial byte) error {
+	r, err := ask(t, conn, limit, 0x0a, 0x44, 0, 0, 0xe0, 'M', 'P', 0, 0, 0, 1, 0, 0, 0, serial, 0, 0, 0)
 	if err == nil && r.CompletionCode != 0 {
 		err = errors.New(r.CompletionText)
 	}
@@ -108,8 +115,8 @@ func add(t *testing.T, conn *grpc.ClientConn, serial byte) error {
 // leading is the host whose replica leads, as most of these hosts say.
 func leading(t *testing.T, apis []*grpc.ClientConn, of ...int) (leader int, term uint64) {
 	t.Helper()
-	eventually(t, 30*time.Second, "there is a leader", func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	eventually(t, patience, "there is a leader", func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		for _, i := range of {
 			s, err := v1.NewClusterClient(apis[i]).Status(ctx, &v1.ClusterStatusRequest{})
@@ -127,16 +134,20 @@ func leading(t *testing.T, apis []*grpc.ClientConn, of ...int) (leader int, term
 }
 
 // events reads the log as one replica has it.
-func events(t *testing.T, conn *grpc.ClientConn) (all []*v1.EventEntry) {
-	t.Helper()
-	stream, err := v1.NewShelfClient(conn).ListEvents(t.Context(), &v1.ListEventsRequest{Shelf: "far"})
+func events(t *testing.T, conn *grpc.ClientConn) (all []*v1.EventEntry, err error) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	stream, err := v1.NewShelfClient(conn).ListEvents(ctx, &v1.ListEventsRequest{Shelf: "far"})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	for {
 		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
 		if err != nil {
-			return all
+			return nil, err
 		}
 		all = append(all, m.Events...)
 	}

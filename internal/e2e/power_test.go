@@ -7,13 +7,12 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 )
 
 // vmState waits until a VM is in one of these states.
 func (s *shelf) vmState(t *testing.T, node string, want ...string) {
 	t.Helper()
-	eventually(t, 60*time.Second, fmt.Sprintf("the VM of %s is %v", node, want), func() error {
+	eventually(t, bootLimit, fmt.Sprintf("the VM of %s is %v", node, want), func() error {
 		st, err := s.NodeStatus(t.Context(), node)
 		if err == nil && !slices.Contains(want, st.VmState) {
 			err = errors.New("it is " + st.VmState)
@@ -32,8 +31,8 @@ func TestPowerOff(t *testing.T) {
 
 	vm, boot := s.node(t, "blade2").VmPid, s.bootID(t, "blade2")
 	s.guest(t, "blade2", "reboot </dev/null >/dev/null 2>&1 &")
-	eventually(t, 90*time.Second, "blade2 has booted again", func() error {
-		r, err := command(t.Context(), "--shelf", s.Name, "exec", "blade2", "--timeout", "5s", "--", "cat", "/proc/sys/kernel/random/boot_id", "/run/ready")
+	eventually(t, bootLimit, "blade2 has booted again", func() error {
+		r, err := command(t.Context(), "--shelf", s.Name, "exec", "blade2", "--timeout", "10s", "--", "cat", "/proc/sys/kernel/random/boot_id", "/run/ready")
 		if err == nil && (r.code != 0 || r.out == boot) {
 			err = errors.New(r.String())
 		}
@@ -52,7 +51,7 @@ func TestPowerOff(t *testing.T) {
 		t.Errorf("blade1 was switched off and is %s", st.VmState)
 	}
 	s.do(t, "start", "vm/blade1")
-	s.do(t, "wait", "blade1", "--timeout", "120s")
+	s.do(t, "wait", "blade1", "--timeout", "5m")
 	s.expect(t, "blade1", []says{{"ipmitool mc info", 0, ``}, {"ipmitool -b 0 -t 0x84 mc info", 0, ``}})
 	s.kernelLog(t, "blade1")
 }

@@ -45,7 +45,7 @@ func TestSerial(t *testing.T) {
 	s.expect(t, "term", asks)
 	s.kill(t, "node/term")
 	s.do(t, "start", "node/term")
-	s.do(t, "wait", "term", "--timeout", "60s")
+	s.do(t, "wait", "term", "--timeout", "2m")
 	s.expect(t, "term", asks[:1])
 }
 
@@ -67,7 +67,7 @@ func TestSerialBasic(t *testing.T) {
 // software, by LUN 2, and Linux carry its answer back to the line.
 func TestSerialSoftware(t *testing.T) {
 	s := lines.up(t)
-	s.one(t, "basic", `midplane-guest respond --netfn 0x30 --cmd 1 --count 2 --for 60s </dev/null >/tmp/heard 2>&1 &
+	s.one(t, "basic", `midplane-guest respond --netfn 0x30 --cmd 1 --count 2 --for 3m </dev/null >/tmp/heard 2>&1 &
 		until grep -q answering /tmp/heard; do sleep 0.05; done`)
 	path := filepath.Join(home, "t.tty")
 	tty, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY, 0)
@@ -79,7 +79,7 @@ func TestSerialSoftware(t *testing.T) {
 		if _, err := tty.WriteString(ask + "\r"); err != nil {
 			t.Fatal(err)
 		}
-		_ = tty.SetReadDeadline(time.Now().Add(20 * time.Second)) // no answer is a failure, not a hang
+		_ = tty.SetReadDeadline(time.Now().Add(patience)) // no answer is a failure, not a hang
 		var got []byte
 		for b := make([]byte, 1); !strings.HasSuffix(string(got), "\n"); got = append(got, b[0]) {
 			if _, err := tty.Read(b); err != nil {

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/midplane-project/midplane/deploy/lab"
 	v1 "github.com/midplane-project/midplane/proto/midplane/v1"
@@ -93,8 +92,8 @@ func (s *shelf) atEnd(args ...string) {
 // guest answers.
 func (s *shelf) healthy(t *testing.T) {
 	t.Helper()
-	s.do(t, "wait", "shelf", "--timeout", "60s")
-	eventually(t, 20*time.Second, "every replica is up to date", func() error {
+	s.do(t, "wait", "shelf", "--timeout", "2m")
+	eventually(t, patience, "every replica is up to date", func() error {
 		c := okJSON[clusterJSON](t, "--shelf", s.Name, "cluster")
 		for _, m := range c.Members {
 			if !m.Reachable || m.Role == "learner" || m.Applied != c.Members[0].Applied {
@@ -121,7 +120,7 @@ type clusterJSON struct {
 func (s *shelf) leader(t *testing.T) string {
 	t.Helper()
 	var name string
-	eventually(t, 20*time.Second, "there is a leader", func() (err error) {
+	eventually(t, patience, "there is a leader", func() (err error) {
 		name, err = s.Leader(t.Context())
 		return err
 	})
@@ -149,11 +148,14 @@ func (s *shelf) node(t *testing.T, name string) *v1.NodeStatusResponse {
 // log reads the event log after an id, as the leader has it.
 func (s *shelf) log(t *testing.T, after uint64) []*v1.EventEntry {
 	t.Helper()
-	name := s.leader(t)
-	entries, err := s.logOf(t, s.replica(name), after)
-	if err != nil {
-		t.Fatalf("the log of %s: %v", name, err)
-	}
+	var entries []*v1.EventEntry
+	eventually(t, patience, "the log is read", func() error {
+		name, err := s.Leader(t.Context())
+		if err == nil {
+			entries, err = s.logOf(t, s.replica(name), after)
+		}
+		return err
+	})
 	return entries
 }
 

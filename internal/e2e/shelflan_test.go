@@ -37,7 +37,7 @@ func upLAN(t *testing.T) *lanShelf {
 	if s.door = s.Doors()[0]; !s.door.Target.Shelf {
 		t.Fatalf("the first door is %s's", s.door.Target)
 	}
-	eventually(t, 20*time.Second, "the board answers over the shelf's LAN door", func() error {
+	eventually(t, patience, "the board answers over the shelf's LAN door", func() error {
 		out, err := s.ipmitool(t, "-t", "0x82", "-b", "0", "raw", "6", "1")
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
@@ -68,7 +68,7 @@ func (s *lanShelf) ipmitool(t *testing.T, args ...string) (string, error) {
 // otherLeader waits until somebody else leads.
 func (s *lanShelf) otherLeader(t *testing.T, old string) {
 	t.Helper()
-	eventually(t, 20*time.Second, "another replica leads", func() error {
+	eventually(t, patience, "another replica leads", func() error {
 		if s.leader(t) == old {
 			return errors.New("still " + old)
 		}
@@ -81,19 +81,19 @@ func (s *lanShelf) otherLeader(t *testing.T, old string) {
 func TestShelfLAN(t *testing.T) {
 	s := upLAN(t)
 	const device = "20 01 00 10 02"
-	for _, c := range []struct{ args, want string }{ // in its output; empty: it fails
+	for _, c := range []struct{ args, want string }{ // in its output; behind !, of one that fails
 		{"mc info", "IPMI Version"},
 		{"-C 3 raw 6 1", device},
 		{"-C 8 raw 6 1", device},
 		{"-C 1 raw 6 1", device},
-		{"-C 0 mc info", ""},
-		{"-C 12 mc info", ""},
-		{"-P wrong mc info", ""},
+		{"-C 0 mc info", "!no matching cipher suite"},
+		{"-C 12 mc info", "!Unable to establish"},
+		{"-P wrong mc info", "!Unable to establish"},
 		{"session info all", "user id                       : 2"},
 		{"user list 1", "admin"},
 		{"channel info 1", "Active Session Count  : 1"},
 		{"lan print 1", "IP Address              : " + s.door.Address.Addr().String()},
-		{"lan set 1 ipaddr 127.0.0.9", ""},
+		{"lan set 1 ipaddr 127.0.0.9", "!Setting LAN IP Address"},
 		{"sel info", "Entries"},
 		{"sdr elist", "FRU State"},
 		{"-t 0x82 -b 0 sdr elist", "FRU State"},
@@ -101,28 +101,29 @@ func TestShelfLAN(t *testing.T) {
 		{"-t 0x20 -b 0 raw 6 1", device},
 		{"-T 0x20 -B 0 -t 0x82 -b 0 raw 6 1", "20 81 00 10 02"},
 		{"-t 0x82 -b 0 raw 6 1", "20 81 00 10 02"},
-		{"-t 0x90 -b 0 raw 6 1", ""},
-		{"-t 0x82 -b 7 raw 6 1", ""},
-		{"-L USER chassis power cycle", ""},
-		{"-L USER -t 0x82 -b 0 raw 0x2c 0x0a 0 0 1 0", ""},
+		{"-t 0x90 -b 0 raw 6 1", "!rsp=0x83"},
+		{"-t 0x82 -b 7 raw 6 1", "!rsp=0xcc"},
+		{"-L USER chassis power cycle", "!Insufficient privilege level"},
+		{"-L USER -t 0x82 -b 0 raw 0x2c 0x0a 0 0 1 0", "!rsp=0xd4"},
 		{"-L USER -t 0x82 -b 0 raw 6 1", "20 81 00 10 02"},
 		{"-t 0x82 -b 0 raw 0x2c 0x0a 0 0 1 0", "00"},
 		{"-I lan mc info", "IPMI Version"},
 		{"-I lan -A PASSWORD mc info", "IPMI Version"},
-		{"-I lan -A NONE mc info", ""},
-		{"-I lan -N 1 -R 1 -P wrong mc info", ""},
+		{"-I lan -A NONE mc info", "!Unable to establish"},
+		{"-I lan -N 1 -R 1 -P wrong mc info", "!Unable to establish"},
 		{"-I lan session info all", "IPMIv1.5"},
 		{"-I lan chassis status", "System Power"},
 		{"-I lan raw 0x0a 0x44 0 0 0xe0 1 2 3 0x99 5 6 7 8 9 10 11 12 13", "00"},
 		{"-I lan sel elist", "OEM record e0 | 01020399050607"},
 		{"-I lan -t 0x82 -b 0 mc info", "IPMI Version"},
 		{"-I lan -t 0x82 -b 0 sdr elist", "FRU State"},
-		{"-I lan -L USER -t 0x82 -b 0 raw 0x2c 0x0a 0 0 1 0", ""},
-		{"-I lan -L USER chassis power cycle", ""},
+		{"-I lan -L USER -t 0x82 -b 0 raw 0x2c 0x0a 0 0 1 0", "!rsp=0xd4"},
+		{"-I lan -L USER chassis power cycle", "!Insufficient privilege level"},
 	} {
 		out, err := s.ipmitool(t, strings.Fields(c.args)...)
-		if (c.want == "") != (err != nil) || !strings.Contains(out, c.want) {
-			t.Errorf("%s: %v\n%s", c.args, err, out)
+		want, fail := strings.CutPrefix(c.want, "!")
+		if fail != (err != nil) || !strings.Contains(out, want) {
+			t.Errorf("%s: %v, want %s\n%s", c.args, err, c.want, out)
 		}
 	}
 	for _, r := range s.ReplicaAPIs() {

@@ -122,7 +122,7 @@ func TestShelfLANLoginUnderAttack(t *testing.T) {
 			}
 			defer group.Wait()
 			defer cancel()
-			eventually(t, 20*time.Second, "the attack is under way", func() error {
+			eventually(t, patience, "the attack is under way", func() error {
 				if n := count.Load(); n < 200 {
 					return fmt.Errorf("%d sent", n)
 				}

@@ -5,7 +5,9 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,12 +16,15 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // lanSession is one session of a client's, with many commands in it.
 type lanSession struct {
 	cmd    *exec.Cmd
 	errors bytes.Buffer
+	goOn   func() // gives it the commands that it does not have yet
 
 	mu    sync.Mutex
 	lines []string
@@ -29,33 +34,61 @@ type lanSession struct {
 // session runs a file of commands in one session of ipmitool's. Flags go before.
 func (s *lanShelf) session(t *testing.T, name string, commands []string, flags ...string) *lanSession {
 	t.Helper()
-	s.write(t, name, []byte(strings.Join(commands, "\n")+"\n"))
-	return startSession(t, s.client(append(flags, "exec", filepath.Join(s.dir, name))...)...)
+	file, goOn := s.feed(t, name, commands)
+	return startSession(t, goOn, s.client(append(flags, "exec", file)...)...)
 }
 
-func (s *lanShelf) write(t *testing.T, name string, data []byte) {
+// feed makes a FIFO of commands. The last third of them comes with goOn: no session
+// is over before something has happened to it, however long that takes.
+func (s *lanShelf) feed(t *testing.T, name string, commands []string) (path string, goOn func()) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(s.dir, name), data, 0o600); err != nil {
+	path = filepath.Join(s.dir, name)
+	_ = os.Remove(path) // that of another time
+	if err := unix.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
+	}
+	pipe, err := os.OpenFile(path, os.O_RDWR, 0) // waits for no reader
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pipe.Close() })
+	write := func(part []string) {
+		t.Helper()
+		if _, err := io.WriteString(pipe, strings.Join(part, "\n")+"\n"); err != nil {
+			t.Error(err)
+		}
+	}
+	first := len(commands) * 2 / 3
+	write(commands[:first])
+	return path, func() {
+		t.Helper()
+		write(commands[first:])
+		_ = pipe.Close() // and the client has its end
 	}
 }
 
 // freeipmiSession does the same with FreeIPMI.
 func (s *lanShelf) freeipmiSession(t *testing.T, name string, commands []string) *lanSession {
 	t.Helper()
-	text := strings.ReplaceAll(strings.Join(commands, "\n")+"\n", "raw ", "0 ")
-	s.write(t, name, []byte(text))
+	for i, c := range commands {
+		commands[i] = strings.Replace(c, "raw ", "0 ", 1)
+	}
+	file, goOn := s.feed(t, name, commands)
 	conf, err := s.FreeIPMI(s.door)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startSession(t, "ipmi-raw", "--config-file", conf, "-h", s.door.Address.String(), "--file="+filepath.Join(s.dir, name))
+	return startSession(t, goOn, "ipmi-raw", "--config-file", conf, "-h", s.door.Address.String(), "--file="+file)
 }
 
-// startSession starts a client whose lines come as it writes them.
-func startSession(t *testing.T, command ...string) *lanSession {
+// startSession starts a client whose lines come as it writes them. It ends with the
+// test at the latest.
+func startSession(t *testing.T, goOn func(), command ...string) *lanSession {
 	t.Helper()
-	l := &lanSession{cmd: exec.Command("stdbuf", append([]string{"-oL"}, command...)...), ended: make(chan error, 1)}
+	l := &lanSession{
+		cmd:  exec.CommandContext(t.Context(), "stdbuf", append([]string{"-oL"}, command...)...),
+		goOn: goOn, ended: make(chan error, 1),
+	}
 	l.cmd.Stderr = &l.errors
 	out, err := l.cmd.StdoutPipe()
 	if err != nil {
@@ -81,22 +114,26 @@ func (l *lanSession) answers() []string {
 	return append([]string(nil), l.lines...)
 }
 
-// more waits until the session has had n more answers. It looks often, for a
-// session that is not disturbed is soon over.
-func (l *lanSession) more(t *testing.T, n int) {
+// begun waits until the session has had an answer.
+func (l *lanSession) begun(t *testing.T) {
 	t.Helper()
-	want := len(l.answers()) + n
-	for end := time.Now().Add(30 * time.Second); len(l.answers()) < want; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d of %d answers, %s", len(l.answers()), want, l.errors.String())
+	eventually(t, patience, "a session has an answer", func() error {
+		if len(l.answers()) == 0 {
+			return errors.New("none")
 		}
-	}
+		return nil
+	})
 }
 
 // whole checks that every command was answered.
 func (l *lanSession) whole(t *testing.T, n int) {
 	t.Helper()
-	err := <-l.ended
+	var err error
+	select {
+	case err = <-l.ended:
+	case <-time.After(patience):
+		t.Fatalf("%d of %d answers, and the client does not end", len(l.answers()), n)
+	}
 	if got := len(l.answers()); err != nil || got != n {
 		t.Errorf("%d of %d answers, %v\n%s\n%s", got, n, err, lastLines(strings.Join(l.answers(), "\n"), 5), l.errors.String())
 	}
@@ -176,7 +213,7 @@ func manyOf(t *testing.T, command []string) *logins {
 func (l *logins) more(t *testing.T, n int32) {
 	t.Helper()
 	want := l.done.Load() + n
-	eventually(t, time.Minute, "a client logs in", func() error {
+	eventually(t, patience, "a client logs in", func() error {
 		if have := l.done.Load(); have < want {
 			return fmt.Errorf("%d of %d times", have, want)
 		}
@@ -232,13 +269,11 @@ func TestShelfLANSessionSurvives(t *testing.T) {
 				s.session(t, "own15", addRecords(n, mark|v15), "-I", "lan"),
 			}
 			for _, one := range all {
-				one.more(t, 1)
+				one.begun(t)
 			}
 			f.hit(old)
 			for _, one := range all {
-				if len(one.answers()) == n {
-					t.Fatal("a session was over before anything happened")
-				}
+				one.goOn()
 			}
 			f.after(old)
 			for _, l := range loops {

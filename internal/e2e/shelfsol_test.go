@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/midplane-project/midplane/internal/ptytest"
 )
@@ -57,7 +56,7 @@ func (s *clientShelf) atShelfConsole(t *testing.T) {
 	thief := ptytest.Start(t, bin, "--shelf", s.Name, "console", "blade1", "--steal")
 	thief.Types("\r")
 	thief.Sees("# ")
-	eventually(t, 20*time.Second, "no console is open at the shelf's door", func() error {
+	eventually(t, patience, "no console is open at the shelf's door", func() error {
 		if out := ask("raw 6 0x4a 1"); !strings.Contains(out, "0f 00 00") {
 			return errors.New(out)
 		}

@@ -49,12 +49,12 @@ func (s *shelf) trace(t *testing.T, node string) *tracer {
 		<-done
 		_ = cmd.Wait()
 	})
-	eventually(t, 20*time.Second, "the trace shows a message", func() error {
+	eventually(t, patience, "the trace shows a message", func() error {
 		s.do(t, "raw", node, "6", "1")
 		select {
 		case <-w.lines:
 			return nil
-		case <-time.After(time.Second):
+		case <-time.After(time.Second): // and asks again
 			return errNothing
 		}
 	})
@@ -70,7 +70,7 @@ func (w *tracer) next(t *testing.T) traceJSON {
 			t.Fatal("the trace has ended")
 		}
 		return e
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the trace shows nothing more")
 	}
 	return traceJSON{}

@@ -15,17 +15,18 @@ import (
 // TestUsers makes users with midplane user and logs in as them with ipmitool.
 func TestUsers(t *testing.T) {
 	s := upLAN(t)
-	const as = `as() { u=$1 p=$2; shift 2; IPMITOOL_PASSWORD=$p ${IPMITOOL/-U admin/-U $u} -N 1 -R 1 "$@" 2>&1; }; `
+	const as = `as() { u=$1 p=$2; shift 2; IPMITOOL_PASSWORD=$p ${IPMITOOL/-U admin/-U $u} "$@" 2>&1; }
+		no() { ! as "$@" -N 1 -R 1 mc guid; }; `
 	for _, target := range []string{"shelf", "blade1"} {
 		for _, one := range []struct{ line, want string }{
 			{`echo 'Horse battery' | midplane user add $T bob --privilege operator`, `bob +yes +operator +no`},
 			{`as bob 'Horse battery' -L operator user summary 1`, `Enabled User Count +: 2`},
-			{`! as bob wrong -L operator mc guid`, `Unable to establish`},
-			{`! as bob 'Horse battery' -L administrator mc guid`, `Unable to establish`},
+			{`no bob wrong -L operator`, `Unable to establish`},
+			{`no bob 'Horse battery' -L administrator`, `Unable to establish`},
 			{`midplane user set $T bob --name robert --privilege admin --sol`, `robert +yes +admin +yes`},
 			{`as robert 'Horse battery' mc guid`, `System GUID`},
 			{`p=$(midplane user password $T robert --generate 2>&1 >/dev/null | cut -d' ' -f4); as robert "$p" mc guid`, `System GUID`},
-			{`midplane user disable $T robert; ! as robert 'Horse battery' mc guid`, `Unable to establish`},
+			{`midplane user disable $T robert; no robert 'Horse battery'`, `Unable to establish`},
 			{`midplane user rm $T robert; midplane user list $T`, `removed\nID.*\n2 +admin +yes +admin +(yes|no)\n$`},
 			{`midplane user password $T admin --generate; midplane ipmi $T mc guid`, `System GUID`},
 		} {
@@ -54,7 +55,7 @@ func (s *lanShelf) endsWithItsUser(t *testing.T, target string) {
 	const at = `export MIDPLANE_SHELF=%s PATH=%s:$PATH; eval "$(midplane env %s)"; `
 	env := fmt.Sprintf(at, s.Name, filepath.Dir(bin), target)
 	s.sh(t, env+`echo 'Horse battery' | midplane user add `+target+` carol --privilege operator`)
-	carol := ptytest.Start(t, "bash", "-c", env+`IPMITOOL_PASSWORD='Horse battery' exec ${IPMITOOL/-U admin/-U carol} -N 1 -R 1 -L operator shell`)
+	carol := ptytest.Start(t, "bash", "-c", env+`IPMITOOL_PASSWORD='Horse battery' exec ${IPMITOOL/-U admin/-U carol} -N 2 -R 3 -L operator shell`)
 	carol.Sees("ipmitool> ")
 	carol.Types("mc guid\n")
 	carol.Sees("System GUID")

@@ -63,7 +63,7 @@ func dialSim(t *testing.T, addr string) *Client {
 	who := admin
 	who.Suite = Suite3
 	c, err := Dial(t.Context(), addr, who)
-	for deadline := time.Now().Add(20 * time.Second); errors.Is(err, syscall.ECONNREFUSED) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); errors.Is(err, syscall.ECONNREFUSED) && time.Now().Before(deadline); {
 		c, err = Dial(t.Context(), addr, who)
 	}
 	if err != nil {
