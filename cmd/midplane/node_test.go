@@ -48,3 +48,26 @@ func TestNodeFlagsOfNoDoor(t *testing.T) {
 		}
 	}
 }
+
+// What has a default as a flag may be left out of a node's file.
+func TestNodeConfigDefaults(t *testing.T) {
+	for file, want := range map[string][2]string{
+		`{}`:                      {node.ProfileATCA, "kcs"},
+		`{"interface": "bt"}`:     {node.ProfileATCA, "bt"},
+		`{"profile": "fan-tray"}`: {node.ProfileFanTray, ""},
+	} {
+		path := filepath.Join(t.TempDir(), "node.json")
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := new(app).nodeVerb()
+		flags := node.Config{Interface: cmd.Flag("interface").DefValue, Profile: cmd.Flag("profile").DefValue}
+		c, err := nodeConfig(cmd, &daemonFlags{config: path}, flags, nil, nil, false)
+		if err == nil || err.Error() != "--shelf is needed, or --standalone" {
+			t.Error(err)
+		}
+		if got := [2]string{c.Profile, c.Interface}; got != want {
+			t.Errorf("%s: %q, want %q", file, got, want)
+		}
+	}
+}

@@ -52,8 +52,8 @@ func TestNoAmplification(t *testing.T) {
 		}
 		return m.said[0][16:]
 	}
-	for _, suite := range s.cfg.Suites {
-		c.suite = suite
+	for i, suite := range s.cfg.Suites {
+		c.suite, c.name = suite, string(rune('a'+i)) // a third wrong password of one user is answered late
 		c.a, _ = algorithmOf(suite)
 		answer := send("Open Session", appendBare(nil, true, PayloadOpenRequest, openBytes(0, suite.Auth, suite.Integrity, suite.Confidentiality)))
 		c.id = binary.LittleEndian.Uint32(answer[8:])
@@ -103,11 +103,20 @@ func TestLimits(t *testing.T) {
 		if got := flood(30000, one); got != most {
 			t.Errorf("one socket gets %v of %v", got, most)
 		}
-		if got := flood(30000, sockets); got+most != sourceRate[kind]*limitSaved {
+		each := sourceRate[kind]*limitSaved + fewRate[kind]*fewSaved
+		if got := flood(30000, sockets); got+most != each {
 			t.Errorf("one address gets %v", got+most)
 		}
-		if got := flood(30000, others); got+sourceRate[kind]*limitSaved != wholeRate[kind]*limitSaved {
-			t.Errorf("all get %v", got+sourceRate[kind]*limitSaved)
+		second := func(i int) netip.AddrPort { return netip.AddrPortFrom(here.Next(), uint16(i+1)) }
+		if got, most := flood(30000, second), 2*fewRate[kind]*fewSaved+wholeRate[kind]*limitSaved; got+each != most {
+			t.Errorf("two addresses get %v of %v", got+each, most)
+		}
+		third := netip.AddrPortFrom(here.Next().Next(), 1)
+		if got := flood(30, func(int) netip.AddrPort { return third }); got != fewRate[kind]*fewSaved {
+			t.Errorf("a third address gets %v beside two that flood", got)
+		}
+		if got := flood(60000, others); got+3*fewRate[kind]*fewSaved != wholeRate[kind]*limitSaved {
+			t.Errorf("all that say little get %v", got)
 		}
 		known := netip.MustParseAddrPort("192.0.2.77:1")
 		if l.take(kind, known, now) {

@@ -74,8 +74,9 @@ func (c Config) authEnabled(level ipmb.Privilege) byte {
 
 // Sessions are those of one channel.
 type Sessions struct {
-	cfg    Config
-	secret [32]byte // of the passwords that nobody has
+	cfg        Config
+	secret     [32]byte // of the passwords that nobody has
+	neighbours string   // the kernel's table
 
 	mu         sync.Mutex
 	challenges cipher.Block         // nil: not yet, or there is no key for it
@@ -95,7 +96,10 @@ type Sessions struct {
 
 // NewSessions makes an empty table.
 func NewSessions(c Config) *Sessions {
-	t := &Sessions{cfg: c, all: make(map[uint32]*session), adopted: make(map[uint32]time.Time), guard: newGuard(), halfOpen: halfOpen{sources: make(map[netip.Addr]*list.List)}}
+	t := &Sessions{
+		cfg: c, neighbours: neighbours, all: make(map[uint32]*session), adopted: make(map[uint32]time.Time), guard: newGuard(),
+		halfOpen: halfOpen{sources: make(map[netip.Addr]*list.List)},
+	}
 	_, _ = rand.Read(t.secret[:]) // does not fail
 	return t
 }

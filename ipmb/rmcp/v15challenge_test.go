@@ -15,6 +15,8 @@ import (
 func sharing15(t *testing.T, f *fakeStore, key byte) *site {
 	s := newSite(t)
 	s.cfg.AuthTypes, s.cfg.Store = both15, f
+	f.made++
+	binary.BigEndian.PutUint16(s.secret[:makerLen], f.made) // by chance it would be another's now and then
 	s.cfg.ChallengeKey = func() ([]byte, error) { return bytes.Repeat([]byte{key}, 32), nil }
 	s.cfg.UserName = func(id uint8) string { return map[uint8]string{4: "eve", 5: "tom"}[id] }
 	s.mux = ipmb.NewMux(s.Commands(), s.rows())

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -213,9 +214,12 @@ func TestSocket(t *testing.T) {
 
 // An address that this host does not have yet can be listened at.
 func TestVirtualAddress(t *testing.T) {
-	s, err := ListenSocket("192.0.2.77:6230")
+	s, err := ListenSocket("192.0.2.77:0")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if at := s.Addr().(*net.UDPAddr); at.IP.String() != "192.0.2.77" || at.Port == 0 {
+		t.Errorf("listens at %s", at)
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
@@ -292,12 +296,33 @@ func FuzzFrame(f *testing.F) {
 	})
 }
 
+// FuzzTake has a front take anything: it is held once, with those of sessions or
+// with the others, or not at all. The first seeds are ipmitool's and FreeIPMI's.
 func FuzzTake(f *testing.F) {
+	for _, s := range []string{
+		"0600ff07060000000000000000000a002018c88104540e008099",
+		"0600ff0706100000000000000000200000000000a4a3a2000000080100000001000008010000000200000801000000",
+		"0600ff07027a0485a0bea84ca43817d96408065f3f17a61f110b4c5670082018c881583b04e8",
+		"0600ff06000011be802a0000",
+	} {
+		b, err := hex.DecodeString(s)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
 	f.Add(inside("x"))
-	f.Add([]byte{rmcpVersion, 0, 0xFF, classIPMI, 0, 0, 0, 0, 0, 1, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		front := &Front{sessions: held{limit: 1}, others: held{limit: 1}, limits: newLimits()}
-		front.take(datagram{data: b}, time.Now())
+		front := newFront()
+		front.take(datagram{data: b, peer: elsewhere}, time.Now())
+		taken := isRMCP(b) && len(b) <= maxDatagram
+		mine, other := front.others.list, front.sessions.list
+		if taken && inSession(b) {
+			mine, other = other, mine
+		}
+		if len(other) > 0 || taken != (len(mine) == 1) || taken && !bytes.Equal(mine[0].data, b) {
+			t.Errorf("% x: %d held, %d of the other kind", b, len(mine), len(other))
+		}
 	})
 }
 
