@@ -29,6 +29,26 @@ func TestNodeConfigNamesFileAndKey(t *testing.T) {
 	}
 }
 
+// Who says how the LAN door should be, and gives none, is told.
+func TestNodeFlagsOfNoDoor(t *testing.T) {
+	for _, args := range [][]string{{"--lan-suites", "17"}, {"--lan-v15", "md5"}, {"--lan-unsafe-suites"}} {
+		for _, door := range []bool{false, true} {
+			cmd := new(app).nodeVerb()
+			flags := node.Config{Dir: "d", Interface: "kcs"}
+			if door {
+				flags.LAN.Listen = "127.0.0.1:6230"
+			}
+			if err := cmd.ParseFlags(args); err != nil {
+				t.Fatal(err)
+			}
+			_, err := nodeConfig(cmd, &daemonFlags{}, flags, []string{"unix:/x"}, nil, true)
+			if door != (err == nil) || !door && !strings.HasPrefix(err.Error(), args[0]+": ") {
+				t.Errorf("%v, door %v: %v", args, door, err)
+			}
+		}
+	}
+}
+
 // What has a default as a flag may be left out of a node's file.
 func TestNodeConfigDefaults(t *testing.T) {
 	for file, want := range map[string][2]string{
@@ -48,26 +68,6 @@ func TestNodeConfigDefaults(t *testing.T) {
 		}
 		if got := [2]string{c.Profile, c.Interface}; got != want {
 			t.Errorf("%s: %q, want %q", file, got, want)
-		}
-	}
-}
-
-// Who says how the LAN door should be, and gives none, is told.
-func TestNodeFlagsOfNoDoor(t *testing.T) {
-	for _, args := range [][]string{{"--lan-suites", "17"}, {"--lan-v15", "md5"}, {"--lan-unsafe-suites"}} {
-		for _, door := range []bool{false, true} {
-			cmd := new(app).nodeVerb()
-			flags := node.Config{Dir: "d", Interface: "kcs"}
-			if door {
-				flags.LAN.Listen = "127.0.0.1:6230"
-			}
-			if err := cmd.ParseFlags(args); err != nil {
-				t.Fatal(err)
-			}
-			_, err := nodeConfig(cmd, &daemonFlags{}, flags, []string{"unix:/x"}, nil, true)
-			if door != (err == nil) || !door && !strings.HasPrefix(err.Error(), args[0]+": ") {
-				t.Errorf("%v, door %v: %v", args, door, err)
-			}
 		}
 	}
 }

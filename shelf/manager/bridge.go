@@ -52,9 +52,13 @@ func (m *Manager) pass(ctx context.Context, f ipmb.Frame, req *ipmb.Request) (ip
 	if c == nil {
 		return ipmb.Response{}, ipmb.ErrNoResponse
 	}
-	return c.tenure.forwards.do(ctx, o, func() (ipmb.Response, error) {
+	r, err := c.tenure.forwards.do(ctx, o, func() (ipmb.Response, error) {
 		return m.forward(ctx, c.tenure, f, req)
 	})
+	if err != nil && c.tenure.ctx.Err() != nil {
+		c.lost = errNotLeading // committed or not: what has become of it the next leader finds out
+	}
+	return r, err
 }
 
 // send sends an inner request to its addressee. Nobody there is 83h for the requester, as it is on

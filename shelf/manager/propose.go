@@ -14,7 +14,7 @@ import (
 type call struct {
 	tenure    *tenure
 	committed bool  // a command of it went through raft
-	lost      error // a command of it failed in raft: there must be no answer
+	lost      error // a command of it failed in raft, or its tenure ended: there must be no answer
 }
 
 type callKey struct{}

@@ -3,6 +3,7 @@ package manager
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -137,6 +138,28 @@ func TestTenureEndsUnderARequest(t *testing.T) {
 		stop()
 		if <-done {
 			t.Error("answered after the tenure")
+		}
+	})
+}
+
+// So it does with what a session changes at a controller, though the intent is
+// committed: the client's repeat is for the next leader, which finds that.
+func TestTenureEndsUnderAnIntent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplica(newFakeCluster(t), 1)
+		stop := r.lead(t)
+		r.bus.attach(blade2, 1, silent)
+		inner := request(blade2, ipmb.AddrShelfManager, ipmb.NetFnChassis, cmdChassisControl, chassisCycle)
+		o := ipmb.Origin{Privilege: admin, Instance: "a session", ID: 1}
+		done := make(chan string, 1)
+		go func() { done <- r.lan(t, o, "06 34"+hex.EncodeToString(wrap(t, inner))) }()
+		synctest.Wait()
+		if n := len(r.bus.frames()); n != 1 {
+			t.Errorf("%d frames sent, want the order", n)
+		}
+		stop()
+		if got := <-done; got != "none" {
+			t.Errorf("answered %s after the tenure", got)
 		}
 	})
 }
