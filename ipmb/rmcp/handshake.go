@@ -196,6 +196,9 @@ func (t *Sessions) rakp3(r rakp3, raw []byte, from netip.AddrPort, now time.Time
 	refuse := func(status Status) []byte { return appendRAKP(nil, r.Tag, status, l.open.Console) }
 	switch {
 	case s.handle != 0 && sameButTag(s.third, raw):
+		if from == s.peer {
+			s.third = bytes.Clone(raw)
+		}
 		return retagged(s.fourth, r.Tag), 0
 	case l.failed && sameButTag(s.third, raw): // its answer is under way
 		return nil, 0
@@ -245,6 +248,7 @@ func (t *Sessions) enter(s *session, tag byte, raw []byte, from netip.AddrPort, 
 		}
 	}
 	s.privilege = min(s.limit, ipmb.PrivilegeUser) // IPMI 2.0 §6.12.1: each begins as a user
+	s.toldTag = -1
 	s.third, s.fourth = bytes.Clone(raw), append(appendRAKP(nil, tag, StatusOK, s.console), code...)
 	clear(l.account.Password)
 	s.login = login{open: l.open}

@@ -131,7 +131,7 @@ func (t *Sessions) Restore(list []Kept, now time.Time) {
 		s := &session{
 			id: k.ID, handle: k.Handle, source: k.Peer.Addr(), begun: now, last: now, console: k.Console, user: k.User,
 			limit: min(k.Limit, user.Limit), privilege: min(k.Privilege, user.Limit), stamp: user.Stamp, peer: k.Peer, third: k.Third, fourth: k.Fourth,
-			name: k.Name, secret: k.Secret, base: k.Base, payload: k.Payload, state: stateKept, in: resumed(k.In),
+			name: k.Name, secret: k.Secret, base: k.Base, payload: k.Payload, state: stateKept, told: true, in: resumed(k.In),
 		}
 		if !may || user.Stamp != k.Stamp || h == 0 || h > MaxSessions || t.handles[h] != nil || k.ID == 0 || t.all[k.ID] != nil || !t.rekey(s, k) {
 			t.gone = append(t.gone, k.ID)
@@ -213,12 +213,42 @@ func (d *Door) stored(ctx context.Context, p packet, r reply, answer []byte, fro
 		return status == StatusBadSession
 	}
 	id := binary.LittleEndian.Uint32(p.Payload[4:])
+	if !r.login {
+		return !d.Sessions.isTold(id)
+	}
 	d.group.Go(func() {
-		if d.Sessions.keep(ctx, id) {
+		for say := d.Sessions.keep(ctx, id); say && d.Sessions.retag(id, answer); {
 			d.sendStep(answer, r.state, from)
 		}
 	})
 	return true
+}
+
+// retag gives an answer to RAKP Message 3 the tag of the newest one: its client may
+// have sent it again while it was stored, and takes the answer to that only. It is
+// false when that was answered: from then on each is at once. So none overtakes
+// another, for FreeIPMI fails when one comes once it is in the session.
+func (t *Sessions) retag(id uint32, answer []byte) bool {
+	const at = rmcpLen + header20Len
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.find(id)
+	if s == nil || s.toldTag == int(s.third[0]) {
+		if s != nil {
+			s.told = true
+		}
+		return false
+	}
+	answer[at], s.toldTag = s.third[0], int(s.third[0])
+	return true
+}
+
+// isTold reports whether the client of a session has its answer to RAKP Message 3.
+func (t *Sessions) isTold(id uint32) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.find(id)
+	return s != nil && s.told
 }
 
 // storing lets the store follow what a request does to sessions. A request that

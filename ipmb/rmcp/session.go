@@ -61,6 +61,8 @@ type session struct {
 	in        window
 	first     uint32 // the first packet of it that came to this process
 	state     keepState
+	told      bool // its client was, that it is logged in; by an answer with toldTag
+	toldTag   int
 	name      [nameLen]byte // with a store
 	secret    []byte        // its integrity key, for the store; of IPMI 1.5 the password
 	base      uint32        // of the numbers of answers, with a store; see sealAnswer

@@ -141,6 +141,39 @@ func TestLastStepElsewhere(t *testing.T) {
 	}
 }
 
+// Whoever sends RAKP Message 3 again while it is stored gets one answer, with the
+// newest tag.
+func TestRepeatedWhileStored(t *testing.T) {
+	f := newFakeStore()
+	s := storing(t, f)
+	begun, wait := make(chan struct{}), make(chan struct{})
+	f.set(func() { f.begun, f.wait = begun, wait })
+	c := s.dial(s.cfg.Suites[1], "admin", "secret", 0x14)
+	if got := c.open(); got != StatusOK {
+		t.Fatal(got)
+	}
+	c.theirs = bytes.Clone(c.ask(PayloadRAKP1, c.first())[8:24])
+	third := c.third()
+	c.write(appendBare(nil, true, PayloadRAKP3, third))
+	<-begun
+	for tag := range byte(3) {
+		third[0] = 20 + tag
+		c.write(appendBare(nil, true, PayloadRAKP3, third))
+	}
+	c.ping() // they have come
+	f.set(func() { f.begun, f.wait = nil, nil })
+	close(wait)
+	if p := c.read(); p.Type != PayloadRAKP4 || p.Payload[0] != 22 || p.Payload[1] != 0 {
+		t.Errorf("%+v", p)
+	}
+	c.ping() // comes after another answer
+	third[0] = 30
+	c.write(appendBare(nil, true, PayloadRAKP3, third))
+	if p := c.read(); p.Type != PayloadRAKP4 || p.Payload[0] != 30 {
+		t.Errorf("later: %+v", p)
+	}
+}
+
 // A login of a process that is gone gets no answer, so that its client begins
 // anew; nor does one that could not be stored.
 func TestNoAnswer(t *testing.T) {

@@ -80,8 +80,8 @@ func TestSessionsPass(t *testing.T) {
 	if !f.passes(inside("good"), elsewhere, now) {
 		t.Fatal("the first does not pass")
 	}
-	for range holdOthers + 5 {
-		f.take(datagram{data: openBytes, peer: netip.AddrPortFrom(flooding, 1)}, now)
+	for i := range uint16(holdOthers + 5) {
+		f.take(datagram{data: openBytes, peer: netip.AddrPortFrom(flooding, i)}, now)
 	}
 	f.take(datagram{data: []byte("nonsense"), peer: elsewhere}, now)
 	if len(f.sessions.list) != 1 || len(f.others.list) != holdOthers {

@@ -158,6 +158,8 @@ func (f *Front) take(d datagram, now time.Time) {
 	to := &f.others
 	if session {
 		to = &f.sessions
+	} else {
+		to.answered(d.peer) // the client sent it again, or goes on; it takes an answer to this one only
 	}
 	to.add(d, 0, now)
 	f.pass(d, now)

@@ -86,6 +86,25 @@ func TestLoginGoesToTheNextLeader(t *testing.T) {
 	getsStep(t, last, "on", "n")
 }
 
+// Of what a socket says of a login the next leader gets the newest only: an answer to
+// an earlier one could come late.
+func TestNewestStep(t *testing.T) {
+	f, now := newFront(), time.Now()
+	other := netip.AddrPortFrom(elsewhere.Addr(), elsewhere.Port()+1)
+	for _, d := range []datagram{
+		{peer: elsewhere, data: step("three")}, {peer: other, data: step("one")}, {peer: elsewhere, data: inside("1")},
+		{peer: elsewhere, data: inside("2")}, {peer: elsewhere, data: step("three again")},
+	} {
+		f.take(d, now)
+	}
+	if l := f.others.list; len(l) != 2 || !bytes.Equal(l[0].data, step("one")) || !bytes.Equal(l[1].data, step("three again")) {
+		t.Errorf("held: %+v", l)
+	}
+	if len(f.sessions.list) != 2 {
+		t.Errorf("of sessions: %+v", f.sessions.list)
+	}
+}
+
 // A socket has its own login only, and not for long; who begins many crowds out his own.
 func TestLogins(t *testing.T) {
 	f, now := newFront(), time.Now()
