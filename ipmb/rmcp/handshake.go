@@ -63,7 +63,7 @@ func (t *Sessions) open(r openRequest, from netip.AddrPort, now time.Time) []byt
 	if r.Privilege != 0 {
 		granted = min(granted, r.Privilege)
 	}
-	s := &session{source: from.Addr(), begun: now, alive: now, login: login{open: r, suite: suite, algorithm: a, granted: granted}}
+	s := &session{source: from.Addr(), open: r, login: &login{begun: now, alive: now, suite: suite, algorithm: a, granted: granted}}
 	_, _ = rand.Read(s.login.random[:]) // does not fail
 	if !t.add(s, from) {
 		return nil
@@ -91,16 +91,16 @@ func (t *Sessions) rakp1(r rakp1, status Status, raw []byte) []byte {
 	if s == nil || s.handle != 0 || s.v15 != nil {
 		return appendRAKP(nil, r.Tag, StatusBadSession, 0)
 	}
-	l := &s.login
+	l := s.login
 	switch {
 	case sameButTag(l.first, raw):
 		return retagged(l.answer, r.Tag)
 	case l.first != nil || l.failed:
-		return appendRAKP(nil, r.Tag, StatusBadSession, l.open.Console)
+		return appendRAKP(nil, r.Tag, StatusBadSession, s.open.Console)
 	case status != StatusOK:
-		return appendRAKP(nil, r.Tag, status, l.open.Console)
+		return appendRAKP(nil, r.Tag, status, s.open.Console)
 	case r.privilege() == ipmb.PrivilegeNone || r.privilege() > ipmb.PrivilegeOEM:
-		return appendRAKP(nil, r.Tag, StatusInvalidRole, l.open.Console)
+		return appendRAKP(nil, r.Tag, StatusInvalidRole, s.open.Console)
 	}
 	l.request, l.first = r, bytes.Clone(raw)
 	atLeast := r.privilege()
@@ -108,21 +108,22 @@ func (t *Sessions) rakp1(r rakp1, status Status, raw []byte) []byte {
 		atLeast = ipmb.PrivilegeNone
 	}
 	l.account, l.genuine = t.account(r.Name, atLeast)
-	b := appendRAKP(nil, r.Tag, StatusOK, l.open.Console)
+	b := appendRAKP(nil, r.Tag, StatusOK, s.open.Console)
 	guid := t.cfg.GUID.Wire()
 	b = append(append(b, l.random[:]...), guid...)
 	l.answer = append(b, l.algorithm.mac(l.account.Password,
-		word(l.open.Console), word(s.id), r.Random[:], l.random[:], guid, r.identity())...)
-	t.prepare(l)
+		word(s.open.Console), word(s.id), r.Random[:], l.random[:], guid, r.identity())...)
+	t.prepare(s)
 	return l.answer
 }
 
 // prepare works out all that the rest of a login takes of the password, and
 // forgets it: many a login goes no further than RAKP Message 2. Only messages
 // that are signed with the password itself need it later.
-func (t *Sessions) prepare(l *login) {
-	l.proof = l.algorithm.mac(l.account.Password, l.random[:], word(l.open.Console), l.request.identity())
-	l.sik, l.noKey = t.integrityKey(*l)
+func (t *Sessions) prepare(s *session) {
+	l := s.login
+	l.proof = l.algorithm.mac(l.account.Password, l.random[:], word(s.open.Console), l.request.identity())
+	l.sik, l.noKey = t.integrityKey(l)
 	if l.suite.Integrity != integrityFlatMD5 {
 		clear(l.account.Password)
 	}
@@ -168,12 +169,12 @@ func (t *Sessions) rakp3(r rakp3, raw []byte, from netip.AddrPort, now time.Time
 	if s == nil || s.v15 != nil {
 		return appendRAKP(nil, r.Tag, StatusBadSession, 0), 0
 	}
-	l := &s.login
-	refuse := func(status Status) []byte { return appendRAKP(nil, r.Tag, status, l.open.Console) }
+	l := s.login
+	refuse := func(status Status) []byte { return appendRAKP(nil, r.Tag, status, s.open.Console) }
 	switch {
 	case s.handle != 0 && sameButTag(s.third, raw):
 		return retagged(s.fourth, r.Tag), 0
-	case l.failed && sameButTag(s.third, raw): // its answer is under way
+	case s.handle == 0 && l.failed && sameButTag(s.third, raw): // its answer is under way
 		return nil, 0
 	case s.handle != 0 || l.first == nil || l.failed:
 		return refuse(StatusBadSession), 0
@@ -201,7 +202,7 @@ func (t *Sessions) enter(s *session, tag byte, raw []byte, from netip.AddrPort, 
 	l := s.login
 	refuse := func(status Status) []byte {
 		t.remove(s)
-		return appendRAKP(nil, tag, status, l.open.Console)
+		return appendRAKP(nil, tag, status, s.open.Console)
 	}
 	if role := l.request.privilege(); role > l.account.Limit || role > l.granted {
 		return refuse(StatusUnauthorized)
@@ -212,7 +213,7 @@ func (t *Sessions) enter(s *session, tag byte, raw []byte, from netip.AddrPort, 
 	}
 	k := newCodec(l.suite, l.algorithm, sik, l.account.Password)
 	code := l.algorithm.mac(sik, l.request.Random[:], word(s.id), t.cfg.GUID.Wire())[:l.algorithm.codeLen]
-	s.console, s.user, s.peer, s.last, s.keys = l.open.Console, l.account.ID, from, now, k
+	s.console, s.user, s.peer, s.last, s.keys = s.open.Console, l.account.ID, from, now, k
 	s.limit, s.stamp = l.request.privilege(), l.account.Stamp
 	if t.cfg.Store != nil {
 		s.base, s.secret = plusBase, bytes.Clone(sik)
@@ -223,13 +224,13 @@ func (t *Sessions) enter(s *session, tag byte, raw []byte, from netip.AddrPort, 
 	s.privilege = min(s.limit, ipmb.PrivilegeUser) // IPMI 2.0 §6.12.1: each begins as a user
 	s.third, s.fourth = bytes.Clone(raw), append(appendRAKP(nil, tag, StatusOK, s.console), code...)
 	clear(l.account.Password)
-	s.login = login{open: l.open}
+	s.login = nil
 	return s.fourth
 }
 
 // integrityKey is the SIK: of K_G, or where nobody set one of the password
 // (IPMI 2.0 §13.31).
-func (t *Sessions) integrityKey(l login) ([]byte, error) {
+func (t *Sessions) integrityKey(l *login) ([]byte, error) {
 	key, err := t.cfg.Key(t.cfg.Channel, mc.KeyG)
 	if err != nil {
 		return nil, err

@@ -106,7 +106,7 @@ func (t *Sessions) done(s *session, one *repeat, answers [][]byte) (ended bool) 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.busy--
-	one.done, one.answers, one.at = true, answers, time.Now()
+	s.repeats.done(one, answers, time.Now())
 	return t.find(s.id) != s
 }
 
