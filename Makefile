@@ -76,6 +76,7 @@ soak: build ## the long runs: 10,000 simulation seeds, nodes killed under load a
 	MIDPLANE_SEEDS=10000 $(GO) test -count=1 -timeout 8h -run 'Simulation|Linearizable' -v ./internal/sim/...
 	MIDPLANE_BIN=$(CURDIR)/$(BUILD)/midplane $(GO) test -tags e2e -count=20 -timeout 2h -run 'SIGKILL|TakeOver' -v ./node
 	MIDPLANE_EVERYWHERE=1 MIDPLANE_BIN=$(CURDIR)/$(BUILD)/midplane $(GO) test -tags e2e -count=1 -timeout 1h -run 'TestBMC$$' -v ./internal/e2e
+	MIDPLANE_LOGINS=60 MIDPLANE_BIN=$(CURDIR)/$(BUILD)/midplane $(GO) test -tags e2e -count=1 -timeout 1h -run 'TestShelfLANLogin$$' -v ./internal/e2e
 
 bench: build setup-test ## speed, side by side with ipmi_sim and a raw echo; writes build/bench.json
 	$(GO) run ./internal/bench -bin $(CURDIR)/$(BUILD)/midplane -o $(BUILD)/bench.json

@@ -196,8 +196,8 @@ func TestFRULists(t *testing.T) {
 	}
 }
 
-// Over the bus a guest reads the inventory of others and leaves it as it is; an
-// operator writes, and only the shelf speaks on the buses.
+// Over the bus others read the inventory and leave it as it is; only the shelf
+// writes, and speaks on the buses.
 func TestFRUOverTheBus(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -209,8 +209,10 @@ func TestFRUOverTheBus(t *testing.T) {
 		{"a guest reads", other, ipmb.SpeakerGuest, request(self, 0, 0x0A, 0x11, 0, 0, 0, 23), ipmb.OK},
 		{"a guest does not write", other, ipmb.SpeakerGuest, request(self, 0, 0x0A, 0x12, 0, 0, 0, 1), ipmb.ErrPrivilege},
 		{"nor on the bus", other, ipmb.SpeakerGuest, request(self, 0, 0x06, 0x52, 1, 0xA0, 1, 0), ipmb.ErrPrivilege},
-		{"a neighbour writes", other, ipmb.SpeakerController, request(self, 0, 0x0A, 0x12, 0, 0, 1, 1), ipmb.OK},
-		{"but not on the bus", other, ipmb.SpeakerController, request(self, 0, 0x06, 0x52, 1, 0xA0, 1, 0), ipmb.ErrPrivilege},
+		{"nor a neighbour, whoever it says speaks", other, ipmb.SpeakerController, request(self, 0, 0x0A, 0x12, 0, 0, 1, 1), ipmb.ErrPrivilege},
+		{"an API", other, ipmb.SpeakerAPI, request(self, 0, 0x0A, 0x12, 0, 0, 1, 1), ipmb.ErrPrivilege},
+		{"the shelf writes", 0x20, ipmb.SpeakerSession, request(self, 0, 0x0A, 0x12, 0, 0, 1, 1), ipmb.OK},
+		{"a neighbour is not let on the bus", other, ipmb.SpeakerController, request(self, 0, 0x06, 0x52, 1, 0xA0, 1, 0), ipmb.ErrPrivilege},
 		{"the shelf does", 0x20, ipmb.SpeakerController, request(self, 0, 0x06, 0x52, 1, 0xA0, 1, 0), ipmb.OK},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -43,13 +43,16 @@ func (c *Controller) execute(ctx context.Context, m ipmb.Message) ipmb.Response 
 	o := m.Origin
 	o.Door, o.Channel, o.Source, o.SourceLUN = ipmb.DoorIPMB, ipmb.ChannelIPMB, m.Frame.From, m.Frame.FromLUN
 	o.Instance, o.ID, o.Shelf = m.Instance, m.ID, c.id.Shelf
-	if o.Speaker == ipmb.SpeakerGuest || boardSession(o) && o.Source != c.id.Addr {
+	// Who speaks is the other board's word, and it may be in wrong hands: like the
+	// switch, only the shelf's is taken.
+	others := o.Source != c.id.Addr && o.Source != ipmb.AddrShelfManager
+	if o.Speaker == ipmb.SpeakerGuest || others {
 		if err := c.policy.Permit(m.Frame); err != nil {
-			c.log.Warn("request of a guest refused", "frame", redact.Text(m.Frame), "code", err)
+			c.log.Warn("request over the bus refused", "frame", redact.Text(m.Frame), "speaker", o.Speaker.String(), "code", err)
 			return ipmb.Response{Code: ipmb.CodeOf(err)}
 		}
-		o.Privilege = min(o.Privilege, ipmb.PrivilegeOperator)
-	} else if m.Frame.From != ipmb.AddrShelfManager {
+	}
+	if o.Speaker == ipmb.SpeakerGuest || o.Source != ipmb.AddrShelfManager {
 		o.Privilege = min(o.Privilege, ipmb.PrivilegeOperator) // only the shelf administers its boards
 	}
 	return c.handler.ServeIPMI(ctx, m.Frame.Request(o))

@@ -221,6 +221,7 @@ func (n *Node) serialConfig(p *serialPort) serial.Config {
 	c.Account = func(name string, atLeast ipmb.Privilege) (mc.Account, error) {
 		return a.users.Account(number, name, atLeast)
 	}
+	c.Standing = func(id uint8) (mc.Standing, bool) { return a.users.Standing(number, id) }
 	c.Users = func() (named, null bool) { return a.users.LoginKinds(number) }
 	c.Limit = func() (ipmb.Privilege, bool) {
 		s, _ := a.channels.Active(number)

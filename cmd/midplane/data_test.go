@@ -128,7 +128,7 @@ func TestConsoleWithoutTerminal(t *testing.T) {
 	if got := s.feed("exit", "console", "blade1"); got.out != "login: [exit]" || got.code != 0 {
 		t.Errorf("%+v", got)
 	}
-	if got := s.feed("exit", "console", "blade1", "--read-only", "--for", "50ms"); got.out != "watching" || got.code != 0 {
+	if got := s.feed("exit", "console", "blade1", "--read-only", "--for", "2s"); got.out != "watching" || got.code != 0 {
 		t.Errorf("read-only: %+v", got)
 	}
 }

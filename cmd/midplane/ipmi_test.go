@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/midplane-project/midplane/deploy/lab"
+	"github.com/midplane-project/midplane/deploy/lab/proc"
 	"github.com/midplane-project/midplane/deploy/lab/supervise"
 )
 
@@ -149,15 +150,16 @@ func TestIPMIWithNobodyThere(t *testing.T) {
 }
 
 // planFront has a shelf that should have a front, which does not run.
-func (s *fakeShelf) planFront() {
+func (s *fakeShelf) planFront() (d supervise.Dir) {
 	s.t.Helper()
-	d := supervise.Dir(s.lab.StateDir)
+	d = supervise.Dir(s.lab.StateDir)
 	if err := d.Make(); err != nil {
 		s.t.Fatal(err)
 	}
 	if err := d.SetPlan(supervise.Plan{Processes: []supervise.Process{{Name: "front"}}}); err != nil {
 		s.t.Fatal(err)
 	}
+	return d
 }
 
 func TestPSOfAShelfWhoseDoorIsShut(t *testing.T) {
@@ -176,6 +178,53 @@ func TestPSOfAShelfWhoseDoorIsShut(t *testing.T) {
 		if strings.Contains(text.out, "shm2 leads, term 4; "+words) != want || slices.Contains(v.Health, words) != want || v.Health == nil {
 			t.Errorf("shut %v: %s\n%s", want, text.out, doc.out)
 		}
+	}
+}
+
+// A front that runs is not yet a door that answers.
+func TestPSOfASilentDoor(t *testing.T) {
+	s := newFakeShelf(t)
+	s.whole()
+	id, err := proc.Identify(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := json.Marshal(supervise.Record{ID: id, Process: supervise.Process{Name: "front"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(string(s.planFront()), "run", "front.json"), string(record))
+	conn, err := net.ListenPacket("udp", "127.77.1.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, port, _ := net.SplitHostPort(conn.LocalAddr().String())
+	s.lanPort(port)
+	asked := make(chan int)
+	go func() { // answers who asks twice
+		n := 0
+		for b := make([]byte, 100); ; n++ {
+			size, peer, err := conn.ReadFrom(b)
+			if err != nil {
+				asked <- n
+				return
+			}
+			if n > 0 {
+				_, _ = conn.WriteTo(b[:size], peer)
+			}
+		}
+	}()
+	if got := s.run("ps"); !strings.Contains(got.out, "shm2 leads, term 4  ") && !strings.Contains(got.out, "shm2 leads, term 4\n") {
+		t.Errorf("%s", got.out)
+	}
+	conn.Close()
+	if n := <-asked; n < 2 {
+		t.Errorf("asked %d times", n)
+	}
+	const words = "its LAN door is shut, nobody answers at 127.77.1.0:"
+	if got := s.run("ps"); !strings.Contains(got.out, words+port+": see midplane logs front") {
+		t.Errorf("%s", got.out)
 	}
 }
 

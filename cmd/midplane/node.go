@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,6 +97,12 @@ func nodeConfig(cmd *cobra.Command, f *daemonFlags, flags node.Config, vms, repl
 			return c, err
 		}
 		c = overlay(cmd, *file, flags)
+		c.Profile, c.Interface = cmp.Or(c.Profile, flags.Profile), cmp.Or(c.Interface, flags.Interface) // which have defaults
+	}
+	for _, of := range []string{"lan-suites", "lan-unsafe-suites", "lan-v15"} {
+		if c.LAN.Listen == "" && cmd.Flags().Changed(of) {
+			return c, fmt.Errorf("--%s: there is no LAN door without --lan", of)
+		}
 	}
 	if c.Profile == node.ProfileFanTray && !cmd.Flags().Changed("interface") {
 		c.Interface = "" // the flag's default is a board's

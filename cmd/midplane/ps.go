@@ -58,6 +58,9 @@ const (
 	replicaSilent  = "no answer"
 )
 
+// doorPatience is how long a leader may take to answer at the shelf's LAN door.
+const doorPatience = 3 * time.Second
+
 func (a *app) psVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "ps",
@@ -106,7 +109,11 @@ func lookAt(ctx context.Context, l *lab.Lab) (*shelfView, error) {
 		v.LAN = a.String()
 	}
 	v.replicas(rs.settled(ctx, l.Name))
-	if what, do := l.FrontTrouble(); what != "" {
+	what, do := l.FrontTrouble()
+	if v.Leader != "" {
+		what, do = l.DoorTrouble(ctx, doorPatience)
+	}
+	if what != "" {
 		v.Health = append(v.Health, "its LAN door is shut, "+what+": "+do)
 	}
 	v.declared(l)

@@ -35,7 +35,8 @@ func (g *fakeGuest) exec(_ context.Context, q *v1.ExecRequest) (out, mistake str
 	}
 }
 
-const fakeWrites = 2 * loopRecords
+// fakeWrites is what a guest on a busy machine brings about.
+const fakeWrites = 40
 
 // loop adds records before and after the leader is killed.
 func (g *fakeGuest) loop(argv []string) string {
@@ -99,8 +100,8 @@ func TestTour(t *testing.T) {
 		"$ midplane exec blade1 -- ipmitool -b 0 -t 0x84 mc info\n", "$ midplane exec blade2 -- ipmitool -b 0 -t 0x82 mc info\n",
 		"$ midplane exec blade1 -- ipmitool -b 0 -t 0x20 mc info\n", "$ midplane sel shelf -n 2\nID ",
 		"$ midplane exec blade1 -- midplane-guest send --target 0x84 --lun 2 0x30 0x01 1 2 3\n", "$ midplane exec blade2 -- cat /tmp/respond\n",
-		"$ midplane kill leader\nshm1 is killed\n", "requests       800, 1000 per second; 400 add a record", "failed         0\n",
-		"failover gap   345 ms", "400 records exactly once, 0 missing, 0 more than once", "$ midplane start shm1\n", "$ midplane cluster\nNAME",
+		"$ midplane kill leader\nshm1 is killed\n", "requests       80, 1000 per second; 40 add a record", "failed         0\n",
+		"failover gap   345 ms", "40 records exactly once, 0 missing, 0 more than once", "$ midplane start shm1\n", "$ midplane cluster\nNAME",
 		"midplane console blade1", "midplane raw 0x84 6 1",
 	} {
 		if !strings.Contains(out.String(), part) {

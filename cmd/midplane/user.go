@@ -191,8 +191,7 @@ func (a *app) userAddVerb() *cobra.Command {
 				if err != nil {
 					return u.explain(err)
 				}
-				a.showSecret(secret, args[1], password)
-				return a.printUsers(now)
+				return a.given(u, now, secret, password)
 			})
 		},
 	}
@@ -200,6 +199,18 @@ func (a *app) userAddVerb() *cobra.Command {
 	cmd.Flags().StringVar(&priv, "privilege", "user", "the highest `PRIVILEGE`")
 	cmd.Flags().BoolVar(&sol, "sol", false, "may use Serial over LAN")
 	return cmd
+}
+
+// given shows a user who has a new password, and notes it where midplane env
+// reads that of the administrator.
+func (a *app) given(u users, now *v1.User, secret secretFlags, password string) error {
+	a.showSecret(secret, now.Name, password)
+	if now.Name == node.LANUser {
+		if err := u.lab.SetDoorPassword(u.target, password); err != nil {
+			return fmt.Errorf("the password is changed, and midplane env does not know it: %w", err)
+		}
+	}
+	return a.printUsers(now)
 }
 
 func (a *app) userSetVerb() *cobra.Command {
@@ -261,14 +272,7 @@ is written to the file from which they read it, too.`,
 				if err != nil {
 					return u.explain(err)
 				}
-				a.showSecret(secret, now.Name, password)
-				if now.Name != node.LANUser {
-					return a.printUsers(now)
-				}
-				if err := u.lab.SetDoorPassword(u.target, password); err != nil {
-					return fmt.Errorf("the password is changed, and midplane env does not know it: %w", err)
-				}
-				return a.printUsers(now)
+				return a.given(u, now, secret, password)
 			})
 		},
 	}

@@ -231,4 +231,11 @@ func TestUserPasswordOfAdmin(t *testing.T) {
 	if text, err := os.ReadFile(filepath.Join(filepath.Dir(path), "freeipmi.conf")); err != nil || !strings.Contains(string(text), "password "+odd+"\n") {
 		t.Errorf("%s, %v", text, err)
 	}
+	const again = "made anew" // who was removed and is there again
+	if got := s.feed(again, "user", "add", "blade1", "admin", "--privilege", "admin"); got.code != 0 {
+		t.Errorf("%+v", got)
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != again+"\n" {
+		t.Errorf("%q, %v", text, err)
+	}
 }

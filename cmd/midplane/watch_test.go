@@ -107,7 +107,7 @@ func TestEntriesAreOrdered(t *testing.T) {
 func TestTraceOfOneNode(t *testing.T) {
 	s := newFakeShelf(t)
 	traced(t, s)
-	got := s.run("trace", "2", "--for", "300ms")
+	got := s.run("trace", "2", "--for", "2s")
 	if got.code != 0 || got.err != "" || strings.Count(got.out, "\n") != 3 || !strings.Contains(got.out, "#5 Get Device ID\n") {
 		t.Errorf("%+v", got)
 	}
@@ -227,7 +227,7 @@ func TestFollowOutlivesReplicas(t *testing.T) {
 		return &v1.EventEntry{Committed: 1745000000e9, Source: 0x82, Speaker: v1.Speaker_SPEAKER_GUEST, Record: upperCritical}
 	}
 	log.add(event())
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	out := &countingWriter{want: 8, done: cancel}
 	a := &app{in: strings.NewReader(""), out: out, err: &bytes.Buffer{}}

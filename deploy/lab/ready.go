@@ -25,8 +25,8 @@ const (
 	askLimit     = 3 * time.Second  // for a daemon to answer one question
 )
 
-// manyStarts is how often a process may start before it counts as broken.
-const manyStarts = 4
+// manyCrashes is how often a process may end by itself before it counts as broken.
+const manyCrashes = 4
 
 // awaitReady waits until every replica knows a leader, every node is attached
 // and every guest answers, and says so line by line.
@@ -114,7 +114,7 @@ func (l *Lab) starts(p *supervise.Process) error {
 	switch {
 	case !ok:
 		return errors.New("it has not started")
-	case r.Exit != "" && r.Starts >= manyStarts:
+	case r.Exit != "" && r.Hash == p.Hash && r.Crashes >= manyCrashes:
 		return final(fmt.Errorf("it ends each time it starts (%s): %s", r.Exit, lastLine(l.dir().LogPath(p.Name))))
 	case r.Exit != "":
 		return fmt.Errorf("it ended (%s): %s", r.Exit, lastLine(l.dir().LogPath(p.Name)))

@@ -88,8 +88,7 @@ func (l *Lab) frontReady(ctx context.Context, p *supervise.Process) (string, err
 // door to its replicas, and what to do; empty when the front runs, and in a
 // shelf that has none or is down.
 func (l *Lab) FrontTrouble() (what, do string) {
-	plan, err := l.dir().Plan()
-	if err != nil || !slices.ContainsFunc(plan.Processes, func(p supervise.Process) bool { return p.Name == frontName }) {
+	if !l.hasFront() {
 		return "", ""
 	}
 	switch s := processState(l.dir(), frontName); {
@@ -101,22 +100,67 @@ func (l *Lab) FrontTrouble() (what, do string) {
 	return "", ""
 }
 
+// hasFront reports whether there should be a front now.
+func (l *Lab) hasFront() bool {
+	plan, err := l.dir().Plan()
+	return err == nil && slices.ContainsFunc(plan.Processes, func(p supervise.Process) bool { return p.Name == frontName })
+}
+
+// DoorTrouble is FrontTrouble where a replica leads, who then answers at the door:
+// also that nobody does, however often he is asked until a time has passed.
+func (l *Lab) DoorTrouble(ctx context.Context, patience time.Duration) (what, do string) {
+	if what, do := l.FrontTrouble(); what != "" || !l.hasFront() {
+		return what, do
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	a := l.ManagerLAN()
+	if err := pingAgain(ctx, a); err != nil {
+		return "nobody answers at " + a.String(), "see midplane logs front"
+	}
+	return "", ""
+}
+
 // pingLimit is how long a door may take to answer a ping.
 const pingLimit = 500 * time.Millisecond
 
-// ping asks an RMCP door for a sign of life (ASF 2.0 §3.2.4.1).
+// ping asks an RMCP door for a sign of life.
 func ping(ctx context.Context, a netip.AddrPort) error {
-	conn, err := new(net.Dialer).DialContext(ctx, "udp", a.String())
+	conn, err := dialDoor(ctx, a)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	return pingOn(conn)
+}
+
+// pingAgain asks until there is an answer, which may be that to an earlier one,
+// nobody has the address, or ctx ends.
+func pingAgain(ctx context.Context, a netip.AddrPort) error {
+	conn, err := dialDoor(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for {
+		if err := pingOn(conn); !errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+func dialDoor(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "udp", a.String())
+}
+
+// pingOn sends a Presence Ping (ASF 2.0 §3.2.4.1).
+func pingOn(conn net.Conn) error {
 	if err := conn.SetDeadline(time.Now().Add(pingLimit)); err != nil {
 		return err
 	}
 	if _, err := conn.Write([]byte{6, 0, 0xFF, 6, 0, 0, 0x11, 0xBE, 0x80, 1, 0, 0}); err != nil {
 		return err
 	}
-	_, err = conn.Read(make([]byte, 64))
+	_, err := conn.Read(make([]byte, 64))
 	return err
 }

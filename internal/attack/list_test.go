@@ -29,7 +29,7 @@ var items = []struct {
 	{"S3", "packets of a session without its signature and encryption", []string{"ipmb/rmcp.TestForged", "ipmb/rmcp.TestRequestThatWaits"}},
 	{"S4", "lengths that lie; datagrams of any size", []string{"ipmb/rmcp.TestLyingLengths", "ipmb/rmcp.FuzzPacket", "ipmb/rmcp.FuzzLogin"}},
 	{"S5", "numbers of types as an index", []string{"ipmb/rmcp.TestForged"}},
-	{"S6", "privilege before RAKP Message 4; steps out of order; user 0; what a closed session leaves", []string{"ipmb/rmcp.TestOrder", "ipmb/rmcp.TestForgedChallenges"}},
+	{"S6", "privilege before RAKP Message 4; steps out of order; user 0; what a closed session leaves", []string{"ipmb/rmcp.TestOrder", "ipmb/rmcp.TestForgedChallenges", "ipmb/rmcp.TestForgedHandover"}},
 	{"S7", "the hash that RAKP Message 2 gives away", []string{"ipmb/rmcp.TestUnknownLooksKnown", "node.TestFirstAdmin"}},
 	{"S8", "null user, empty password, anonymous login", []string{"ipmb/rmcp.TestRefusedLogins"}},
 	{"S9", "passwords in answers, logs, files and memory", []string{"node.TestFirstAdmin"}},

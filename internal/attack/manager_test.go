@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,8 +34,18 @@ func everyDoor(t *testing.T, attack func(t *testing.T, d door)) {
 // managerDoor starts a shelf manager and its front.
 func managerDoor(t *testing.T) door {
 	t.Helper()
-	dir, bus, log := shortDir(t), inmem.NewNetwork(), new(logtest.Book)
 	d := door{name: "shelf", addr: freePort(t), user: "admin", password: "Sesame0123456789"}
+	_, entry := startManager(t, shortDir(t), d.password)
+	runFront(t, front.Config{Listen: d.addr, Replicas: []string{"unix:" + entry}})
+	awaitManager(t, d)
+	return d
+}
+
+// startManager starts a shelf manager in a folder, where one may have been before.
+// entry is its socket for a front.
+func startManager(t *testing.T, dir, password string) (stop func(), entry string) {
+	t.Helper()
+	bus, log := inmem.NewNetwork(), new(logtest.Book)
 	file := func(name string, text []byte) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, text, 0o600); err != nil {
@@ -42,11 +53,12 @@ func managerDoor(t *testing.T) door {
 		}
 		return path
 	}
+	entry = filepath.Join(dir, "lan")
 	t.Cleanup(bus.Wait)
 	s, err := shelf.Open(shelf.Config{
 		Name: replica, Dir: filepath.Join(dir, replica), Listen: replica, Expect: 1, Timing: "lab", PKI: "unused", Cluster: clusterID,
 		Shelves: []shelf.Declared{{Name: shelfName, LAN: &shelf.LANDoor{
-			Listen: "unix:" + filepath.Join(dir, "lan"), Key: file("key", bytes.Repeat([]byte{7}, 32)), Password: file("password", []byte(d.password+"\n")),
+			Listen: "unix:" + entry, Key: file("key", bytes.Repeat([]byte{7}, 32)), Password: file("password", []byte(password+"\n")),
 		}}},
 	}, shelf.Options{Log: log.Logger(slog.LevelDebug), Memory: &shelf.Memory{
 		Raft: clustertest.NewNetwork().Transport(replica), Bus: bus.Dialer(replica),
@@ -55,7 +67,7 @@ func managerDoor(t *testing.T) door {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
@@ -63,12 +75,11 @@ func managerDoor(t *testing.T) door {
 			t.Logf("%s said:\n%s", replica, log)
 		}
 	})
-	runFront(t, front.Config{Listen: d.addr, Replicas: []string{"unix:" + filepath.Join(dir, "lan")}})
-	awaitManager(t, d)
-	return d
+	t.Cleanup(stop)
+	return stop, entry
 }
 
-func runFront(t *testing.T, cfg front.Config) {
+func runFront(t *testing.T, cfg front.Config) (stop func()) {
 	t.Helper()
 	f, err := front.Open(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -77,12 +88,14 @@ func runFront(t *testing.T, cfg front.Config) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // awaitManager waits until somebody leads and lets the administrator in.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -34,9 +35,15 @@ func pour(t *testing.T, conn net.Conn, text []byte) {
 		defer close(heard)
 		_, _ = io.Copy(io.Discard, conn)
 	}()
-	_ = conn.SetWriteDeadline(time.Now().Add(patience))
-	if _, err := conn.Write(text); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("%d bytes: %v", len(text), err)
+	for part := range slices.Chunk(text, 1<<16) { // each in time: how long all take the machine says
+		_ = conn.SetWriteDeadline(time.Now().Add(patience))
+		_, err := conn.Write(part)
+		if err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("a part of %d bytes: %v", len(text), err)
+		}
+		if err != nil {
+			break
+		}
 	}
 	_ = conn.Close()
 	<-heard

@@ -44,6 +44,8 @@ address's. ipmitool finds the address by itself (PICMG Get Address Info) and wou
 
 In a guest, ipmitool 1.8.19 (-I open) may begin with "Get Device ID command failed: 0x26" or "unexpected ID 0 vs. 1" after events: it turns
 the driver's event queue on, and takes the first event, with message ID 0 as its first request, for the answer. What was asked for is done.
+
+bmc-info of FreeIPMI 1.6.10 may end its list of channels with some that nobody has, of numbers beyond 15: it prints what it did not fill in.
 `
 
 // checkClientsPage holds the page to the rows that just ran.

@@ -140,10 +140,21 @@ type logins struct {
 	done  atomic.Int32
 }
 
-// many starts it. It may not fail: in RMCP+ ipmitool begins a login anew that
-// nobody answers any more (FreeIPMI does not), and one of IPMI 1.5 goes on.
+// many starts ipmitool, manyFree FreeIPMI. They may not fail: a login goes on with
+// the next leader, and one of RMCP+ that cannot ipmitool begins anew (FreeIPMI does not).
 func (s *lanShelf) many(t *testing.T, flags ...string) *logins {
-	command := append(flags, "-t", "0x82", "-b", "0", "raw", "6", "1")
+	return manyOf(t, s.client(append(flags, "-t", "0x82", "-b", "0", "raw", "6", "1")...))
+}
+
+func (s *lanShelf) manyFree(t *testing.T) *logins {
+	conf, err := s.FreeIPMI(s.door)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return manyOf(t, []string{"ipmi-raw", "--config-file", conf, "-h", s.door.Address.String(), "0", "6", "1"})
+}
+
+func manyOf(t *testing.T, command []string) *logins {
 	l := &logins{stop: make(chan struct{})}
 	l.group.Go(func() {
 		for {
@@ -152,7 +163,7 @@ func (s *lanShelf) many(t *testing.T, flags ...string) *logins {
 				return
 			default:
 			}
-			if out, err := s.ipmitool(t, command...); err != nil {
+			if out, err := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput(); err != nil {
 				t.Errorf("log in and ask, %v: %v\n%s", command, err, out)
 			}
 			l.done.Add(1)
@@ -206,11 +217,11 @@ func TestShelfLANSessionSurvives(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			const n, v15 = 90, 0x40 // ipmi-raw takes 100 at most
 			mark := byte(2*i + 1)
-			many, many15 := s.many(t), s.many(t, "-I", "lan")
-			defer many.end()
-			defer many15.end()
-			many.more(t, 1)
-			many15.more(t, 1)
+			loops := []*logins{s.many(t), s.many(t, "-I", "lan"), s.manyFree(t)}
+			for _, l := range loops {
+				defer l.end()
+				l.more(t, 1)
+			}
 			old := s.leader(t)
 			warned := s.warnings(t, old)
 			all := []*lanSession{
@@ -230,8 +241,9 @@ func TestShelfLANSessionSurvives(t *testing.T) {
 				}
 			}
 			f.after(old)
-			many.more(t, 2)
-			many15.more(t, 2)
+			for _, l := range loops {
+				l.more(t, 2)
+			}
 			if again := s.warnings(t, old); f.starts && again != warned+2 {
 				t.Errorf("%s warned %d times after it was started again, and %d before", old, again, warned)
 			}

@@ -22,6 +22,9 @@ var parsers = map[string]func([]byte) (encoding.BinaryAppender, error){
 	"power level":    parser(picmg.ParsePowerLevel),
 	"activation":     parser(picmg.ParseActivation),
 	"policy":         parser(picmg.ParseActivationPolicy),
+	"fan properties": parser(picmg.ParseFanProperties),
+	"fan level":      parser(picmg.ParseFanLevel),
+	"fan levels":     parser(picmg.ParseFanLevels),
 }
 
 func parser[T encoding.BinaryAppender](f func([]byte) (T, error)) func([]byte) (encoding.BinaryAppender, error) {
@@ -138,6 +141,7 @@ func TestStrings(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte{0, 3, 2, 4})
 	f.Add([]byte{0x42, 0x84, 0xFF, 0, 2, 0})
+	f.Add([]byte{20, 100, 50, 0x80})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		for kind, parse := range parsers {
 			body, err := parse(raw)

@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -153,6 +155,7 @@ type client struct {
 
 	id, seq uint32
 	rqSeq   uint8
+	packet  uint8 // the last of serial over LAN that it heard
 	random  [randomLen]byte
 	theirs  []byte
 	keys    codec
@@ -160,12 +163,15 @@ type client struct {
 
 const consoleID = 0x11223344
 
+// patience is when nothing comes any more, on a slow machine too.
+const patience = 30 * time.Second
+
 // client logs in by calls; dial makes it one on the socket.
 func (s *site) client(suite mc.CipherSuite, name, pass string, role byte) *client {
 	a, _ := algorithmOf(suite)
 	c := &client{t: s.t, suite: suite, a: a, name: name, password: password(pass), role: role, random: [16]byte{9, 8, 7}}
 	c.ask = func(kind PayloadType, b []byte) []byte {
-		r, _ := s.step(kind, b, source, time.Now())
+		r, _ := s.step(kind, b, nil, source, time.Now())
 		return r.body
 	}
 	return c
@@ -195,7 +201,7 @@ func (c *client) write(b []byte) {
 func (c *client) read() packet {
 	c.t.Helper()
 	buf := make([]byte, 2000)
-	_ = c.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = c.conn.SetReadDeadline(time.Now().Add(patience))
 	n, err := c.conn.Read(buf)
 	if err != nil {
 		c.t.Fatal(err)
@@ -215,20 +221,60 @@ func (c *client) read() packet {
 func (c *client) ping() {
 	c.t.Helper()
 	c.write([]byte{6, 0, 0xFF, classASF, 0, 0, 0x11, 0xBE, asfPing, 1, 0, 0})
-	_ = c.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = c.conn.SetReadDeadline(time.Now().Add(patience))
 	if n, err := c.conn.Read(make([]byte, 100)); err != nil || n != rmcpLen+asfLen+asfPongData {
 		c.t.Fatal(n, err)
 	}
 }
 
+// there is how many bytes have come by now.
+func (c *client) there() (n int) {
+	c.t.Helper()
+	raw, err := c.conn.(*net.UDPConn).SyscallConn()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := raw.Read(func(fd uintptr) bool {
+		n, _, _ = syscall.Recvfrom(int(fd), make([]byte, 100), syscall.MSG_DONTWAIT)
+		return true
+	}); err != nil {
+		c.t.Fatal(err)
+	}
+	return n
+}
+
 // until waits for what nobody tells of.
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not in time: %s", what)
 		}
 	}
+}
+
+// running is how many goroutines are in a function.
+func running(name string) int {
+	buf := make([]byte, 1<<20)
+	return bytes.Count(buf[:runtime.Stack(buf, true)], []byte(name))
+}
+
+// unsaid checks that a login of which the store has heard gets no answer.
+func (c *client) unsaid() {
+	c.t.Helper()
+	until(c.t, "what answers is done", func() bool { return running("rmcp.(*Door).stored.func1") == 0 })
+	c.ping() // would come after an answer
+}
+
+// next gives what comes by a channel.
+func next[T any](t *testing.T, from <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(patience):
+		t.Fatal("nothing comes")
+	}
+	return v
 }
 
 func openBytes(privilege byte, auth, integrity, confidentiality byte) []byte {

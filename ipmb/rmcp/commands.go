@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"net/netip"
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/mc"
@@ -154,12 +155,22 @@ func (t *Sessions) byHandle(h byte) *session {
 // info describes a session: the own one, the n-th, or one by handle or id. Of
 // one that is not there only the numbers of sessions are told.
 func (t *Sessions) info(_ context.Context, req *ipmb.Request) ([]byte, error) {
+	out, peer, err := t.describe(req)
+	if err != nil || out[0] == 0 {
+		return out, err
+	}
+	return t.appendPeer(out, peer), nil // the kernel's table is not read under the lock
+}
+
+// describe tells of a session all but what follows from where its console is,
+// nothing if there is no session, whose handle is 0.
+func (t *Sessions) describe(req *ipmb.Request) (out []byte, peer netip.AddrPort, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	which, rest := req.Data[0], req.Data[1:]
 	want := map[byte]int{byHandle: 1, byID: sessionIDLen}[which]
 	if len(rest) != want {
-		return nil, ipmb.ErrLength
+		return nil, peer, ipmb.ErrLength
 	}
 	var s *session
 	switch which {
@@ -172,15 +183,16 @@ func (t *Sessions) info(_ context.Context, req *ipmb.Request) ([]byte, error) {
 	default:
 		s = t.nth(int(which))
 	}
-	out := []byte{0, MaxSessions, byte(t.active())}
+	out = []byte{0, MaxSessions, byte(t.active())}
 	if s == nil {
-		return out, nil
+		return out, peer, nil
 	}
 	kind := t.cfg.Channel
 	if s.v15 == nil {
 		kind |= typeRMCPPlus
 	}
-	return s.appendInfo(append(out, s.user, byte(s.privilege), kind)), nil
+	out[0] = s.handle
+	return append(out, s.user, byte(s.privilege), kind), s.peer, nil
 }
 
 // nth gives the n-th session that is logged in, from 1.
@@ -196,15 +208,14 @@ func (t *Sessions) nth(n int) *session {
 	return nil
 }
 
-// appendInfo completes a description: the handle in front, the console's
-// address at the end, as far as it is of IPv4: there are four bytes for it.
-func (s *session) appendInfo(b []byte) []byte {
-	b[0] = s.handle
+// appendPeer completes a description with the console's address, as far as it is
+// of IPv4: there are four bytes for it.
+func (t *Sessions) appendPeer(b []byte, peer netip.AddrPort) []byte {
 	var ip [4]byte
 	var mac [macLen]byte
-	if a := s.peer.Addr().Unmap(); a.Is4() {
-		ip, mac = a.As4(), neighbourNow(a)
+	if a := peer.Addr().Unmap(); a.Is4() {
+		ip, mac = a.As4(), neighbourNow(t.neighbours, a)
 	}
 	b = append(append(b, ip[:]...), mac[:]...)
-	return binary.LittleEndian.AppendUint16(b, s.peer.Port())
+	return binary.LittleEndian.AppendUint16(b, peer.Port())
 }

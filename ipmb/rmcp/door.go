@@ -91,8 +91,8 @@ func (d *Door) Serve(ctx context.Context, conn net.PacketConn) error {
 	return context.Cause(ctx)
 }
 
-// take deals with one datagram. It must not keep b.
-func (d *Door) take(ctx context.Context, b []byte, from netip.AddrPort) {
+// take deals with one datagram, and what came with it; see [Steps]. It must not keep b.
+func (d *Door) take(ctx context.Context, b, login []byte, from netip.AddrPort) {
 	d.Count.Received.Add(1)
 	d.Count.UDP.Add(1)
 	class, rest, err := splitRMCP(b)
@@ -108,6 +108,7 @@ func (d *Door) take(ctx context.Context, b []byte, from netip.AddrPort) {
 	case classIPMI:
 		d.Count.RMCP.Add(1)
 		if p, err := parsePacket(rest); err == nil {
+			p.login = login
 			d.packet(ctx, p, from)
 		}
 	}
@@ -133,7 +134,7 @@ func (d *Door) packet(ctx context.Context, p packet, from netip.AddrPort) {
 	if !d.limits.take(limitStep, from, time.Now()) {
 		return
 	}
-	r, ok := d.Sessions.step(p.Type, p.Payload, from, time.Now())
+	r, ok := d.Sessions.step(p.Type, p.Payload, p.login, from, time.Now())
 	if !ok {
 		d.limits.unsaid(limitStep, from)
 		return
@@ -146,15 +147,15 @@ func (d *Door) packet(ctx context.Context, p packet, from netip.AddrPort) {
 		return
 	}
 	if r.after == 0 {
-		d.send(answer, from)
+		d.sendStep(answer, r.state, from)
 		return
 	}
 	d.Log.Warn("wrong password again", "from", from.String(), "answer_after", r.after)
-	d.sendLate(ctx, answer, from, r.after)
+	d.sendLate(ctx, answer, r.state, from, r.after)
 }
 
 // sendLate sends an answer after a while, or not at all if too many wait.
-func (d *Door) sendLate(ctx context.Context, answer []byte, to netip.AddrPort, after time.Duration) {
+func (d *Door) sendLate(ctx context.Context, answer, login []byte, to netip.AddrPort, after time.Duration) {
 	select {
 	case d.late <- struct{}{}:
 	default:
@@ -165,7 +166,7 @@ func (d *Door) sendLate(ctx context.Context, answer []byte, to netip.AddrPort, a
 		select {
 		case <-time.After(after):
 			if !d.Sessions.unheard(to, after) {
-				d.send(answer, to)
+				d.sendStep(answer, login, to)
 			}
 		case <-ctx.Done():
 		}
@@ -197,11 +198,14 @@ func (d *Door) sessionless(p packet, cmd ipmb.Cmd) bool {
 	return sessionless[cmd] || cmd == cmdChallenge && !p.plus && d.Sessions.cfg.AuthTypes != 0
 }
 
-func (d *Door) send(b []byte, to netip.AddrPort) {
+func (d *Door) send(b []byte, to netip.AddrPort) { d.sendStep(b, nil, to) }
+
+// sendStep sends an answer to a message of a login, and what goes with it.
+func (d *Door) sendStep(b, login []byte, to netip.AddrPort) {
 	if b == nil {
 		return
 	}
-	if d.socket.write(b, to) == nil {
+	if d.socket.write(b, login, to) == nil {
 		d.Count.Sent.Add(1)
 	}
 }

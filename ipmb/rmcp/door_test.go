@@ -257,8 +257,11 @@ func TestSlowCommands(t *testing.T) {
 	hold := make(chan struct{})
 	s.mux = ipmb.NewMux(s.Commands(), []ipmb.Command{
 		{NetFn: ipmb.NetFnApp, Cmd: 1, Privilege: ipmb.PrivilegeUser, Do: s.count},
-		{NetFn: ipmb.NetFnApp, Cmd: 2, Privilege: ipmb.PrivilegeUser, Do: func(context.Context, *ipmb.Request) ([]byte, error) {
-			<-hold
+		{NetFn: ipmb.NetFnApp, Cmd: 2, Privilege: ipmb.PrivilegeUser, Do: func(ctx context.Context, _ *ipmb.Request) ([]byte, error) {
+			select {
+			case <-hold:
+			case <-ctx.Done():
+			}
 			return nil, nil
 		}},
 	})

@@ -77,9 +77,7 @@ func TestE2ELoginUnderAttack(t *testing.T) {
 	}
 	defer group.Wait()
 	defer cancel()
-	for guesses.Load() < 200 {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, "the flood is on", func() bool { return guesses.Load() >= 200 })
 	for _, line := range [][]string{
 		{"ipmitool", "-I", "lanplus", "-H", host, "-p", port, "-U", "admin", "-P", "secret", "-C", "17", "raw", "6", "1"},
 		{"ipmi-raw", "-D", "LAN_2_0", "-h", host + ":" + port, "-u", "admin", "-p", "secret", "-I", "17", "0", "6", "1"},
@@ -93,7 +91,7 @@ func TestE2ELoginUnderAttack(t *testing.T) {
 			t.Logf("%s: %d guesses were sent meanwhile, in %v", line[0], guesses.Load()-before, time.Since(began))
 		}
 	}
-	if got := s.client(s.cfg.Suites[1], "admin", "guess", 0x14).login(nil); got != StatusIntegrity && got != 0 {
-		t.Errorf("%02x", got)
+	if got := s.client(s.cfg.Suites[1], "admin", "guess", 0x14).login(nil); got != StatusIntegrity {
+		t.Errorf("a guess from elsewhere: %02x", got)
 	}
 }

@@ -20,7 +20,7 @@ type guesser struct {
 
 // step does one step of a login that comes from there.
 func (g *guesser) step(kind PayloadType, b []byte, from netip.AddrPort) reply {
-	r, _ := g.s.step(kind, b, from, g.now)
+	r, _ := g.s.step(kind, b, nil, from, g.now)
 	return r
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
 	"net/netip"
 	"time"
@@ -18,13 +17,26 @@ type reply struct {
 	kind  PayloadType
 	body  []byte
 	after time.Duration
-	login bool // it completes one, and is not said again
+	login bool   // it completes one, and is not said again
+	state []byte // goes with it; see [Sessions.handOver]
 }
 
-// step takes a message of a login. No reply is for what is not answered.
-func (t *Sessions) step(kind PayloadType, b []byte, from netip.AddrPort, now time.Time) (reply, bool) {
+// step takes a message of a login, of which another process said so much before it,
+// nil for nothing. No reply is for what is not answered.
+func (t *Sessions) step(kind PayloadType, b, before []byte, from netip.AddrPort, now time.Time) (reply, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if before != nil {
+		t.takeUp(before, from, now)
+	}
+	r, ok := t.answer(kind, b, from, now)
+	if ok {
+		r.state = t.handOver(r, b, from)
+	}
+	return r, ok
+}
+
+func (t *Sessions) answer(kind PayloadType, b []byte, from netip.AddrPort, now time.Time) (reply, bool) {
 	switch kind {
 	case PayloadOpenRequest:
 		if r, err := parseOpen(b); err == nil {
@@ -39,7 +51,7 @@ func (t *Sessions) step(kind PayloadType, b []byte, from netip.AddrPort, now tim
 		if r, err := parseRAKP3(b); err == nil {
 			again := t.find(r.ID) != nil
 			body, after := t.rakp3(r, b, from, now)
-			return reply{PayloadRAKP4, body, after, !again && t.find(r.ID) != nil}, body != nil
+			return reply{kind: PayloadRAKP4, body: body, after: after, login: !again && t.find(r.ID) != nil}, body != nil
 		}
 	}
 	return reply{}, false
@@ -47,28 +59,37 @@ func (t *Sessions) step(kind PayloadType, b []byte, from netip.AddrPort, now tim
 
 // open begins a login (IPMI 2.0 §13.17). No answer is for one that there is no room for now.
 func (t *Sessions) open(r openRequest, from netip.AddrPort, now time.Time) []byte {
+	l, status := t.begin(r, now)
+	if status != StatusOK {
+		return r.appendOpen(nil, status, 0, 0)
+	}
+	_, _ = rand.Read(l.random[:]) // does not fail
+	s := &session{source: from.Addr(), open: r, login: l}
+	if !t.add(s, from) {
+		return nil
+	}
+	return r.appendOpen(nil, StatusOK, l.granted, s.id)
+}
+
+// begin is how far a login is after its Open Session Request.
+func (t *Sessions) begin(r openRequest, now time.Time) (*login, Status) {
 	setting, ok := t.cfg.Active(t.cfg.Channel)
 	suite, a, known := t.suite(r)
 	switch {
 	case !ok || setting.Mode() == mc.AccessDisabled:
-		return r.appendOpen(nil, StatusNoResources, 0, 0)
+		return nil, StatusNoResources
 	case !known:
-		return r.appendOpen(nil, StatusNoCipherMatch, 0, 0)
+		return nil, StatusNoCipherMatch
 	case r.Privilege > ipmb.PrivilegeOEM:
-		return r.appendOpen(nil, StatusInvalidRole, 0, 0)
+		return nil, StatusInvalidRole
 	case r.Console == 0:
-		return r.appendOpen(nil, StatusIllegal, 0, 0)
+		return nil, StatusIllegal
 	}
 	granted := min(setting.Limit, t.cfg.suiteLimit(suite.ID))
 	if r.Privilege != 0 {
 		granted = min(granted, r.Privilege)
 	}
-	s := &session{source: from.Addr(), open: r, login: &login{begun: now, alive: now, suite: suite, algorithm: a, granted: granted}}
-	_, _ = rand.Read(s.login.random[:]) // does not fail
-	if !t.add(s, from) {
-		return nil
-	}
-	return r.appendOpen(nil, StatusOK, granted, s.id)
+	return &login{begun: now, alive: now, suite: suite, algorithm: a, granted: granted}, StatusOK
 }
 
 // suite finds the suite that a login asks for. One that nobody may use is as
@@ -91,6 +112,11 @@ func (t *Sessions) rakp1(r rakp1, status Status, raw []byte) []byte {
 	if s == nil || s.handle != 0 || s.v15 != nil {
 		return appendRAKP(nil, r.Tag, StatusBadSession, 0)
 	}
+	return t.rakp2(s, r, status, raw)
+}
+
+// rakp2 is rakp1 for a login that there is.
+func (t *Sessions) rakp2(s *session, r rakp1, status Status, raw []byte) []byte {
 	l := s.login
 	switch {
 	case sameButTag(l.first, raw):
@@ -147,9 +173,7 @@ func retagged(answer []byte, tag byte) []byte {
 // others. Without one it is somebody whose password is made of his name, so that
 // he answers alike each time. Either is the same work.
 func (t *Sessions) account(name string, atLeast ipmb.Privilege) (mc.Account, bool) {
-	nobody := hmac.New(sha256.New, t.secret[:])
-	nobody.Write([]byte(name))
-	password := nobody.Sum(nil)[:mc.LongPasswordLen]
+	password := sum(t.nobodyKey(), []byte(name))[:mc.LongPasswordLen]
 	a, err := t.cfg.Account(t.cfg.Channel, name, ipmb.PrivilegeNone)
 	if atLeast != ipmb.PrivilegeNone {
 		if b, missing := t.cfg.Account(t.cfg.Channel, name, atLeast); missing == nil {

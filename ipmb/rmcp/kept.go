@@ -176,6 +176,9 @@ func (t *Sessions) keep(ctx context.Context, id uint32) bool {
 	_, _ = rand.Read(s.name[:]) // does not fail
 	c := Change{Put: []Kept{s.kept()}, Gone: t.gone}
 	t.gone = nil
+	if s.v15 != nil && t.cfg.SharedKey != nil {
+		c.By = &ipmb.Request{Origin: s.v15.use()} // nobody takes up the login once more
+	}
 	t.mu.Unlock()
 
 	err := t.cfg.Store.Save(ctx, c)
@@ -212,7 +215,7 @@ func (d *Door) stored(ctx context.Context, p packet, r reply, answer []byte, fro
 	id := binary.LittleEndian.Uint32(p.Payload[4:])
 	d.group.Go(func() {
 		if d.Sessions.keep(ctx, id) {
-			d.send(answer, from)
+			d.sendStep(answer, r.state, from)
 		}
 	})
 	return true

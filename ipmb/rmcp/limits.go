@@ -10,9 +10,11 @@ import (
 
 // What those who have no session are answered is limited for each socket, for
 // each address, and in all: who floods the door keeps himself out first, and
-// who names another's address as his own sends him little. An address from which
-// somebody logged in lately has limits of its own, so that a flood from others
-// does not keep its users out.
+// who names another's address as his own sends him little. What an address says
+// first, as much as a login and some more, has another limit in all, which
+// addresses that say much do not use up. An address from which somebody logged in
+// lately has limits of its own, so that a flood from others does not keep its
+// users out.
 type limitKind int
 
 const (
@@ -26,29 +28,36 @@ var (
 	socketRate = [limitKinds]float64{500, 3000}
 	sourceRate = [limitKinds]float64{800, 6000}
 	knownRate  = [limitKinds]float64{5000, 20000}
-	wholeRate  = [limitKinds]float64{1000, 10000}
+	fewRate    = [limitKinds]float64{10, 10}      // of an address that says little
+	wholeRate  = [limitKinds]float64{1000, 10000} // of all that say little, and of all others
 )
 
 const (
 	maxLimited = 4096 // sockets, and addresses
 	maxKnown   = 256
 	limitSaved = 1.4 // seconds
-	stepsEach  = 3   // of a login
+	fewSaved   = 2.0
+	stepsEach  = 3 // of a login
 )
+
+// tokens are of each kind of answer.
+type tokens [limitKinds]rate.Tokens
+
+// allowance is what an address has left.
+type allowance struct{ few, many tokens }
 
 // limits are a door's.
 type limits struct {
-	mu      sync.Mutex
-	sockets map[netip.AddrPort]*[limitKinds]rate.Tokens
-	sources map[netip.Addr]*[limitKinds]rate.Tokens
-	known   map[netip.Addr]time.Time
-	whole   [limitKinds]rate.Tokens
+	mu        sync.Mutex
+	sockets   map[netip.AddrPort]*tokens
+	sources   map[netip.Addr]*allowance
+	known     map[netip.Addr]time.Time
+	few, many tokens // of all that are not known
 }
 
 func newLimits() *limits {
 	return &limits{
-		sockets: make(map[netip.AddrPort]*[limitKinds]rate.Tokens), sources: make(map[netip.Addr]*[limitKinds]rate.Tokens),
-		known: make(map[netip.Addr]time.Time),
+		sockets: make(map[netip.AddrPort]*tokens), sources: make(map[netip.Addr]*allowance), known: make(map[netip.Addr]time.Time),
 	}
 }
 
@@ -62,25 +71,35 @@ func (l *limits) take(k limitKind, from netip.AddrPort, now time.Time) bool {
 	}
 	address := limited(l.sources, from.Addr())
 	if at, ok := l.known[from.Addr()]; ok && now.Sub(at) < provenTime {
-		return address[k].Take(now, knownRate[k], limitSaved)
+		return address.many[k].Take(now, knownRate[k], limitSaved)
 	}
-	return address[k].Take(now, sourceRate[k], limitSaved) && l.whole[k].Take(now, wholeRate[k], limitSaved)
+	return address.few[k].Take(now, fewRate[k], fewSaved) && l.few[k].Take(now, wholeRate[k], limitSaved) ||
+		address.many[k].Take(now, sourceRate[k], limitSaved) && l.many[k].Take(now, wholeRate[k], limitSaved)
 }
 
 // unsaid gives back what was taken for an answer that was not given.
 func (l *limits) unsaid(k limitKind, from netip.AddrPort) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	limited(l.sockets, from)[k].Give(1)
-	limited(l.sources, from.Addr())[k].Give(1)
-	if _, ok := l.known[from.Addr()]; !ok {
-		l.whole[k].Give(1)
+	l.give(k, from, 1)
+}
+
+// give gives back. An address that is not known has it as the little that it may
+// say, of which it has no more for that than it may save.
+func (l *limits) give(k limitKind, from netip.AddrPort, n float64) {
+	limited(l.sockets, from)[k].Give(n)
+	address := limited(l.sources, from.Addr())
+	if _, ok := l.known[from.Addr()]; ok {
+		address.many[k].Give(n)
+		return
 	}
+	address.few[k].Give(n)
+	l.few[k].Give(n)
 }
 
 // limited gives what somebody has left. In a full table anyone makes room: he
 // begins anew, but the wider limits do not.
-func limited[K comparable](table map[K]*[limitKinds]rate.Tokens, who K) *[limitKinds]rate.Tokens {
+func limited[K comparable, V any](table map[K]*V, who K) *V {
 	t := table[who]
 	if t == nil {
 		for other := range table {
@@ -89,7 +108,7 @@ func limited[K comparable](table map[K]*[limitKinds]rate.Tokens, who K) *[limitK
 			}
 			delete(table, other)
 		}
-		t = new([limitKinds]rate.Tokens)
+		t = new(V)
 		table[who] = t
 	}
 	return t
@@ -99,13 +118,9 @@ func limited[K comparable](table map[K]*[limitKinds]rate.Tokens, who K) *[limitK
 func (l *limits) loggedIn(from netip.AddrPort, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	limited(l.sockets, from)[limitStep].Give(stepsEach)
-	limited(l.sources, from.Addr())[limitStep].Give(stepsEach)
-	if _, ok := l.known[from.Addr()]; !ok {
-		l.whole[limitStep].Give(stepsEach)
-		if len(l.known) >= maxKnown {
-			forgetOldest(l.known, now, provenTime, itself)
-		}
+	l.give(limitStep, from, stepsEach)
+	if _, ok := l.known[from.Addr()]; !ok && len(l.known) >= maxKnown {
+		forgetOldest(l.known, now, provenTime, itself)
 	}
 	l.known[from.Addr()] = now
 }

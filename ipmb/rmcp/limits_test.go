@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
@@ -26,8 +27,10 @@ func (m *mouth) WriteTo(b []byte, _ net.Addr) (int, error) {
 
 // No message of somebody without a session has more than one answer, nor one
 // that is much longer than it: RAKP 2, whose length the specification fixes, is
-// the worst.
-func TestNoAmplification(t *testing.T) {
+// the worst. What comes late counts as well.
+func TestNoAmplification(t *testing.T) { synctest.Test(t, testNoAmplification) }
+
+func testNoAmplification(t *testing.T) {
 	const factor = 2.2
 	s := site15(t, both15)
 	m := &mouth{}
@@ -38,7 +41,8 @@ func TestNoAmplification(t *testing.T) {
 	send := func(what string, b []byte) []byte {
 		t.Helper()
 		m.said = nil
-		d.take(t.Context(), b, source)
+		d.take(t.Context(), b, nil, source)
+		d.group.Wait()
 		out := 0
 		for _, one := range m.said {
 			out += len(one)
@@ -46,14 +50,17 @@ func TestNoAmplification(t *testing.T) {
 		if len(m.said) > 1 || float64(out) > factor*float64(len(b))+float64(asfPongData) {
 			t.Errorf("%s: %d answers, %d bytes for %d", what, len(m.said), out, len(b))
 		}
+		if what == "RAKP 3" && len(m.said) == 0 {
+			t.Error("no answer to RAKP 3")
+		}
 		worst = max(worst, float64(out)/float64(len(b)))
 		if len(m.said) == 0 {
 			return nil
 		}
 		return m.said[0][16:]
 	}
-	for _, suite := range s.cfg.Suites {
-		c.suite = suite
+	for i, suite := range s.cfg.Suites {
+		c.suite, c.name = suite, string(rune('a'+i)) // a third wrong password of one user is answered late
 		c.a, _ = algorithmOf(suite)
 		answer := send("Open Session", appendBare(nil, true, PayloadOpenRequest, openBytes(0, suite.Auth, suite.Integrity, suite.Confidentiality)))
 		c.id = binary.LittleEndian.Uint32(answer[8:])
@@ -103,11 +110,20 @@ func TestLimits(t *testing.T) {
 		if got := flood(30000, one); got != most {
 			t.Errorf("one socket gets %v of %v", got, most)
 		}
-		if got := flood(30000, sockets); got+most != sourceRate[kind]*limitSaved {
+		each := sourceRate[kind]*limitSaved + fewRate[kind]*fewSaved
+		if got := flood(30000, sockets); got+most != each {
 			t.Errorf("one address gets %v", got+most)
 		}
-		if got := flood(30000, others); got+sourceRate[kind]*limitSaved != wholeRate[kind]*limitSaved {
-			t.Errorf("all get %v", got+sourceRate[kind]*limitSaved)
+		second := func(i int) netip.AddrPort { return netip.AddrPortFrom(here.Next(), uint16(i+1)) }
+		if got, most := flood(30000, second), 2*fewRate[kind]*fewSaved+wholeRate[kind]*limitSaved; got+each != most {
+			t.Errorf("two addresses get %v of %v", got+each, most)
+		}
+		third := netip.AddrPortFrom(here.Next().Next(), 1)
+		if got := flood(30, func(int) netip.AddrPort { return third }); got != fewRate[kind]*fewSaved {
+			t.Errorf("a third address gets %v beside two that flood", got)
+		}
+		if got := flood(60000, others); got+3*fewRate[kind]*fewSaved != wholeRate[kind]*limitSaved {
+			t.Errorf("all that say little get %v", got)
 		}
 		known := netip.MustParseAddrPort("192.0.2.77:1")
 		if l.take(kind, known, now) {
@@ -141,7 +157,7 @@ func TestRepeatedLoginIsNoLogin(t *testing.T) {
 	var third []byte
 	c.ask = func(kind PayloadType, b []byte) []byte {
 		third = appendBare(nil, true, kind, b)
-		d.take(t.Context(), third, source)
+		d.take(t.Context(), third, nil, source)
 		return m.said[len(m.said)-1][16:]
 	}
 	if got := c.login(nil); got != StatusOK {
@@ -153,7 +169,7 @@ func TestRepeatedLoginIsNoLogin(t *testing.T) {
 	}
 	for _, from := range []netip.AddrPort{source, netip.MustParseAddrPort("192.0.2.66:4000")} {
 		said := len(m.said)
-		d.take(t.Context(), third, from)
+		d.take(t.Context(), third, nil, from)
 		if len(m.said) != said+1 {
 			t.Errorf("%s: %d answers", from, len(m.said)-said)
 		}

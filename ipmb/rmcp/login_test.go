@@ -66,7 +66,7 @@ func TestCipherSuites(t *testing.T) {
 	for auth := range byte(6) {
 		for integrity := range byte(6) {
 			for conf := range byte(4) {
-				b, _ := s.step(PayloadOpenRequest, openBytes(0, auth, integrity, conf), source, time.Now())
+				b, _ := s.step(PayloadOpenRequest, openBytes(0, auth, integrity, conf), nil, source, time.Now())
 				switch [3]byte{auth, integrity, conf} {
 				case [3]byte{1, 1, 1}, [3]byte{2, 2, 1}, [3]byte{3, 4, 1}:
 					good++

@@ -16,11 +16,14 @@ import (
 // by the socket that it has.
 const lingerTime = 10 * time.Second
 
+// coveredTime is instead where the door is at all addresses now: as soon as the
+// old one is gone, the new one is found there, too.
+const coveredTime = time.Second
+
 // Mover is a door that can be moved to another address while it serves. Its
 // sessions are not bound to an address: who follows the door goes on.
 type Mover struct {
 	config DoorConfig
-	listen func(netip.AddrPort) (net.PacketConn, error)
 
 	mu    sync.Mutex
 	run   func(*stand) // serves; nil while nobody does
@@ -31,37 +34,46 @@ type Mover struct {
 
 // stand is the door at one address.
 type stand struct {
-	at   netip.AddrPort
-	door *Door
-	conn net.PacketConn
-	stop context.CancelFunc // once it serves
-	end  *time.Timer        // of one that was left
-	left bool
+	at      netip.AddrPort
+	door    *Door
+	conn    *udp.Conn
+	stop    context.CancelFunc // once it serves
+	left    bool
+	end     *time.Timer   // of one that was left
+	lingers time.Duration // until then
 }
 
 // NewMover makes a door that is nowhere yet.
 func NewMover(c DoorConfig) *Mover {
-	return &Mover{config: c, listen: listenUDP, left: make(map[netip.AddrPort]*stand)}
-}
-
-func listenUDP(a netip.AddrPort) (net.PacketConn, error) {
-	return udp.Listen(a, false)
+	return &Mover{config: c, left: make(map[netip.AddrPort]*stand)}
 }
 
 // Open takes the first address; Serve or Close lets go of it.
 func (m *Mover) Open(a netip.AddrPort) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	s, err := m.open(a)
 	if err != nil {
 		return err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.here = s
 	return nil
 }
 
+// open has a socket at an address, also where the door itself is in its way. The
+// caller has mu.
 func (m *Mover) open(a netip.AddrPort) (*stand, error) {
-	conn, err := m.listen(a)
+	var own []*udp.Conn
+	note := func(s *stand) {
+		if s != nil && (covers(s.at, a) || covers(a, s.at)) {
+			own = append(own, s.conn)
+		}
+	}
+	note(m.here)
+	for _, s := range m.left {
+		note(s)
+	}
+	conn, err := udp.ListenBeside(a, own...)
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +81,11 @@ func (m *Mover) open(a netip.AddrPort) (*stand, error) {
 		a = netip.AddrPortFrom(a.Addr(), uint16(u.Port))
 	}
 	return &stand{at: a, door: NewDoor(m.config), conn: conn}, nil
+}
+
+// covers reports whether wide is all addresses, of which the other is one.
+func covers(wide, other netip.AddrPort) bool {
+	return wide != other && wide.Port() == other.Port() && wide.Addr().IsUnspecified() && (wide.Addr().Is6() || other.Addr().Is4())
 }
 
 // At is where the door listens.
@@ -177,8 +194,7 @@ func (m *Mover) move(s *stand, move bool) {
 		_ = s.conn.Close()
 		return
 	}
-	m.leave()
-	m.here = s
+	m.leave(s)
 	if m.run != nil {
 		m.run(s)
 	}
@@ -189,20 +205,21 @@ func (m *Mover) back(s *stand, move bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !move || m.ended {
-		s.end.Reset(lingerTime)
+		s.end.Reset(s.lingers)
 		return
 	}
 	delete(m.left, s.at)
 	s.left = false
 	s.door.left.Store(false)
 	s.door.SOL.reopen(s.door)
-	m.leave()
-	m.here = s
+	m.leave(s)
 }
 
-// leave lets the door where it is take nobody new. The caller has mu.
-func (m *Mover) leave() {
+// leave lets the door where it is take nobody new, and has it be elsewhere. The
+// caller has mu.
+func (m *Mover) leave(next *stand) {
 	old := m.here
+	m.here = next
 	if m.run == nil {
 		_ = old.conn.Close()
 		return
@@ -210,5 +227,9 @@ func (m *Mover) leave() {
 	old.left = true
 	old.door.left.Store(true)
 	m.left[old.at] = old
-	old.end = time.AfterFunc(lingerTime, old.stop)
+	old.lingers = lingerTime
+	if covers(next.at, old.at) {
+		old.lingers = coveredTime
+	}
+	old.end = time.AfterFunc(old.lingers, old.stop)
 }

@@ -1,13 +1,12 @@
 package rmcp
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,6 +26,9 @@ func (s *site) moverAt(a netip.AddrPort) *Mover {
 	})
 	if err := m.Open(a); err != nil {
 		s.t.Fatal(err)
+	}
+	if !s.many {
+		m.here.door.helpers, m.here.door.relief = nil, time.Hour
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -85,8 +87,7 @@ func TestMove(t *testing.T) {
 	late.write([]byte{6, 0, 0xFF, classASF, 0, 0, 0x11, 0xBE, asfPing, 1, 0, 0})
 	late.write(appendBare(nil, true, PayloadIPMI, late.frame(6, 0x38, 0x8E, 4)))
 	c.want("where it was", c.do(6, 1), 0, 1) // what late said has been dealt with
-	_ = late.conn.SetReadDeadline(time.Now())
-	if n, err := late.conn.Read(make([]byte, 100)); err == nil {
+	if n := late.there(); n > 0 {
 		t.Errorf("%d bytes from the address that the door has left", n)
 	}
 	late.redial(second)
@@ -100,6 +101,92 @@ func TestMove(t *testing.T) {
 	late.redial(first)
 	late.ping()
 	c.want("the other way round", c.do(6, 1), 0, 3)
+}
+
+// A door moves between all addresses and one of them, though each is in the
+// other's way; others' sockets stay so.
+func TestMoveBetweenAllAndOne(t *testing.T) {
+	for _, all := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		s := newSite(t)
+		m := s.moverAt(netip.AddrPortFrom(all, 0))
+		wide := m.At()
+		at := func(host string) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr(host), wide.Port()) }
+		one, other := at("127.0.0.6"), at("127.0.0.7")
+		foreign := func(a netip.AddrPort) error { // somebody else who would share it
+			config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+				return raw.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1) })
+			}}
+			conn, err := config.ListenPacket(t.Context(), "udp4", a.String())
+			if err == nil {
+				_ = conn.Close()
+			}
+			return err
+		}
+		c := s.dial(s.cfg.Suites[1], "admin", "secret", 0x14)
+		c.redial(other)
+		if got := c.login(nil); got != StatusOK {
+			t.Fatal(got)
+		}
+		c.redial(one)
+		c.want("before", c.do(6, 1), 0, 1)
+		if err := m.Try(one); err != nil {
+			t.Error(err)
+		}
+		m.moveTo(t, one)
+		c.want("by the socket that it has", c.do(6, 1), 0, 2)
+		c.redial(other)
+		c.want("where it was", c.do(6, 1), 0, 3)
+		late := s.dial(s.cfg.Suites[1], "admin", "secret", 0x14)
+		late.redial(one)
+		if got := late.login(nil); got != StatusOK {
+			t.Error(got)
+		}
+		m.moveTo(t, other) // beside the one that is left
+		late.redial(other)
+		late.ping()
+		if foreign(other) == nil {
+			t.Error("the address is not the door's alone")
+		}
+		alone := func() { // ends those that were left
+			t.Helper()
+			m.mu.Lock()
+			for _, one := range m.left {
+				one.end.Reset(0)
+			}
+			m.mu.Unlock()
+			until(t, "their sockets are closed", func() bool {
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				return len(m.left) == 0
+			})
+		}
+		alone()
+		c.want("when all others are left", c.do(6, 1), 0, 4)
+
+		was := m.here
+		m.moveTo(t, wide)
+		if was.lingers != coveredTime {
+			t.Errorf("the door is not found there for %v", was.lingers)
+		}
+		c.want("the other way round", c.do(6, 1), 0, 5)
+		late.redial(at("127.0.0.8"))
+		if got := late.login(nil); got != StatusOK {
+			t.Error(got)
+		}
+		alone()
+		late.redial(other)
+		late.ping()
+
+		taken, err := net.ListenPacket("udp", netip.AddrPortFrom(one.Addr(), 0).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer taken.Close()
+		port := taken.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+		if err := m.Try(netip.AddrPortFrom(all, port)); !errors.Is(err, syscall.EADDRINUSE) {
+			t.Error("where somebody else is:", err)
+		}
+	}
 }
 
 // A door that cannot be moved stays as it is.
@@ -187,10 +274,7 @@ func TestMoverEndsLate(t *testing.T) {
 		}
 		return err == nil
 	})
-	until(t, "it is done", func() bool {
-		buf := make([]byte, 1<<20)
-		return bytes.Count(buf[:runtime.Stack(buf, true)], []byte("rmcp.(*Mover).serve(")) == 1
-	})
+	until(t, "it is done", func() bool { return running("rmcp.(*Mover).serve(") == 1 })
 	c.redial(second)
 	c.ping()
 }
@@ -202,8 +286,20 @@ func TestAnswersFromWhereItWasAsked(t *testing.T) {
 		"0.0.0.0:0": {"127.0.0.5", "127.0.0.1", "127.0.0.2"},
 		"[::]:0":    {"127.0.0.5", "::1", "127.0.0.2"},
 	} {
-		s := newSite(t)
+		s, hold := newSite(t), make(chan struct{})
+		s.many = true
+		s.mux = ipmb.NewMux(s.Commands(), s.rows(), []ipmb.Command{{
+			NetFn: ipmb.NetFnChassis, Cmd: 5, Privilege: ipmb.PrivilegeUser,
+			Do: func(ctx context.Context, _ *ipmb.Request) ([]byte, error) {
+				select {
+				case <-hold:
+				case <-ctx.Done():
+				}
+				return nil, nil
+			},
+		}})
 		m := s.moverAt(netip.MustParseAddrPort(at))
+		var all []*client
 		for _, host := range hosts {
 			s.addr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(host), m.At().Port()))
 			c := s.dial(s.cfg.Suites[1], "admin", "secret", 0x14)
@@ -211,9 +307,13 @@ func TestAnswersFromWhereItWasAsked(t *testing.T) {
 			if got := c.login(nil); got != StatusOK {
 				t.Fatal(at, host, got)
 			}
-			if got := c.do(6, 1); got[0] != 0 {
-				t.Errorf("%s at %s: % x", host, at, got)
-			}
+			c.want(host+" at "+at, c.do(6, 1), 0, byte(len(all)+1))
+			c.send(c.frame(0, 5)) // its reader waits with it
+			all = append(all, c)
+		}
+		close(hold)
+		for i, c := range all {
+			c.want("late, "+hosts[i]+" at "+at, c.receive().Data, 0)
 		}
 	}
 }

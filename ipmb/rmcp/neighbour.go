@@ -26,12 +26,12 @@ func neighbour(table []byte, a netip.Addr) (mac [macLen]byte) {
 	return mac
 }
 
-// neighbourNow asks the kernel.
-func neighbourNow(a netip.Addr) (mac [macLen]byte) {
+// neighbourNow asks the kernel, whose table is a file.
+func neighbourNow(file string, a netip.Addr) (mac [macLen]byte) {
 	if a.IsLoopback() {
 		return mac
 	}
-	table, err := os.ReadFile(neighbours)
+	table, err := os.ReadFile(file)
 	if err != nil {
 		return mac
 	}

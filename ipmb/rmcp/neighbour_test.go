@@ -2,8 +2,16 @@ package rmcp
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"syscall"
 	"testing"
+
+	"github.com/midplane-project/midplane/ipmb"
 )
 
 func TestNeighbour(t *testing.T) {
@@ -30,9 +38,46 @@ func TestInfoAddresses(t *testing.T) {
 		"[::1]:513":              {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2},
 		"[2001:db8::1]:513":      {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2},
 	} {
-		s := &session{handle: 7, peer: netip.MustParseAddrPort(peer)}
-		if got := s.appendInfo(make([]byte, 6)); got[0] != 7 || !bytes.Equal(got[6:], want) {
+		if got := new(Sessions).appendPeer(nil, netip.MustParseAddrPort(peer)); !bytes.Equal(got, want) {
 			t.Errorf("%s: % x, want % x", peer, got, want)
 		}
+	}
+}
+
+// Nobody waits for the kernel but who asks.
+func TestInfoReadsWithoutTheLock(t *testing.T) {
+	s := newSite(t)
+	table := filepath.Join(t.TempDir(), "arp")
+	if err := syscall.Mkfifo(table, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.neighbours = table
+	c := s.client(s.cfg.Suites[1], "admin", "secret", 0x14)
+	if got := c.login(nil); got != StatusOK {
+		t.Fatal(got)
+	}
+	told := make(chan []byte, 1)
+	go func() {
+		out, _ := s.info(context.Background(), &ipmb.Request{Data: []byte{1}})
+		told <- out
+	}()
+	f, err := os.OpenFile(table, os.O_WRONLY, 0) // when it is being read
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.mu.TryLock() {
+		s.mu.Unlock()
+	} else {
+		t.Error("the sessions are locked meanwhile")
+	}
+	a := source.Addr()
+	_, err = fmt.Fprintf(f, "%s 0x1 0x2 52:54:00:12:34:56 * eth0\n", a)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	ip := a.As4()
+	want := append(append([]byte{1, MaxSessions, 1, 2, 2, 0x11}, ip[:]...), 0x52, 0x54, 0, 0x12, 0x34, 0x56)
+	if got := <-told; !bytes.HasPrefix(got, want) {
+		t.Errorf("% x, want % x", got, want)
 	}
 }

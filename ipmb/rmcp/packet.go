@@ -43,6 +43,7 @@ type packet struct {
 	ID, Seq       uint32
 	Payload       []byte
 	raw           []byte
+	login         []byte // what another process said of it; see [Steps]
 }
 
 // parsePacket reads what follows an RMCP header of class IPMI. It aliases b.

@@ -48,7 +48,7 @@ func (d *Door) read(ctx context.Context) {
 			d.callHelper(ctx)
 		}
 		relief.Reset(d.relief)
-		d.take(ctx, eye.buf[:eye.n], eye.from)
+		d.take(ctx, eye.buf[:eye.n], eye.login, eye.from)
 		if !relief.Stop() {
 			<-relieved
 			return
@@ -68,7 +68,7 @@ func (d *Door) callHelper(ctx context.Context) {
 		defer func() { <-d.helpers }()
 		eye := d.socket.newEye()
 		for ctx.Err() == nil && eye.glance() == nil {
-			d.take(ctx, eye.buf[:eye.n], eye.from)
+			d.take(ctx, eye.buf[:eye.n], nil, eye.from)
 		}
 	})
 }
@@ -95,6 +95,6 @@ func (d *Door) lookOut(ctx context.Context, came time.Time) {
 	o.eye.note(came.Sub(o.since))
 	o.since = time.Now()
 	if o.eye.look(o.since) == nil {
-		d.take(ctx, o.eye.buf[:o.eye.n], o.eye.from)
+		d.take(ctx, o.eye.buf[:o.eye.n], nil, o.eye.from)
 	}
 }

@@ -129,7 +129,7 @@ func TestSuiteLimits(t *testing.T) {
 			t.Errorf("suite %d, role %02x: %02x, want %02x", c.suite, c.role, got, c.want)
 		}
 	}
-	r, _ := s.step(PayloadOpenRequest, openBytes(0, 1, 1, 1), source, time.Now())
+	r, _ := s.step(PayloadOpenRequest, openBytes(0, 1, 1, 1), nil, source, time.Now())
 	if r.body[2] != byte(ipmb.PrivilegeUser) {
 		t.Errorf("granted % x", r.body)
 	}

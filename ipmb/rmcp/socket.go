@@ -34,13 +34,15 @@ var errEmpty = errors.New("rmcp: no datagram")
 // socket is what a door reads and writes.
 type socket struct {
 	net.PacketConn
-	sys  *net.UDPConn    // nil: it is no UDP socket of the system's
-	raw  syscall.RawConn // of sys
-	wide *udp.Conn       // nil: the system knows from where to answer
+	sys   *net.UDPConn    // nil: it is no UDP socket of the system's
+	raw   syscall.RawConn // of sys
+	wide  *udp.Conn       // nil: the system knows from where to answer
+	steps Steps           // nil: it ends with this process
 }
 
 func newSocket(c net.PacketConn) *socket {
 	s := &socket{PacketConn: c}
+	s.steps, _ = c.(Steps)
 	sys, _ := c.(*net.UDPConn)
 	if own, ok := c.(*udp.Conn); ok {
 		sys = own.UDPConn
@@ -62,6 +64,7 @@ type eye struct {
 	buf   []byte
 	n     int            // of buf
 	from  netip.AddrPort // where those came from
+	login []byte         // that came with them; see [Steps]
 	there bool           // they were there already
 
 	try  func(fd uintptr)         // receive, or receiveWide
@@ -213,7 +216,14 @@ func (e *eye) sleep() error {
 
 // strange reads what is no socket of the system's.
 func (e *eye) strange() error {
-	n, from, err := e.ReadFrom(e.buf)
+	var n int
+	var from net.Addr
+	var err error
+	if e.steps != nil {
+		n, e.login, from, err = e.steps.ReadStep(e.buf)
+	} else {
+		n, from, err = e.ReadFrom(e.buf)
+	}
 	if a, ok := from.(*net.UDPAddr); ok {
 		e.n, e.from = n, a.AddrPort()
 		return err
@@ -222,8 +232,10 @@ func (e *eye) strange() error {
 	return err
 }
 
-func (s *socket) write(b []byte, to netip.AddrPort) (err error) {
+func (s *socket) write(b, login []byte, to netip.AddrPort) (err error) {
 	switch {
+	case s.steps != nil && login != nil:
+		_, err = s.steps.WriteStep(b, login, net.UDPAddrFromAddrPort(to))
 	case s.wide != nil:
 		err = s.wide.Send(b, to)
 	case s.sys != nil:

@@ -56,7 +56,7 @@ func TestSoftware(t *testing.T) {
 	plus := s.as("admin", "secret")
 	message := toSoftware(t, 40, 0xAA)
 	plus.send(message)
-	h := <-queue
+	h := next(t, queue)
 	if h.privilege != ipmb.PrivilegeAdmin || h.handle != 1 || h.frame.Data[0] != 0xAA || h.frame.ToLUN != ipmb.LUNSMS || h.frame.From != 0x81 {
 		t.Errorf("software hears %+v", h)
 	}
@@ -96,7 +96,7 @@ func TestSoftware(t *testing.T) {
 	}
 	b, _ := ask.Reply(ipmb.Response{}).AppendBinary(nil)
 	plus.send(b)
-	if h := <-queue; h.frame.String() != ask.Reply(ipmb.Response{}).String() {
+	if h := next(t, queue); h.frame.String() != ask.Reply(ipmb.Response{}).String() {
 		t.Errorf("it is answered %s", h.frame)
 	}
 	s.mode = mc.AccessDisabled
@@ -114,7 +114,7 @@ func TestSoftwareBy15(t *testing.T) {
 	}
 	c.write(c.k.appendSealed(nil, PayloadIPMI, c.id, c.seq, toSoftware(t, 41, 1, 2)))
 	c.seq++
-	h := <-queue
+	h := next(t, queue)
 	if err := s.Send(h.handle, said(h, 5)); err != nil || h.privilege != ipmb.PrivilegeUser {
 		t.Error(h.privilege, err)
 	}
@@ -140,7 +140,7 @@ func TestSoftwareRefuses(t *testing.T) {
 	var heard []heardBySoftware
 	for i := range maxAsked {
 		c.send(toSoftware(t, uint8(10+i)))
-		heard = append(heard, <-queue)
+		heard = append(heard, next(t, queue))
 	}
 	ask := func(what string, c *client, seq uint8, want ipmb.CompletionCode) {
 		t.Helper()

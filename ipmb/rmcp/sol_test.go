@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,185 +12,13 @@ import (
 	"github.com/midplane-project/midplane/ipmb/mc"
 )
 
-// port is a system's serial port: what it says is put into out, what it hears
-// comes from heard.
-type port struct {
-	out     chan string
-	heard   chan string
-	full    chan struct{} // nil: it takes everything
-	mu      sync.Mutex
-	changed chan struct{}
-	off     bool
-	taken   chan struct{}
-	opening Opening
-	has     int   // of what it said, the console
-	packet  uint8 // the last that was acknowledged
-	resumes bool  // it knows that from another process
-	closed  chan struct{}
-}
-
-func newPort() *port {
-	return &port{
-		out: make(chan string), heard: make(chan string, 100), changed: make(chan struct{}), closed: make(chan struct{}, 9),
-	}
-}
-
-func (p *port) Open(_ context.Context, o Opening) (Line, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.opening = o
-	p.taken = make(chan struct{})
-	return p, nil
-}
-
-func (p *port) Next(ctx context.Context) ([]byte, bool, error) {
-	select {
-	case s := <-p.out:
-		return []byte(s), s == "", nil
-	case <-ctx.Done():
-		return nil, false, ctx.Err()
-	}
-}
-
-func (p *port) Heard(n int, packet uint8) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.has, p.packet = p.has+n, packet
-}
-
-func (p *port) Resumed() (packet uint8, ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.packet, p.resumes
-}
-
-func (p *port) Write(b []byte) (int, error) {
-	if p.full != nil {
-		<-p.full
-	}
-	p.heard <- string(b)
-	return len(b), nil
-}
-
-func (p *port) Break(context.Context) error {
-	p.heard <- "BREAK"
-	return nil
-}
-
-func (p *port) Power() (bool, <-chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return !p.off, p.changed
-}
-
-func (p *port) power(on bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.off = !on
-	close(p.changed)
-	p.changed = make(chan struct{})
-}
-
-func (p *port) Taken() <-chan struct{} {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.taken
-}
-
-// take is somebody else who takes the port.
-func (p *port) take() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	close(p.taken)
-}
-
-func (p *port) Close() error {
-	p.closed <- struct{}{}
-	return nil
-}
-
-// withSOL is a site whose admin may use a port.
-func withSOL(t *testing.T) (*site, *port) {
-	p := newPort()
-	return withConsole(t, p), p
-}
-
-func withConsole(t *testing.T, c Console) *site {
-	s := newSite(t)
-	s.params = map[uint8][]byte{
-		mc.SOLEnable: {1}, mc.SOLAuth: {0xC0 | byte(ipmb.PrivilegeAdmin)}, mc.SOLAccumulate: {1, 10}, mc.SOLRetry: {7, 10},
-	}
-	s.sol.Console = c
-	s.open()
-	return s
-}
-
-func (s *site) admin() *client {
-	s.t.Helper()
-	c := s.dial(s.cfg.Suites[2], "admin", "secret", 0x14)
-	if got := c.login(nil); got != StatusOK {
-		s.t.Fatal(got)
-	}
-	c.do(6, 0x3B, 4)
-	return c
-}
-
-var activateSOL = []byte{1, 1, 0xC0, 0, 0, 0}
-
-// activate is Activate Payload and checks its answer, the door's own port included.
-func (c *client) activate() {
-	c.t.Helper()
-	port := uint16(c.conn.RemoteAddr().(*net.UDPAddr).Port)
-	c.want("activate", c.do(6, 0x48, activateSOL...), 0, 0, 0, 0, 0, 3, 1, 3, 1, byte(port), byte(port>>8), 0xFF, 0xFF)
-}
-
-func (c *client) sendSOL(p solPacket) {
-	c.seq++
-	c.write(c.keys.appendSealed(nil, PayloadSOL, c.id, c.seq, p.append(nil)))
-}
-
-// sol reads the next packet of the payload.
-func (c *client) sol() solPacket {
-	c.t.Helper()
-	p := c.read()
-	b, err := c.keys.open(p)
-	if err != nil || p.Type != PayloadSOL {
-		c.t.Fatalf("type %x: %v", p.Type, err)
-	}
-	out, err := parseSOL(b)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return out
-}
-
-func (c *client) wantSOL(what string, seq, ack, count uint8, op solOp, data string) {
-	c.t.Helper()
-	got := c.sol()
-	if got.Seq != seq || got.Ack != ack || got.Count != count || got.Op != op || string(got.Data) != data {
-		c.t.Errorf("%s: %+v", what, got)
-	}
-}
-
-func hears(t *testing.T, p *port, want string) {
-	t.Helper()
-	select {
-	case got := <-p.heard:
-		if got != want {
-			t.Errorf("the system hears %q, want %q", got, want)
-		}
-	case <-time.After(5 * time.Second):
-		t.Fatalf("the system does not hear %q", want)
-	}
-}
-
 func TestSOLSession(t *testing.T) {
 	s, p := withSOL(t)
 	c := s.admin()
 	c.want("nobody", c.do(6, 0x4A, 1), 0, 1, 0, 0)
 	c.want("no session", c.do(6, 0x4B, 1, 1), 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0)
 	c.activate()
-	p.out <- "login: 0123"
+	p.says(t, "login: 0123")
 	c.wantSOL("output", 1, 0, 0, 0, "login: 0123")
 	c.sendSOL(solPacket{Seq: 1, Ack: 1, Count: 11, Data: []byte("root\r")})
 	c.wantSOL("input", 0, 1, 5, 0, "")
@@ -200,8 +26,8 @@ func TestSOLSession(t *testing.T) {
 	c.sendSOL(solPacket{Seq: 2, Op: solBreak})
 	c.wantSOL("break", 0, 2, 0, 0, "")
 	hears(t, p, "BREAK")
-	p.out <- ""
-	p.out <- "after a loss"
+	p.says(t, "")
+	p.says(t, "after a loss")
 	c.wantSOL("overrun", 2, 0, 0, solOverrun, "after a loss")
 	c.sendSOL(solPacket{Ack: 2, Count: 12})
 	p.power(false)
@@ -217,7 +43,7 @@ func TestSOLSession(t *testing.T) {
 	c.want("resume", c.do(6, 0x55, 1, 1, 1), 0)
 	c.want("a new vector", c.do(6, 0x55, 1, 1, 2), 0x80)
 	c.want("deactivate", c.do(6, 0x49, 1, 1, 0, 0, 0, 0), 0)
-	<-p.closed
+	next(t, p.closed)
 	c.want("suspend without payload", c.do(6, 0x55, 1, 1, 0), 0x83)
 	c.want("deactivate again", c.do(6, 0x49, 1, 1, 0, 0, 0, 1), 0x80)
 	c.activate()
@@ -274,7 +100,7 @@ func TestSOLEnds(t *testing.T) {
 	other.want("active elsewhere", other.do(6, 0x48, activateSOL...), 0x80)
 	other.want("deactivate", other.do(6, 0x49, 1, 1, 0, 0, 0, 0), 0)
 	c.wantSOL("is told", 0, 0, 0, solDeactivated, "")
-	<-p.closed
+	next(t, p.closed)
 	c.sendSOL(solPacket{Seq: 1, Data: []byte("x")}) // to nobody
 	c.wantSOL("is told again", 0, 0, 0, solDeactivated, "")
 	c.sendSOL(solPacket{Ack: 1})
@@ -283,12 +109,12 @@ func TestSOLEnds(t *testing.T) {
 	other.activate()
 	p.take()
 	other.wantSOL("is told", 0, 0, 0, solDeactivated, "")
-	<-p.closed
+	next(t, p.closed)
 
 	until(t, "nobody has the payload", func() bool { return other.do(6, 0x4A, 1)[2] == 0 })
 	c.activate()
 	c.want("close", c.do(6, 0x3C, word(c.id)...), 0)
-	<-p.closed
+	next(t, p.closed)
 	until(t, "nobody has the payload", func() bool { return other.do(6, 0x4A, 1)[2] == 0 })
 }
 
@@ -342,9 +168,9 @@ func TestSOLFlushesInput(t *testing.T) {
 	c.sendSOL(solPacket{Seq: seq, Data: []byte("d")})
 	c.wantSOL("taken", 0, seq, 1, 0, "")
 	close(p.full)
-	heard := <-p.heard
+	heard := next(t, p.heard)
 	for heard[len(heard)-1] != 'd' {
-		heard += <-p.heard
+		heard += next(t, p.heard)
 	}
 	if heard[0] != 'a' || len(heard) > solRoom {
 		t.Errorf("the system hears %d characters", len(heard))

@@ -22,18 +22,22 @@ func (p ports) Open(ctx context.Context, o Opening) (Line, error) {
 type slowPort struct {
 	asked chan struct{}
 	opens chan *port
+	over  <-chan struct{} // the test
 }
 
-func (p slowPort) Open(ctx context.Context, _ Opening) (Line, error) {
-	p.asked <- struct{}{}
+func (p slowPort) Open(context.Context, Opening) (Line, error) {
+	select {
+	case p.asked <- struct{}{}:
+	case <-p.over:
+	}
 	select {
 	case one := <-p.opens:
 		if one == nil { // nobody brought it in time
 			return nil, context.DeadlineExceeded
 		}
 		return one, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	case <-p.over:
+		return nil, ipmb.ErrNotPresent
 	}
 }
 
@@ -47,7 +51,7 @@ var activated = []byte{0, 0, 0, 0, 0, 3, 1, 3, 1, 0x6F, 0x02, 0xFF, 0xFF}
 func withPorts(t *testing.T, p ports) *site {
 	s := newSite(t)
 	s.params = map[uint8][]byte{
-		mc.SOLEnable: {1}, mc.SOLAuth: {0xC0 | byte(ipmb.PrivilegeAdmin)}, mc.SOLAccumulate: {1, 10}, mc.SOLRetry: {7, 10},
+		mc.SOLEnable: {1}, mc.SOLAuth: {0xC0 | byte(ipmb.PrivilegeAdmin)}, mc.SOLAccumulate: {1, 10}, mc.SOLRetry: {7, 255},
 	}
 	s.sol.Console, s.sol.Instances, s.sol.Port = p, maxInstance, portRMCP
 	s.open()
@@ -67,21 +71,21 @@ func TestSOLInstances(t *testing.T) {
 	c.want("two", c.do(6, 0x4A, 1), 0, 15, 1, 0x40)
 	c.want("whose", c.do(6, 0x4B, 1, 15), append(append([]byte{0}, word(other.id)...), 15, 0, 0, 0, 0, 0, 0, 0)...)
 	c.want("encryption of the other one", c.do(6, 0x55, 1, 15, 1), 0x83)
-	last.out <- "fifteenth."
+	last.says(t, "fifteenth.")
 	other.wantSOL("output", 1, 0, 0, 0, "fifteenth.")
-	first.out <- "0123456789"
+	first.says(t, "0123456789")
 	c.wantSOL("output", 1, 0, 0, 0, "0123456789")
 	other.sendSOL(solPacket{Seq: 1, Ack: 1, Count: 10, Data: []byte("x")})
 	other.wantSOL("input", 0, 1, 1, 0, "")
 	hears(t, last, "x")
 	other.want("deactivate", other.do(6, 0x49, activateInstance(15)...), 0)
-	<-last.closed
+	next(t, last.closed)
 	c.want("one", c.do(6, 0x4A, 1), 0, 15, 1, 0)
 }
 
 // While a port opens its place is taken, and may be given up.
 func TestSOLOpensSlowly(t *testing.T) {
-	slow := slowPort{make(chan struct{}), make(chan *port)}
+	slow := slowPort{make(chan struct{}), make(chan *port), t.Context().Done()}
 	s := withPorts(t, ports{3: slow})
 	c, other := s.admin(), s.admin()
 	activate := func() <-chan []byte {
@@ -90,7 +94,7 @@ func TestSOLOpensSlowly(t *testing.T) {
 			defer close(answer)
 			answer <- c.do(6, 0x48, activateInstance(3)...)
 		}()
-		<-slow.asked
+		next(t, slow.asked)
 		return answer
 	}
 	answer := activate()
@@ -98,10 +102,10 @@ func TestSOLOpensSlowly(t *testing.T) {
 	p := newPort()
 	other.want("given up", other.do(6, 0x49, activateInstance(3)...), 0)
 	slow.opens <- p
-	other.want("to who asked", <-answer, 0xD5)
-	<-p.closed
+	other.want("to who asked", next(t, answer), 0xD5)
+	next(t, p.closed)
 	answer = activate()
 	slow.opens <- nil
-	other.want("too late", <-answer, byte(ipmb.ErrDestination))
+	other.want("too late", next(t, answer), byte(ipmb.ErrDestination))
 	other.want("nobody", other.do(6, 0x4A, 1), 0, 15, 0, 0)
 }

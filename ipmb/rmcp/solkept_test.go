@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -30,30 +31,35 @@ func solStoring(t *testing.T, f *fakeStore, console Console, allowed bool) *site
 
 func (f *fakeStore) payload(t *testing.T, want uint8) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	until(t, fmt.Sprintf("payload %d is stored", want), func() bool {
 		got := f.list()
-		if len(got) == 1 && got[0].Payload == want {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("stored: %+v, want payload %d", got, want)
-		}
-	}
+		return len(got) == 1 && got[0].Payload == want
+	})
 }
 
 // await waits until a port was opened.
-func (p *port) await(t *testing.T) Opening {
+func (p *port) await(t *testing.T) (o Opening) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	until(t, "the port is opened", func() bool {
 		p.mu.Lock()
-		o := p.opening
-		p.mu.Unlock()
-		if o.Instance != 0 {
-			return o
-		}
-	}
-	t.Fatal("the port is not opened")
-	return Opening{}
+		defer p.mu.Unlock()
+		o = p.opening
+		return o.Instance != 0
+	})
+	return o
+}
+
+// hasAll waits until the console has so many characters, and gives the packet
+// that it acknowledged last.
+func (p *port) hasAll(t *testing.T, n int) (packet uint8) {
+	t.Helper()
+	until(t, "the console has all characters", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		packet = p.packet
+		return p.has == n
+	})
+	return packet
 }
 
 // A payload goes on in the next process, with packet numbers that its console
@@ -69,23 +75,27 @@ func TestSOLGoesOnElsewhere(t *testing.T) {
 		t.Errorf("opened: %+v", was)
 	}
 	highest := uint32(0)
-	next := func() []byte {
+	hear := func() []byte {
 		t.Helper()
-		packet := c.read()
-		if packet.Seq <= highest || packet.Seq > highest+8 { // FreeIPMI takes no more
-			t.Errorf("packet %d after %d", packet.Seq, highest)
+		for {
+			packet := c.read()
+			if packet.Seq <= highest || packet.Seq > highest+8 { // FreeIPMI takes no more
+				t.Errorf("packet %d after %d", packet.Seq, highest)
+			}
+			highest = packet.Seq
+			b, err := c.keys.open(packet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !c.again(packet, b) {
+				return b
+			}
 		}
-		highest = packet.Seq
-		b, err := c.keys.open(packet)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
 	}
 	in := func(p *port, text string) {
 		t.Helper()
-		p.out <- text
-		got, err := parseSOL(next())
+		p.says(t, text)
+		got, err := parseSOL(hear())
 		if err != nil || string(got.Data) != text {
 			t.Errorf("%+v, %v, want %q", got, err, text)
 		}
@@ -94,25 +104,14 @@ func TestSOLGoesOnElsewhere(t *testing.T) {
 	answer := func() {
 		t.Helper()
 		c.send(c.frame(6, 1))
-		next()
+		hear()
 	}
 	for range 40 {
 		in(one, "output of the first")
 	}
 	answer()
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-		one.mu.Lock()
-		has := one.has
-		one.mu.Unlock()
-		if has == 40*len("output of the first") {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the console has %d characters", has)
-		}
-	}
-	if one.packet != 10 { // 40 of them
-		t.Errorf("packet %d was the last", one.packet)
+	if last := one.hasAll(t, 40*len("output of the first")); last != 10 { // 40 of them
+		t.Errorf("packet %d was the last", last)
 	}
 	c.moves(solStoring(t, f, ports{3: two}, true))
 	if o := two.await(t); !o.Resume || o.Session != was.Session || o.Instance != 3 {
@@ -120,7 +119,7 @@ func TestSOLGoesOnElsewhere(t *testing.T) {
 	}
 	bare := func(what string, seq, ack, count uint8) {
 		t.Helper()
-		if b := next(); !bytes.Equal(b, []byte{seq, ack, count, 0}) {
+		if b := hear(); !bytes.Equal(b, []byte{seq, ack, count, 0}) {
 			t.Errorf("%s: % x", what, b)
 		}
 	}
@@ -133,26 +132,17 @@ func TestSOLGoesOnElsewhere(t *testing.T) {
 		in(two, "output of the second")
 	}
 	answer()
-	for { // the next one knows how far this one is
-		two.mu.Lock()
-		has, packet := two.has, two.packet
-		two.mu.Unlock()
-		if has == 20*len("output of the second") {
-			three.packet, three.resumes = packet, true
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
+	three.packet, three.resumes = two.hasAll(t, 20*len("output of the second")), true // the next one knows how far this one is
 	c.moves(solStoring(t, f, ports{3: three}, true))
 	three.await(t)
 	c.sendSOL(solPacket{Seq: 2, Data: []byte("y")})
 	bare("input", 0, 2, 1)
-	three.out <- "and so on, and so on"
-	if got, err := parseSOL(next()); err != nil || got.Seq != 7 || string(got.Data) != "and so on, and so on" {
+	three.says(t, "and so on, and so on")
+	if got, err := parseSOL(hear()); err != nil || got.Seq != 7 || string(got.Data) != "and so on, and so on" {
 		t.Errorf("%+v, %v: after 1 + 20 packets", got, err)
 	}
 	c.want("deactivate", c.do(6, 0x49, activateInstance(3)...), 0)
-	<-three.closed
+	next(t, three.closed)
 	f.payload(t, 0)
 }
 
@@ -195,7 +185,7 @@ func TestSOLIsStoredFirst(t *testing.T) {
 	c := s.admin()
 	f.set(func() { f.fails = errors.New("no quorum") })
 	c.send(c.frame(6, 0x48, activateInstance(3)...))
-	<-one.closed
+	next(t, one.closed)
 	f.set(func() { f.fails = nil })
 	c.want("activate", c.do(6, 0x48, activateInstance(3)...), activated...)
 	f.payload(t, 3)
@@ -220,7 +210,7 @@ func TestSOLWaitsForItsPort(t *testing.T) {
 	gone := goneConsole{make(chan Opening, 1)}
 	c.moves(solStoring(t, f, gone, true))
 	for range 3 {
-		if o := <-gone.tries; !o.Resume {
+		if o := next(t, gone.tries); !o.Resume {
 			t.Errorf("opened: %+v", o)
 		}
 	}

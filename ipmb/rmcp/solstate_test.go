@@ -281,6 +281,12 @@ func TestSOLDeadline(t *testing.T) {
 func FuzzSOL(f *testing.F) {
 	f.Add([]byte{5, 1, 0, 0, 0, 'l', 0xFF, 4, 0, 1, 1, 0, 0xFE})
 	f.Add([]byte{4, 0, 1, 0, 0x40, 0xFF, 0xFF, 6, 2, 1, 9, 0x1F, 'a', 'b'})
+	var said []byte // ipmitool's
+	for _, p := range []string{"01 00 00 00 6c 73 0d", "00 03 ff 00", "0f 00 00 10"} {
+		raw := unhex(f, p)
+		said = append(append(append(said, byte(len(raw))), raw...), 0xFF)
+	}
+	f.Add(said)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		now := time.Unix(0, 0)
 		s := newSOL(solTestTiming, true)

@@ -168,7 +168,7 @@ func TestUserOfSOL(t *testing.T) {
 	s, u := changing(t)
 	p := newPort()
 	s.params = map[uint8][]byte{
-		mc.SOLEnable: {1}, mc.SOLAuth: {0xC0 | byte(ipmb.PrivilegeOperator)}, mc.SOLAccumulate: {1, 10}, mc.SOLRetry: {7, 10},
+		mc.SOLEnable: {1}, mc.SOLAuth: {0xC0 | byte(ipmb.PrivilegeOperator)}, mc.SOLAccumulate: {1, 10}, mc.SOLRetry: {7, 255},
 	}
 	var let atomic.Bool
 	s.sol.Console, s.sol.Allowed = p, func(uint8) bool { return let.Load() }
@@ -195,7 +195,7 @@ func TestUserOfSOL(t *testing.T) {
 		if step.told {
 			c.wantSOL(step.what, 0, 0, 0, solDeactivated, "")
 		}
-		<-p.closed
+		next(t, p.closed)
 		if step.limit != 0 {
 			s.change(u, 2, mc.Standing{Limit: ipmb.PrivilegeAdmin})
 			c = s.as("admin", "secret")
@@ -268,20 +268,17 @@ func TestEndsWhileStored(t *testing.T) {
 		n, _ := s.UserChanged(t.Context(), 2, ipmb.Origin{})
 		ended <- n
 	}()
-	for s.Open() != 0 {
-		c.ping()
-	}
+	until(t, "he is out", func() bool { return s.Open() == 0 })
 	close(wait)
-	if n := <-ended; n != 1 {
+	if n := next(t, ended); n != 1 {
 		t.Errorf("%d ended", n)
 	}
-	for f.count() < 2 {
-		c.ping()
-	}
-	for len(f.list()) > 0 {
+	until(t, "the login and its end came to the store", func() bool { return f.count() >= 2 })
+	until(t, "nothing is left there", func() bool {
 		if err := s.Sweep(t.Context(), time.Now()); err != nil {
 			t.Fatal(err)
 		}
-	}
-	c.ping() // and RAKP Message 4 was not sent
+		return len(f.list()) == 0
+	})
+	c.unsaid()
 }

@@ -37,11 +37,11 @@ type Config struct {
 	Key func(channel uint8, id mc.KeyID) ([]byte, error)
 	// Store keeps the sessions beyond the process; nil: they are lost with it.
 	Store Store
-	// ChallengeKey is of all processes that share the store: by it one goes on with
-	// the logins of IPMI 1.5 that another began. UserName gives a user's name. nil:
-	// there is nobody else.
-	ChallengeKey func() ([]byte, error)
-	UserName     func(id uint8) string
+	// SharedKey is of all processes that share the store: by it one goes on with the
+	// logins that another began. UserName gives a user's name. nil: there is nobody
+	// else.
+	SharedKey func() ([]byte, error)
+	UserName  func(id uint8) string
 	// SuiteLimit gives the highest privilege by a suite; nil: there is no limit.
 	SuiteLimit func(id uint8) ipmb.Privilege
 	// AuthTypes is the mask of the auth types of IPMI 1.5; 0: no such sessions.
@@ -74,10 +74,12 @@ func (c Config) authEnabled(level ipmb.Privilege) byte {
 
 // Sessions are those of one channel.
 type Sessions struct {
-	cfg    Config
-	secret [32]byte // of the passwords that nobody has
+	cfg        Config
+	secret     [32]byte // of the passwords that nobody has
+	neighbours string   // the kernel's table
 
 	mu         sync.Mutex
+	derived    map[string][]byte    // of the shared key
 	challenges cipher.Block         // nil: not yet, or there is no key for it
 	adopted    map[uint32]time.Time // logins that another process began
 	all        map[uint32]*session
@@ -95,7 +97,10 @@ type Sessions struct {
 
 // NewSessions makes an empty table.
 func NewSessions(c Config) *Sessions {
-	t := &Sessions{cfg: c, all: make(map[uint32]*session), adopted: make(map[uint32]time.Time), guard: newGuard(), halfOpen: halfOpen{sources: make(map[netip.Addr]*list.List)}}
+	t := &Sessions{
+		cfg: c, neighbours: neighbours, all: make(map[uint32]*session), adopted: make(map[uint32]time.Time),
+		derived: make(map[string][]byte), guard: newGuard(), halfOpen: halfOpen{sources: make(map[netip.Addr]*list.List)},
+	}
 	_, _ = rand.Read(t.secret[:]) // does not fail
 	return t
 }

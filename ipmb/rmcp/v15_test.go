@@ -62,7 +62,7 @@ func (c *client15) heard() *packet {
 	c.write([]byte{6, 0, 0xFF, classASF, 0, 0, 0x11, 0xBE, asfPing, 1, 0, 0})
 	var got *packet
 	for buf := make([]byte, 2000); ; {
-		_ = c.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_ = c.conn.SetReadDeadline(time.Now().Add(patience))
 		n, err := c.conn.Read(buf)
 		if err != nil {
 			c.t.Fatal(err)

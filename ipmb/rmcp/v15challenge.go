@@ -3,11 +3,9 @@ package rmcp
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"maps"
 	"net/netip"
 	"time"
 
@@ -29,29 +27,24 @@ type challenge struct {
 //
 //	auth type 1 | user 1, 0 for nobody | maker 2 | session id 4 | time 4, seconds | hash of the source 4
 //
-// The maker itself goes by its table, and nobody takes up one twice. Who sends
-// somebody's login once more to another process, while it is not too old, gets a
-// session of which he does not know the password and whose first number is another
-// one.
+// The maker itself goes by its table, and nobody takes up one twice: the store knows
+// under the text's name that a session came of it, also when that is over.
 const (
 	challengeLabel = "midplane: challenge of IPMI 1.5"
-	makerLen       = 2
 	sourceLen      = 4
 )
 
 // challengeBlock is the cipher of challenges; nil where they are of this process
 // only. The caller has mu.
 func (t *Sessions) challengeBlock() (_ cipher.Block, err error) {
-	if t.cfg.ChallengeKey == nil || t.challenges != nil {
+	if t.cfg.SharedKey == nil || t.challenges != nil {
 		return t.challenges, nil
 	}
-	key, err := t.cfg.ChallengeKey()
+	key, err := t.shared(challengeLabel)
 	if err != nil {
 		return nil, err
 	}
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(challengeLabel))
-	t.challenges, err = aes.NewCipher(mac.Sum(nil))
+	t.challenges, err = aes.NewCipher(key)
 	return t.challenges, err
 }
 
@@ -80,6 +73,11 @@ func (t *Sessions) setText(s *session) error {
 	return nil
 }
 
+// use is the name under which a challenge is used up.
+func (c *challenge) use() ipmb.Origin {
+	return ipmb.Origin{Instance: string(c.text[:]), ID: requestID(c.text[:], 0), Source: ipmb.AddrShelfManager}
+}
+
 // adopt takes up the login of an Activate Session whose challenge another process
 // made; nil if that cannot be. The caller has mu.
 func (t *Sessions) adopt(p packet, f ipmb.Frame, from netip.AddrPort, now time.Time) *session {
@@ -92,15 +90,16 @@ func (t *Sessions) adopt(p packet, f ipmb.Frame, from netip.AddrPort, now time.T
 	block.Decrypt(b[:], s.v15.text[:])
 	made := time.Unix(int64(binary.BigEndian.Uint32(b[8:])), 0)
 	hash := sourceHash(s.source)
-	if b[0] != p.auth || [makerLen]byte(b[2:]) == [makerLen]byte(t.secret[:]) || binary.BigEndian.Uint32(b[4:]) != p.ID ||
+	if b[0] != p.auth || [makerLen]byte(b[2:]) == t.maker() || binary.BigEndian.Uint32(b[4:]) != p.ID ||
 		now.Sub(made).Abs() > loginTime || [sourceLen]byte(b[12:]) != hash {
 		return nil
 	}
-	maps.DeleteFunc(t.adopted, func(_ uint32, at time.Time) bool { return now.Sub(at) > 2*loginTime }) // of clocks that differ, too
-	if _, again := t.adopted[p.ID]; again || len(t.adopted) >= maxHalfOpen {
+	if use := s.v15.use(); t.cfg.Store != nil && t.cfg.Store.Done(use.Instance, use.ID) {
 		return nil
 	}
-	t.adopted[p.ID] = now
+	if !t.once(p.ID, now) {
+		return nil
+	}
 	s.v15.auth = b[0]
 	if user := b[1]; user != 0 {
 		s.v15.name = t.cfg.UserName(user)

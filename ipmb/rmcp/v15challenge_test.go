@@ -15,7 +15,9 @@ import (
 func sharing15(t *testing.T, f *fakeStore, key byte) *site {
 	s := newSite(t)
 	s.cfg.AuthTypes, s.cfg.Store = both15, f
-	s.cfg.ChallengeKey = func() ([]byte, error) { return bytes.Repeat([]byte{key}, 32), nil }
+	f.made++
+	binary.BigEndian.PutUint16(s.secret[:makerLen], f.made) // by chance it would be another's now and then
+	s.cfg.SharedKey = func() ([]byte, error) { return bytes.Repeat([]byte{key}, 32), nil }
 	s.cfg.UserName = func(id uint8) string { return map[uint8]string{4: "eve", 5: "tom"}[id] }
 	s.mux = ipmb.NewMux(s.Commands(), s.rows())
 	s.Restore(f.list(), time.Now())
@@ -46,6 +48,28 @@ func TestLogin15GoesOnElsewhere(t *testing.T) {
 		if p := c.heard(); p != nil || next.Open() != 0 || len(f.list()) != 0 {
 			t.Errorf("the same once more: %+v", p)
 		}
+	}
+}
+
+// A login of which a session came is over with it, everywhere.
+func TestLogin15OnceEverywhere(t *testing.T) {
+	f := newFakeStore()
+	first := sharing15(t, f, 1)
+	c := first.dial15(authTypeMD5, "eve", "sixteen")
+	if code := c.challenge(); code != 0 {
+		t.Fatalf("%02x", code)
+	}
+	ask := c.activation(3)
+	c.write(ask)
+	if code := c.activated(c.read()); code != 0 {
+		t.Fatalf("%02x", code)
+	}
+	c.want("Close Session", c.do(6, 0x3C, word(c.id)...), 0)
+	next := sharing15(t, f, 1)
+	c.moves(next)
+	c.write(ask)
+	if p := c.heard(); p != nil || next.Open() != 0 || len(f.list()) != 0 {
+		t.Errorf("the same once more: %+v, %d sessions", p, next.Open())
 	}
 }
 

@@ -3,9 +3,7 @@ package rmcp
 import (
 	"bytes"
 	"errors"
-	"net"
 	"reflect"
-	"syscall"
 	"testing"
 	"time"
 
@@ -80,22 +78,6 @@ func TestActivateElsewhere(t *testing.T) {
 	c.want("in it", c.do(6, 1), 0, 1)
 }
 
-// there is how many bytes have come by now.
-func (c *client) there() (n int) {
-	c.t.Helper()
-	raw, err := c.conn.(*net.UDPConn).SyscallConn()
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if err := raw.Read(func(fd uintptr) bool {
-		n, _, _ = syscall.Recvfrom(int(fd), make([]byte, 100), syscall.MSG_DONTWAIT)
-		return true
-	}); err != nil {
-		c.t.Fatal(err)
-	}
-	return n
-}
-
 // Nobody is told that he is logged in before that is stored, nor where it cannot be.
 func TestStoredBeforeTold15(t *testing.T) {
 	f := newFakeStore()
@@ -107,7 +89,7 @@ func TestStoredBeforeTold15(t *testing.T) {
 	d := s.dial15(authTypeMD5, "eve", "sixteen")
 	d.challenge()
 	c.write(c.activation(4))
-	<-begun
+	next(t, begun)
 	if n := c.there(); n > 0 { // an answer would be there already
 		t.Errorf("%d bytes before it is stored", n)
 	}

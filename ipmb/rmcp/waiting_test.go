@@ -16,12 +16,15 @@ func TestRequestThatWaits(t *testing.T) {
 	s := site15(t, both15)
 	suite1, _ := suiteByID(1)
 	s.cfg.Suites = append(s.cfg.Suites, suite1)
-	begun, others := make(chan struct{}), make(chan struct{})
+	begun, others := make(chan struct{}, 1), make(chan struct{}, 1)
 	s.mux = ipmb.NewMux(s.Commands(), []ipmb.Command{{
 		NetFn: ipmb.NetFnChassis, Cmd: 5, Privilege: ipmb.PrivilegeUser, Data: ipmb.AtLeast(1), Effect: true,
-		Do: func(_ context.Context, req *ipmb.Request) ([]byte, error) {
+		Do: func(ctx context.Context, req *ipmb.Request) ([]byte, error) {
 			begun <- struct{}{}
-			<-others
+			select {
+			case <-others:
+			case <-ctx.Done():
+			}
 			return bytes.Clone(req.Data), nil
 		},
 	}})
@@ -41,12 +44,15 @@ func TestRequestThatWaits(t *testing.T) {
 		"suite 1":  func() []byte { return plus.do(0, 5, want...) },
 	} {
 		answer := make(chan []byte, 1)
-		go func() { answer <- do() }()
-		<-begun
+		go func() {
+			defer close(answer)
+			answer <- do()
+		}()
+		next(t, begun)
 		stranger.write(append([]byte{6, 0, 0xFF, classASF}, bytes.Repeat([]byte{'!'}, 200)...))
 		stranger.ping()
 		others <- struct{}{}
-		if got := <-answer; !bytes.Equal(got, append([]byte{0}, want...)) {
+		if got := next(t, answer); !bytes.Equal(got, append([]byte{0}, want...)) {
 			t.Errorf("%s: %q, want %q", what, got, want)
 		}
 	}

@@ -5,6 +5,9 @@ import (
 	"encoding/hex"
 	"strings"
 	"testing"
+
+	"github.com/midplane-project/midplane/ipmb"
+	"github.com/midplane-project/midplane/ipmb/mc"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -145,11 +148,36 @@ func TestSealed(t *testing.T) {
 	}
 }
 
+// captured is the first packet of ipmitool 1.8.19's in a session of suite 3, and
+// the session's keys, which its login makes of both random numbers.
+func captured(t testing.TB) ([]byte, *keys) {
+	a, _ := algorithmOf(mc.CipherSuite{ID: 3, Auth: 1, Integrity: 1, Confidentiality: 1})
+	sik := a.mac(password("secret"), unhex(t, "dd2ea4071f77d5e6258824918d525cfb"), unhex(t, "27eabaaab74bd88a7b5de32271229441"), []byte{0x14, 5}, []byte("admin"))
+	k := newKeys(a, sik)
+	return unhex(t, "0600ff0706c03891fd43030000002000ed0b270a8161a224247754a569132cff9af18c0dbe111c2dc8686f78802cf86d"+
+		"ffff020704c325f389906f3bcf2d8888"), &k
+}
+
+func TestCaptured(t *testing.T) {
+	raw, k := captured(t)
+	p, err := parsePacket(raw[rmcpLen:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	message, err := k.open(p)
+	if err != nil || p.Type != PayloadIPMI || p.Seq != 3 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if f, err := ipmb.ParseFrame(message); err != nil || f.NetFn != ipmb.NetFnApp || f.Cmd != 0x3B || !bytes.Equal(f.Data, []byte{4}) {
+		t.Errorf("%s, %v; want Set Session Privilege Level", f, err)
+	}
+}
+
 func FuzzPacket(f *testing.F) {
 	f.Add(unhex(f, "06 00 ff 07 06 00 00 00 00 00 00 00 00 00 0a 00 20 18 c8 81 04 54 0e 00 80 99"))
 	f.Add(unhex(f, "06 00 ff 06 00 00 11 be 80 2a 00 00"))
-	a, _ := algorithmOf(newSite(nil).cfg.Suites[0])
-	k := newKeys(a, []byte("key"))
+	raw, k := captured(f)
+	f.Add(raw)
 	f.Add(k.appendSealed(nil, PayloadIPMI, 5, 6, []byte("abc")))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, rest, err := splitRMCP(b)
@@ -161,7 +189,9 @@ func FuzzPacket(f *testing.F) {
 		if err != nil {
 			return
 		}
-		_, _ = k.open(p)
+		if message, err := k.open(p); err == nil && p.ID == 0x43FD9138 && !bytes.Equal(rest, raw[rmcpLen:]) {
+			t.Errorf("% x opens as % x", b, message)
+		}
 		_, _ = k.decrypted(p.Payload)
 		if p.ID != 0 || p.Seq != 0 || p.Encrypted || p.Authenticated {
 			return
@@ -180,6 +210,10 @@ func FuzzLogin(f *testing.F) {
 	f.Add(byte(PayloadOpenRequest), openBytes(4, 3, 4, 1))
 	f.Add(byte(PayloadRAKP1), c.first())
 	f.Add(byte(PayloadRAKP3), c.third())
+	// ipmitool 1.8.19's
+	f.Add(byte(PayloadOpenRequest), unhex(f, "00000000a4a3a2a0000000080300000001000008040000000200000801000000"))
+	f.Add(byte(PayloadRAKP1), unhex(f, "00000000690e3664122e1083c87d250f6d57142d268815971400000561646d696e"))
+	f.Add(byte(PayloadRAKP3), unhex(f, "00000000690e3664c8270468387b75e84f5fa14c4f18cf4e230036c678374e07ffbf5a0f8b892662"))
 	f.Fuzz(func(t *testing.T, kind byte, b []byte) {
 		c.open()
 		if len(b) >= 8 {

@@ -12,7 +12,7 @@ import (
 	"github.com/midplane-project/midplane/ipmb/sel"
 )
 
-func unhex(t *testing.T, s string) []byte {
+func unhex(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
 	if err != nil {
@@ -197,6 +197,8 @@ func FuzzParse(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{2}, 16))
 	f.Add([]byte("\x01\x00\xf0 \x00sysrq trigg"))
 	f.Add([]byte{1, 0, 0xC0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13})
+	f.Add(unhex(f, "01 00 02 00 d0 00 68 41 00 04 01 30 01 09 ff ff")) // ipmitool event 1
+	f.Add(unhex(f, "03 00 02 00 00 00 00 41 00 03 20 73 6f a1 79 73")) // Linux's panic event
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := sel.Parse(b)
 		if err != nil {
@@ -210,6 +212,21 @@ func FuzzParse(f *testing.F) {
 		}
 		if s := sel.Describe(r); s == "" || strings.ContainsAny(s, "\n\x1b\x00") {
 			t.Fatalf("% x: %q", b, s)
+		}
+	})
+}
+
+// An event that is taken from the bus or from the system interface is what was sent.
+func FuzzEvent(f *testing.F) {
+	f.Add(unhex(f, "04 01 30 01 59 ff ff"))
+	f.Add(unhex(f, "41 04 01 30 01 09 ff ff")) // ipmitool event 1
+	f.Add(unhex(f, "41 03 20 73 6f a1 79 73")) // Linux's panic event
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if e, err := sel.ParseBus(b); err == nil && !bytes.Equal(e.AppendBus(nil), b) {
+			t.Errorf("% x: %+v", b, e)
+		}
+		if id, e, err := sel.ParseSystem(b); err == nil && !bytes.Equal(e.AppendSystem(nil, id), b) {
+			t.Errorf("% x: %02x, %+v", b, id, e)
 		}
 	})
 }

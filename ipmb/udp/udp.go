@@ -33,6 +33,44 @@ var _ net.PacketConn = (*Conn)(nil)
 // Listen opens a socket; early, also at an address that this host does not have yet.
 // 0.0.0.0 is all addresses of IPv4, and :: those of IPv6 and of IPv4.
 func Listen(at netip.AddrPort, early bool) (*Conn, error) {
+	return listen(at, func(c *Conn, fd int) error { return c.options(fd, early) })
+}
+
+// ListenBeside opens a socket in whose way others of this process are: those at all
+// addresses, or at one where this one is at all. What comes to one address is that
+// one's which is at it alone.
+func ListenBeside(at netip.AddrPort, others ...*Conn) (*Conn, error) {
+	if len(others) == 0 {
+		return Listen(at, false)
+	}
+	for _, o := range others {
+		o.share(true)
+		defer o.share(false) // somebody else's does not come beside it
+	}
+	c, err := listen(at, func(c *Conn, fd int) error { return errors.Join(share(fd, true), c.options(fd, false)) })
+	if err == nil {
+		c.share(false)
+	}
+	return c, err
+}
+
+// share lets others listen where the socket does, if they let it, too. One that is
+// closed is in nobody's way.
+func (c *Conn) share(on bool) {
+	if raw, err := c.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = share(int(fd), on) })
+	}
+}
+
+func share(fd int, on bool) error {
+	v := 0
+	if on {
+		v = 1
+	}
+	return syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, v)
+}
+
+func listen(at netip.AddrPort, options func(c *Conn, fd int) error) (*Conn, error) {
 	at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 	network := "udp4" // "udp" would have 0.0.0.0 be ::
 	if at.Addr().Is6() {
@@ -42,7 +80,7 @@ func Listen(at netip.AddrPort, early bool) (*Conn, error) {
 	config := net.ListenConfig{Control: func(network, _ string, raw syscall.RawConn) error {
 		c.v6 = network == "udp6"
 		var inner error
-		err := raw.Control(func(fd uintptr) { inner = c.options(int(fd), early) })
+		err := raw.Control(func(fd uintptr) { inner = options(c, int(fd)) })
 		return errors.Join(err, inner)
 	}}
 	conn, err := config.ListenPacket(context.Background(), network, at.String())

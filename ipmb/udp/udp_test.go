@@ -10,6 +10,9 @@ import (
 	"unsafe"
 )
 
+// patience is when nothing comes any more, on a slow machine too.
+const patience = 30 * time.Second
+
 func open(t *testing.T, at string, early bool) *Conn {
 	t.Helper()
 	c, err := Listen(netip.MustParseAddrPort(at), early)
@@ -17,6 +20,7 @@ func open(t *testing.T, at string, early bool) *Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetReadDeadline(time.Now().Add(patience))
 	return c
 }
 
@@ -29,7 +33,7 @@ func dial(t *testing.T, host string, c *Conn) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Close() })
-	_ = d.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = d.SetReadDeadline(time.Now().Add(patience))
 	return d
 }
 

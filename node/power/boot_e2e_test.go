@@ -35,7 +35,7 @@ func bootable(t *testing.T) (MachineConfig, string) {
 // the first device that the firmware tries.
 func firstTried(t *testing.T, log string, at int) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for {
 		text, err := os.ReadFile(log)

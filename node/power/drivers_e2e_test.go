@@ -41,7 +41,7 @@ func newRealVM(t *testing.T) *realVM {
 
 func (v *realVM) boot(t *testing.T) {
 	t.Helper()
-	limit := time.Now().Add(time.Minute)
+	limit := time.Now().Add(2 * time.Minute)
 	for {
 		text, _ := os.ReadFile(v.log)
 		if n := bytes.Count(text, []byte("No bootable device")); n > v.boots {

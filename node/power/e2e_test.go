@@ -50,7 +50,7 @@ func awaitFirmware(t *testing.T, m *Machine, cfg MachineConfig) {
 	c := openConsole(t, ConsoleConfig{Socket: cfg.Spec.ConsoleSocket, Log: filepath.Join(t.TempDir(), "console.log")})
 	check(t, c.Ready(t.Context()))
 	check(t, m.Cont(t.Context()))
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	seen := &until{mark: bootedMark, found: cancel}
 	if err := c.Attach(ctx, seen, Attachment{Mode: Watch, Replay: DefaultReplayBytes}); !errors.Is(err, context.Canceled) {
@@ -139,7 +139,7 @@ func TestRealResetsAreCountedOnce(t *testing.T) {
 
 func readUntil(t *testing.T, conn net.Conn, mark string) {
 	t.Helper()
-	conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
 	var got bytes.Buffer
 	for buf := make([]byte, 1024); !strings.Contains(got.String(), mark); {
 		n, err := conn.Read(buf)

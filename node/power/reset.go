@@ -3,8 +3,9 @@ package power
 import "time"
 
 const (
-	// firmwareWindow is how long of running time after a reset SeaBIOS may take to ask for its second one.
-	firmwareWindow = time.Second
+	// firmwareWindow is how long of running time after a reset SeaBIOS may take to ask for its second one:
+	// 24 ms where the VM has a processor, 2 s where many others want it.
+	firmwareWindow = 5 * time.Second
 	// burstWindow joins the requests of that one second reset, which SeaBIOS makes by two ways at once.
 	burstWindow = 50 * time.Millisecond
 )

@@ -36,6 +36,9 @@ type Config struct {
 	// Account finds who may log in under a name (mc.Users.Account on the
 	// channel); nil: nobody. The password that it gives is wiped after use.
 	Account func(name string, atLeast ipmb.Privilege) (mc.Account, error)
+	// Standing tells what a user may who has logged in (mc.Users.Standing); nil:
+	// users do not change.
+	Standing func(id uint8) (mc.Standing, bool)
 	// Users reports whether any user with a name, and the null user, may log in.
 	Users func() (named, null bool)
 	// Sensors are those that the health is told from.

@@ -40,7 +40,7 @@ func onLine(t *testing.T, cfg Config, f func(*rig)) {
 		r.answer = func(*ipmb.Request) ipmb.Response { return ipmb.Response{Data: []byte{0x20}} }
 		cfg.Handler = ipmb.HandlerFunc(r.serve)
 		cfg.Origin.Channel, cfg.Origin.Source = 2, 0x82
-		cfg.Account = r.account
+		cfg.Account, cfg.Standing = r.account, r.standing
 		cfg.Users = func() (named, null bool) { return true, false }
 		cfg.Limit = func() (ipmb.Privilege, bool) { return r.limit, r.open }
 		r.cfg = cfg
@@ -81,6 +81,15 @@ func (r *rig) account(name string, atLeast ipmb.Privilege) (mc.Account, error) {
 	defer r.mu.Unlock()
 	r.given = append(r.given, a.Password)
 	return a, nil
+}
+
+func (r *rig) standing(id uint8) (mc.Standing, bool) {
+	for _, a := range r.users {
+		if a.ID == id {
+			return mc.Standing{Limit: a.Limit, Stamp: a.Stamp}, true
+		}
+	}
+	return mc.Standing{}, false
 }
 
 // wiped looks whether the door has kept a password that it was given.

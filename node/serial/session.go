@@ -60,21 +60,20 @@ func (d *Door) UserChanged(id uint8, by ipmb.Origin) (ended bool) {
 	d.mu.Lock()
 	s := d.session
 	d.mu.Unlock()
-	if s == nil || s.account.ID != id {
+	if s == nil || s.account.ID != id || d.cfg.Standing == nil {
 		return false
 	}
-	a, err := d.account(s.account.Name, ipmb.PrivilegeNone) // without the lock: it asks the users
-	clear(a.Password)
+	now, may := d.standing(s) // without the lock: it asks the users
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch own := by.Door == ipmb.DoorSerial && by.Session == s.id; {
 	case d.session != s:
 		return false
-	case err != nil, a.ID != id, a.Stamp != s.account.Stamp && !own:
+	case !may, now.Stamp != s.account.Stamp && !own:
 		d.session = nil
 		return true
 	}
-	s.account.Stamp, s.privilege = a.Stamp, min(s.privilege, a.Limit)
+	s.account.Stamp, s.privilege = now.Stamp, min(s.privilege, now.Limit)
 	return false
 }
 
@@ -138,18 +137,29 @@ func (d *Door) expire(now time.Time) {
 	if s == nil {
 		return
 	}
-	a, err := d.account(s.account.Name, ipmb.PrivilegeNone) // without the lock: it asks the users
-	clear(a.Password)
+	user, may := d.standing(s) // without the lock: it asks the users
 	idle := d.settings().Inactivity
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
 	case d.session != s:
-	case err != nil, a.ID != s.account.ID, idle > 0 && now.Sub(s.heard) > idle:
+	case !may, idle > 0 && now.Sub(s.heard) > idle:
 		d.session = nil
 	default:
-		s.privilege = min(s.privilege, a.Limit)
+		s.privilege = min(s.privilege, user.Limit)
 	}
+}
+
+// standing tells what a session's user may now on the channel, without a look at
+// the password; ok is false when he may not be there any more.
+func (d *Door) standing(s *session) (now mc.Standing, ok bool) {
+	now, ok = mc.Standing{Limit: ipmb.PrivilegeOEM}, true
+	if d.cfg.Standing != nil {
+		now, ok = d.cfg.Standing(s.account.ID)
+	}
+	limit, open := d.opens()
+	now.Limit = min(now.Limit, limit)
+	return now, ok && open
 }
 
 // hear notes that the session's line brought something.

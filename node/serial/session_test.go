@@ -52,6 +52,26 @@ func TestPassword(t *testing.T) {
 	})
 }
 
+// A password is for whoever logs in: what comes in the session needs none, and the
+// session ends with its user all the same.
+func TestPasswordIsForTheLogin(t *testing.T) {
+	onLine(t, Config{Mode: Terminal}, func(r *rig) {
+		r.user(2, "bob", "secret", ipmb.PrivilegeOperator)
+		r.hear("[SYS PWD -U bob secret]", time.Hour)
+		for range 5 {
+			r.hear("[18 04 01]", time.Hour)
+		}
+		if r.last().Origin.Session == 0 || len(r.given) != 1 {
+			t.Errorf("after one login, %d passwords were read: %+v", len(r.given), r.last().Origin)
+		}
+		delete(r.users, "bob")
+		r.say([]byte("[18 04 01]"))
+		if r.door.Sessions() != 0 || len(r.given) != 1 {
+			t.Errorf("%d sessions of nobody, %d passwords", r.door.Sessions(), len(r.given))
+		}
+	})
+}
+
 // idleLimit is how long a session lasts without a message by default.
 const idleLimit = 5 * time.Minute
 

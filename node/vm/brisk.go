@@ -35,7 +35,8 @@ type brisk struct {
 	out   attempt
 	looks func(fd uintptr) bool
 	seen  bool // by looks
-	run   int  // gaps of at most briskGap, one after the other
+	run   int  // gaps of at most gap, one after the other
+	gap   time.Duration
 }
 
 // quicken gives conn itself back if it is no socket of the system's.
@@ -48,7 +49,7 @@ func quicken(conn net.Conn) io.ReadWriter {
 	if err != nil {
 		return conn
 	}
-	b := &brisk{conn: conn, raw: raw, in: attempt{trap: syscall.SYS_READ}, out: attempt{trap: syscall.SYS_WRITE}}
+	b := &brisk{gap: briskGap, conn: conn, raw: raw, in: attempt{trap: syscall.SYS_READ}, out: attempt{trap: syscall.SYS_WRITE}}
 	b.out.retry = b.out.try
 	b.looks = func(fd uintptr) bool {
 		b.seen = b.in.try(fd)
@@ -67,7 +68,7 @@ func (b *brisk) Read(p []byte) (int, error) {
 		b.run = 0
 	}
 	n, err := b.conn.Read(p)
-	if time.Since(began) <= briskGap {
+	if time.Since(began) <= b.gap {
 		b.run++
 	} else {
 		b.run = 0
@@ -75,11 +76,11 @@ func (b *brisk) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// look reads without sleeping, for briskGap. The other goroutines, and the
+// look reads without sleeping, for the gap. The other goroutines, and the
 // other processes of this processor, run in between.
 func (b *brisk) look(p []byte, began time.Time) (n int, err error, ok bool) {
 	b.in.buf = p
-	for time.Since(began) <= briskGap {
+	for time.Since(began) <= b.gap {
 		if err := b.raw.Read(b.looks); err != nil {
 			return 0, err, true
 		}

@@ -61,7 +61,7 @@ func guest(t *testing.T, path string, o vmtest.Options) *vmtest.Guest {
 
 // deadline bounds what would otherwise hang; nothing is measured by it.
 func deadline(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -57,7 +57,7 @@ func run(t *testing.T, h ipmb.Handler, serve func(*vm.Door) error) *vm.Door {
 		if l.Capabilities != vm.CapAll {
 			t.Errorf("capabilities %v, want all", l.Capabilities)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("QEMU did not greet")
 	}
 	return d

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/midplane-project/midplane/shelf/cluster"
 )
@@ -43,6 +46,49 @@ func TestOrderlyStopHandsOver(t *testing.T) {
 		if took := time.Since(began); took >= cluster.Lab.Heartbeat {
 			l.t.Errorf("a new leader after %v: nobody was told to take over", took)
 		}
+	})
+}
+
+// hung is a transport whose messages to others take until they are let go.
+type hung struct {
+	raft.Transport
+	on    atomic.Bool
+	letGo chan struct{}
+}
+
+func (h *hung) AppendEntries(id raft.ServerID, to raft.ServerAddress, q *raft.AppendEntriesRequest, a *raft.AppendEntriesResponse) error {
+	if h.on.Load() {
+		<-h.letGo
+	}
+	return h.Transport.AppendEntries(id, to, q, a)
+}
+
+func (h *hung) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.AppendPipeline, error) {
+	return nil, raft.ErrPipelineReplicationNotSupported
+}
+
+// TestStopDoesNotWaitForEver stops a replica of which a part of raft hangs.
+func TestStopDoesNotWaitForEver(t *testing.T) {
+	bubble(t, func(l *lab) {
+		h := &hung{letGo: make(chan struct{})}
+		leader := l.start("shm1", func(cfg *cluster.Config) {
+			h.Transport = cfg.Transport
+			cfg.Transport = h
+		})
+		l.start("shm2")
+		l.start("shm3")
+		l.eventually("three voters", func() bool { return l.voters() == 3 })
+		for !leader.leads() {
+			if err := l.leader().TransferLeadership(l.t.Context(), "shm1"); err != nil {
+				l.t.Fatal(err)
+			}
+			l.eventually("a leader", func() bool { return l.leader() != nil })
+		}
+		h.on.Store(true)
+		time.Sleep(time.Second)
+		l.stop("shm1")
+		close(h.letGo)
+		l.apply("a")
 	})
 }
 

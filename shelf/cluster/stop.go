@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"time"
 )
 
 // Failed delivers the one error for which this replica stopped by itself: a
@@ -55,10 +57,22 @@ func (c *Cluster) runUntilEnd() {
 	}
 	f := r.Shutdown()
 	c.conns.cut()
-	if err := f.Error(); err != nil {
-		c.cfg.Logger.Warn("raft did not stop in order", "error", err)
+	ended := make(chan error, 1)
+	go func() { ended <- f.Error() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			c.cfg.Logger.Warn("raft did not stop in order", "error", err)
+		}
+	case <-time.After(endPatience):
+		stacks := make([]byte, 1<<20)
+		c.cfg.Logger.Error("raft does not stop, and is left behind", "stacks", string(stacks[:runtime.Stack(stacks, true)]))
 	}
 }
+
+// endPatience is how long raft may take to stop once nothing is connected any more.
+// Raft waits for all of its goroutines; one that hangs must not keep the daemon.
+const endPatience = 15 * time.Second
 
 // Shutdown stops the replica and waits for everything it started. A leader
 // hands over first; calls in progress are answered. When ctx ends, the

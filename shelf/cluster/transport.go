@@ -84,12 +84,12 @@ func newStreamLayer(cfg Config, clusterID string) *streamLayer {
 }
 
 func newTransport(cfg Config, s *streamLayer) raft.Transport {
-	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	return transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:  s,
 		MaxPool: poolSize,
 		Timeout: cfg.Profile.ioTimeout(),
 		Logger:  newRaftLogger(cfg.Logger),
-	})
+	})}
 }
 
 // Accept returns the next connection at once; its hello is read with its first

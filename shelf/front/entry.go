@@ -49,7 +49,7 @@ func (e *Entry) accept() {
 		}
 		e.group.Go(func() {
 			_ = s.run(func(f frame) { // that it ended, the next one tells
-				if f.kind == kindDatagram {
+				if f.kind == kindDatagram || f.kind == kindStep {
 					e.take(f.datagram)
 				}
 			})

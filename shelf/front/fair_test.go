@@ -12,10 +12,6 @@ var (
 	elsewhere = netip.MustParseAddrPort("192.0.2.1:4000")
 )
 
-func newFront() *Front {
-	return &Front{sessions: held{limit: holdSessions}, others: held{limit: holdOthers}, limits: newLimits()}
-}
-
 // passes reports whether a datagram passes.
 func (f *Front) passes(b []byte, peer netip.AddrPort, now time.Time) bool {
 	h := &f.others

@@ -57,8 +57,8 @@ func (c *Config) Check() error {
 
 // Front has the UDP socket of a shelf's LAN door, and passes what comes to the
 // replica that leads in the highest term. What was not answered yet it passes to
-// the next leader once more: it knows nothing of sessions, which are in raft, and
-// may itself be killed and started again.
+// the next leader once more: it knows nothing of sessions, which are in raft, and of
+// logins what the last leader says of them. It may itself be killed and started again.
 type Front struct {
 	conn *udp.Conn
 	port uint16
@@ -69,6 +69,7 @@ type Front struct {
 	leader   *replica // nil: none
 	sessions held
 	others   held
+	logins   held
 	limits   *limits
 }
 
@@ -88,12 +89,20 @@ func Open(c Config, log *slog.Logger) (*Front, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Front{conn: conn, log: log, sessions: held{limit: holdSessions}, others: held{limit: holdOthers}, limits: newLimits()}
+	f := newFront()
+	f.conn, f.log = conn, log
 	f.port = conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 	for _, r := range c.Replicas {
 		f.replicas = append(f.replicas, &replica{path: strings.TrimPrefix(r, "unix:")})
 	}
 	return f, nil
+}
+
+func newFront() *Front {
+	return &Front{
+		limits: newLimits(), sessions: held{limit: holdSessions, time: holdTime}, others: held{limit: holdOthers, time: holdTime},
+		logins: held{limit: holdLogins, time: loginTime},
+	}
 }
 
 func listen(address string, early bool) (*udp.Conn, error) {
@@ -150,15 +159,20 @@ func (f *Front) take(d datagram, now time.Time) {
 	if session {
 		to = &f.sessions
 	}
-	to.add(d, now)
-	f.pass(d)
+	to.add(d, 0, now)
+	f.pass(d, now)
 }
 
-// pass sends a datagram to the leader, if there is one. The caller has mu.
-func (f *Front) pass(d datagram) {
-	if f.leader != nil && f.leader.stream != nil {
-		f.leader.stream.post(appendDatagram(nil, d))
+// pass sends a datagram to the leader, if there is one: with how far its client is
+// in a login, where another leader knows that. The caller has mu.
+func (f *Front) pass(d datagram, now time.Time) {
+	if f.leader == nil || f.leader.stream == nil {
+		return
 	}
+	if !inSession(d.data) {
+		d.login = f.logins.of(d.peer, f.leader.term, now)
+	}
+	f.leader.stream.post(appendDatagram(nil, d))
 }
 
 // attend keeps a stream to a replica.
@@ -195,6 +209,12 @@ func (f *Front) hear(r *replica, s *stream, got frame) {
 	if ours {
 		f.sessions.answered(d.peer)
 		f.others.answered(d.peer)
+		if d.login != nil {
+			f.logins.answered(d.peer)
+		}
+		if len(d.login) > 0 {
+			f.logins.add(datagram{peer: d.peer, login: d.login}, r.term, time.Now())
+		}
 		if isRMCP(d.data) && inSession(d.data) {
 			f.limits.spoken(d.peer.Addr(), time.Now())
 		}
@@ -229,7 +249,7 @@ func (f *Front) set(r *replica, s *stream, term uint64) {
 	for _, h := range []*held{&f.sessions, &f.others} {
 		h.age(now)
 		for _, d := range h.list {
-			f.pass(d.datagram)
+			f.pass(d.datagram, now)
 		}
 	}
 }

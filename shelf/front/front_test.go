@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -147,7 +148,7 @@ func TestNextLeader(t *testing.T) {
 	b.answer(third, from, "all")
 }
 
-// A front that was killed takes its place again; replicas and clients notice nothing.
+// A front that is started again takes its place; replicas and clients notice nothing.
 func TestFrontRestarts(t *testing.T) {
 	b := newBed(t, 1)
 	leader := b.entries[0].Lead(1)
@@ -213,9 +214,12 @@ func TestSocket(t *testing.T) {
 
 // An address that this host does not have yet can be listened at.
 func TestVirtualAddress(t *testing.T) {
-	s, err := ListenSocket("192.0.2.77:6230")
+	s, err := ListenSocket("192.0.2.77:0")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if at := s.Addr().(*net.UDPAddr); at.IP.String() != "192.0.2.77" || at.Port == 0 {
+		t.Errorf("listens at %s", at)
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
@@ -225,9 +229,9 @@ func TestVirtualAddress(t *testing.T) {
 func TestHeld(t *testing.T) {
 	now := time.Now()
 	peer := func(n uint16) netip.AddrPort { return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), n) }
-	h := held{limit: 3}
+	h := held{limit: 3, time: holdTime}
 	for n := range uint16(5) {
-		h.add(datagram{peer: peer(n)}, now.Add(time.Duration(n)*time.Second))
+		h.add(datagram{peer: peer(n)}, 0, now.Add(time.Duration(n)*time.Second))
 	}
 	if len(h.list) != 3 || h.list[0].peer != peer(2) {
 		t.Errorf("%d held, the oldest of %v", len(h.list), h.list[0].peer)
@@ -244,10 +248,10 @@ func TestHeld(t *testing.T) {
 
 // One address does not crowd out what others said.
 func TestHeldIsShared(t *testing.T) {
-	now, h := time.Now(), held{limit: 16}
-	h.add(datagram{peer: elsewhere}, now)
+	now, h := time.Now(), held{limit: 16, time: holdTime}
+	h.add(datagram{peer: elsewhere}, 0, now)
 	for i := range uint16(100) {
-		h.add(datagram{peer: netip.AddrPortFrom(flooding, i)}, now)
+		h.add(datagram{peer: netip.AddrPortFrom(flooding, i)}, 0, now)
 	}
 	if len(h.list) != h.limit || h.list[0].peer != elsewhere || h.list[h.limit-1].peer.Port() != 99 {
 		t.Errorf("%d held, from %s to %s", len(h.list), h.list[0].peer, h.list[h.limit-1].peer)
@@ -274,6 +278,8 @@ func TestCheck(t *testing.T) {
 func FuzzFrame(f *testing.F) {
 	f.Add(appendDatagram(nil, datagram{peer: netip.MustParseAddrPort("192.0.2.1:4000"), port: 623, data: inside("x")}))
 	f.Add(appendDatagram(nil, datagram{peer: netip.MustParseAddrPort("[2001:db8::1]:4000")}))
+	f.Add(appendDatagram(nil, datagram{peer: netip.MustParseAddrPort("192.0.2.1:4000"), data: openBytes, login: []byte("so far")}))
+	f.Add(appendDatagram(nil, datagram{peer: netip.MustParseAddrPort("192.0.2.1:4000"), data: openBytes, login: []byte{}}))
 	f.Add(appendLeading(nil, 7))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := readFrame(bufio.NewReader(bytes.NewReader(b)))
@@ -281,23 +287,47 @@ func FuzzFrame(f *testing.F) {
 			return
 		}
 		again := appendLeading(nil, got.term)
-		if got.kind == kindDatagram {
+		if (got.kind == kindStep) != (got.datagram.login != nil) || len(got.datagram.data) > maxDatagram || len(got.datagram.login) > maxLogin {
+			t.Errorf("%+v", got)
+		}
+		if got.kind != kindLeading {
 			again = appendDatagram(nil, got.datagram)
 			isRMCP(got.datagram.data)
 		}
 		if next, err := readFrame(bufio.NewReader(bytes.NewReader(again))); err != nil || next.kind != got.kind || next.term != got.term ||
-			next.datagram.peer != got.datagram.peer || !bytes.Equal(next.datagram.data, got.datagram.data) {
+			next.datagram.peer != got.datagram.peer || !bytes.Equal(next.datagram.data, got.datagram.data) || !bytes.Equal(next.datagram.login, got.datagram.login) {
 			t.Errorf("%+v became %+v, %v", got, next, err)
 		}
 	})
 }
 
+// FuzzTake has a front take anything: it is held once, with those of sessions or
+// with the others, or not at all. The first seeds are ipmitool's and FreeIPMI's.
 func FuzzTake(f *testing.F) {
+	for _, s := range []string{
+		"0600ff07060000000000000000000a002018c88104540e008099",
+		"0600ff0706100000000000000000200000000000a4a3a2000000080100000001000008010000000200000801000000",
+		"0600ff07027a0485a0bea84ca43817d96408065f3f17a61f110b4c5670082018c881583b04e8",
+		"0600ff06000011be802a0000",
+	} {
+		b, err := hex.DecodeString(s)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
 	f.Add(inside("x"))
-	f.Add([]byte{rmcpVersion, 0, 0xFF, classIPMI, 0, 0, 0, 0, 0, 1, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		front := &Front{sessions: held{limit: 1}, others: held{limit: 1}, limits: newLimits()}
-		front.take(datagram{data: b}, time.Now())
+		front := newFront()
+		front.take(datagram{data: b, peer: elsewhere}, time.Now())
+		taken := isRMCP(b) && len(b) <= maxDatagram
+		mine, other := front.others.list, front.sessions.list
+		if taken && inSession(b) {
+			mine, other = other, mine
+		}
+		if len(other) > 0 || taken != (len(mine) == 1) || taken && !bytes.Equal(mine[0].data, b) {
+			t.Errorf("% x: %d held, %d of the other kind", b, len(mine), len(other))
+		}
 	})
 }
 

@@ -11,28 +11,34 @@ const (
 	holdTime     = 3 * time.Second // later the client has asked again itself
 	holdSessions = 512             // datagrams of sessions
 	holdOthers   = 64              // of those who have none: they crowd out each other only
+
+	loginTime  = 30 * time.Second // FreeIPMI repeats a step of a login for 20 s
+	holdLogins = 256
 )
 
-// held are datagrams that nobody has answered yet, oldest first.
+// held are datagrams that nobody has answered yet, oldest first; or the last
+// answers of the logins under way, one for each socket.
 type held struct {
 	limit int
+	time  time.Duration
 	list  []heldDatagram
 }
 
 type heldDatagram struct {
 	datagram
-	at time.Time
+	at   time.Time
+	term uint64 // of an answer: of the leader that gave it
 }
 
 // add holds a datagram. If there are too many it takes the place of the oldest, of its own address where that has more
 // than its share.
-func (h *held) add(d datagram, now time.Time) {
+func (h *held) add(d datagram, term uint64, now time.Time) {
 	h.age(now)
 	if len(h.list) >= h.limit {
 		at := h.oldestOf(d.peer.Addr())
 		h.list = slices.Delete(h.list, at, at+1)
 	}
-	h.list = append(h.list, heldDatagram{d, now})
+	h.list = append(h.list, heldDatagram{d, now, term})
 }
 
 // heldShare is the part of what is held that one address may have while others want it, too.
@@ -55,13 +61,24 @@ func (h *held) oldestOf(a netip.Addr) int {
 // age lets go what is too old.
 func (h *held) age(now time.Time) {
 	n := 0
-	for n < len(h.list) && now.Sub(h.list[n].at) > holdTime {
+	for n < len(h.list) && now.Sub(h.list[n].at) > h.time {
 		n++
 	}
 	h.list = slices.Delete(h.list, 0, n)
 }
 
-// answered lets go what a client asked: it has an answer.
+// answered lets go what is held of a client: it has an answer, or another one.
 func (h *held) answered(peer netip.AddrPort) {
 	h.list = slices.DeleteFunc(h.list, func(d heldDatagram) bool { return d.peer == peer })
+}
+
+// of gives the login that is under way at a socket, nil for one that has its last
+// answer of this term's leader, which knows it better.
+func (h *held) of(peer netip.AddrPort, term uint64, now time.Time) []byte {
+	for _, d := range h.list {
+		if d.peer == peer && d.term != term && now.Sub(d.at) <= h.time {
+			return d.login
+		}
+	}
+	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/midplane-project/midplane/ipmb/rmcp"
 )
 
 // waiting bounds the datagrams that the leader has not read yet.
@@ -66,22 +68,31 @@ type Conn struct {
 	once    sync.Once
 }
 
-var _ net.PacketConn = (*Conn)(nil)
+var _ rmcp.Steps = (*Conn)(nil)
 
 // ReadFrom implements net.PacketConn.
 func (c *Conn) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, _, from, err := c.ReadStep(b)
+	return n, from, err
+}
+
+// ReadStep implements [rmcp.Steps].
+func (c *Conn) ReadStep(b []byte) (n int, login []byte, from net.Addr, err error) {
 	select {
 	case d := <-c.in:
-		return copy(b, d.data), net.UDPAddrFromAddrPort(d.peer), nil
+		return copy(b, d.data), d.login, net.UDPAddrFromAddrPort(d.peer), nil
 	case <-c.over:
-		return 0, nil, net.ErrClosed
+		return 0, nil, nil, net.ErrClosed
 	}
 }
 
 // WriteTo implements net.PacketConn.
-func (c *Conn) WriteTo(b []byte, to net.Addr) (int, error) {
+func (c *Conn) WriteTo(b []byte, to net.Addr) (int, error) { return c.WriteStep(b, nil, to) }
+
+// WriteStep implements [rmcp.Steps].
+func (c *Conn) WriteStep(b, login []byte, to net.Addr) (int, error) {
 	a, ok := to.(*net.UDPAddr)
-	if !ok || len(b) > maxDatagram {
+	if !ok || len(b) > maxDatagram || len(login) > maxLogin {
 		return 0, net.InvalidAddrError("front: not a datagram to a UDP address")
 	}
 	select {
@@ -90,7 +101,7 @@ func (c *Conn) WriteTo(b []byte, to net.Addr) (int, error) {
 	default:
 	}
 	peer := a.AddrPort()
-	return len(b), c.passage.way.write(datagram{peer: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port()), data: b})
+	return len(b), c.passage.way.write(datagram{peer: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port()), data: b, login: login})
 }
 
 // Close implements net.PacketConn: nobody reads here any more.

@@ -85,7 +85,7 @@ func readAccess(m *Manager, r mc.Records) (*access, error) {
 	a.fixPlace(door.Address)
 	a.sessions = rmcp.NewSessions(rmcp.Config{
 		Channel: lan, GUID: m.cfg.Identity.SystemGUID, Suites: a.suites, SuiteLimit: a.lan.SuiteLimit,
-		ChallengeKey: door.Key, UserName: a.users.Name,
+		SharedKey: door.Key, UserName: a.users.Name,
 		AuthTypes: logins.AuthTypes, AuthEnabled: a.lan.AuthEnabled,
 		Active: a.channels.Active, Account: a.users.Account, Standing: a.users.Standing, Key: a.keys.Key, Store: sessionStore{a},
 	})

@@ -24,7 +24,8 @@ func request(to, from ipmb.Addr, netFn ipmb.NetFn, cmd ipmb.Cmd, data ...byte) i
 }
 
 // What guest software must not do to the shelf, said plainly, wrapped once,
-// wrapped twice and with a forged address inside.
+// wrapped twice and with a forged address inside; nor whoever says on the bus that
+// he is somebody else.
 func TestGuestsAreRefused(t *testing.T) {
 	attacks := []struct {
 		what  string
@@ -43,7 +44,7 @@ func TestGuestsAreRefused(t *testing.T) {
 		{"FRU activation", ipmb.NetFnGroup, 0x0C, []byte{0, 0, 0}},
 	}
 	for _, a := range attacks {
-		for _, speaker := range []ipmb.Speaker{ipmb.SpeakerGuest, ipmb.SpeakerSession} {
+		for _, speaker := range []ipmb.Speaker{ipmb.SpeakerGuest, ipmb.SpeakerSession, ipmb.SpeakerController, ipmb.SpeakerAPI} {
 			t.Run(a.what+" by "+speaker.String(), func(t *testing.T) { refuseAll(t, speaker, a.netFn, a.cmd, a.data) })
 		}
 	}

@@ -153,7 +153,7 @@ var story = []struct {
 
 func TestBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newReplica(newFakeCluster(t), 1)
+		r := newReplica(newFakeCluster(t), 1).trusting()
 		r.claim(t, 0x41, 1)
 		r.claim(t, 0x42, 1)
 		defer r.lead(t)()

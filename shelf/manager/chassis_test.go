@@ -222,7 +222,7 @@ func TestChassisControlOnce(t *testing.T) {
 		one, two := &powered{}, &powered{}
 		r, stop := shelfOf(t, one, two)
 		defer stop()
-		m := r.message(blade1, ipmb.SpeakerController, ipmb.NetFnChassis, cmdChassisControl, chassisCycle)
+		m := r.trusting().message(blade1, ipmb.SpeakerController, ipmb.NetFnChassis, cmdChassisControl, chassisCycle)
 		m.Origin.Privilege = admin
 		for range 3 {
 			if code, _ := r.ask(t, m); code != ipmb.OK {

@@ -63,11 +63,26 @@ func (r *replica) openDoor(t *testing.T) (stop func()) {
 	go func() {
 		done <- r.ServeLAN(ctx, func() net.PacketConn { close(opened); return conn })
 	}()
-	<-opened
+	select {
+	case <-opened:
+	case err := <-done:
+		t.Fatal(err)
+	}
 	return func() {
 		cancel()
 		<-done
 	}
+}
+
+// next gives what comes by a channel.
+func next[T any](t *testing.T, from <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(30 * time.Second): // on a slow machine too
+		t.Fatal("nothing comes")
+	}
+	return v
 }
 
 // Consoles of VMs are at the shelf's door by the numbers of their slots, for
@@ -104,28 +119,28 @@ func TestConsoles(t *testing.T) {
 	ask(r, own, "06 55 010300", "81")
 	ask(r, own, "06 55 010301", "00")
 	ask(r, own, "06 49 010300000000", "00")
-	if hw := <-r.vms.closed; hw != 0x43 {
+	if hw := next(t, r.vms.closed); hw != 0x43 {
 		t.Errorf("closed: %#x", hw)
 	}
 	ask(r, own, "06 4a 01", "00 0f 0000")
 	ask(r, own, "06 48 0101c0000000", "00 00000000 0301 0301 5618 ffff")
 	closeDoor()
-	if hw := <-r.vms.closed; hw != 0x41 {
+	if hw := next(t, r.vms.closed); hw != 0x41 {
 		t.Errorf("closed with the door: %#x", hw)
 	}
 	stop()
-	next := newReplica(cluster, 2)
-	stop = next.lead(t)
-	closeDoor = next.openDoor(t)
-	if o := <-next.vms.resumed; o.Instance != 1 || o.Session != string(k.Name[:]) || o.Hold != 4*time.Second {
+	second := newReplica(cluster, 2)
+	stop = second.lead(t)
+	closeDoor = second.openDoor(t)
+	if o := next(t, second.vms.resumed); o.Instance != 1 || o.Session != string(k.Name[:]) || o.Hold != 4*time.Second {
 		t.Errorf("resumed: %+v", o)
 	}
-	ask(next, own, "06 4a 01", "00 0f 0100")
-	ask(next, own, "06 4c 014202000000", "00") // not for this user any more
-	if hw := <-next.vms.closed; hw != 0x41 {
+	ask(second, own, "06 4a 01", "00 0f 0100")
+	ask(second, own, "06 4c 014202000000", "00") // not for this user any more
+	if hw := next(t, second.vms.closed); hw != 0x41 {
 		t.Errorf("closed: %#x", hw)
 	}
-	ask(next, own, "06 48 0101c0000000", "d4")
+	ask(second, own, "06 48 0101c0000000", "d4")
 	closeDoor()
 	stop()
 	last := newReplica(cluster, 3)

@@ -200,6 +200,22 @@ func newReplica(c *fakeCluster, term uint64) *replica {
 	return r
 }
 
+// trusting lets boards ask over the bus for what the policy keeps from them, for
+// tests of what comes of it.
+func (r *replica) trusting() *replica {
+	var open []ipmb.CommandID
+	for _, n := range []ipmb.NetFn{ipmb.NetFnChassis, ipmb.NetFnSensor, ipmb.NetFnApp, ipmb.NetFnStorage} {
+		for cmd := range 256 { // also those that nobody knows
+			open = append(open, ipmb.CommandID{NetFn: n, Cmd: ipmb.Cmd(cmd)})
+		}
+	}
+	for _, c := range r.Commands() {
+		open = append(open, ipmb.CommandID{NetFn: c.NetFn, Body: c.Body, Cmd: c.Cmd})
+	}
+	r.cfg.Policy = ipmb.NewGuestPolicy(open)
+	return r
+}
+
 // lead begins a tenure; the function that it gives ends it.
 func (r *replica) lead(t testing.TB) (stop func()) {
 	t.Helper()

@@ -47,7 +47,7 @@ func TestShelfFRU(t *testing.T) {
 // gets its first answer and overwrites nothing.
 func TestShelfFRUIsReplicated(t *testing.T) {
 	c := newFakeCluster(t)
-	first, second := newReplica(c, 1), newReplica(c, 2)
+	first, second := newReplica(c, 1).trusting(), newReplica(c, 2).trusting()
 	stop := first.lead(t)
 	want := first.image(t)
 	write := func(r *replica, m ipmb.Message, n byte) {
@@ -71,7 +71,7 @@ func TestShelfFRUIsReplicated(t *testing.T) {
 // A write whose fate raft does not tell is not answered. It may have been done,
 // and then it is what is read.
 func TestShelfFRUAfterAnUnknownFate(t *testing.T) {
-	r := leading(t)
+	r := leading(t).trusting()
 	m := r.message(blade1, ipmb.SpeakerController, ipmb.NetFnStorage, cmdWriteFRU, 0, 0, 0, 0x55)
 	r.raft.set(func(f *fakeRaft) { f.ambiguous = true })
 	if a, ok := r.Serve(context.Background(), m); ok {

@@ -135,7 +135,7 @@ func TestEventLogSensor(t *testing.T) {
 		c := newFakeCluster(t)
 		c.fsm = state.NewFSM(state.New(state.Config{SELLimit: 20}), nil)
 		c.apply(t, &v1.Command{Kind: &v1.Command_SetShelf{SetShelf: &v1.SetShelf{Shelf: "lab", Guid: make([]byte, 16)}}})
-		r := newReplica(c, 1)
+		r := newReplica(c, 1).trusting()
 		defer r.lead(t)()
 		record := append([]byte{0, 0, 0xF0}, make([]byte, 13)...)
 		add := func(n int) {

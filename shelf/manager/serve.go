@@ -80,12 +80,12 @@ func (m *Manager) execute(ctx context.Context, f ipmb.Frame, o ipmb.Origin) ipmb
 	return m.mux.ServeIPMI(ctx, req)
 }
 
-// permit applies the guest policy to guests, and to sessions at a node's own
-// doors: those reach others no further than the node's guest does. Controllers
-// and the shelf's users, who come by its own doors, are held by their privilege
-// alone.
+// permit applies the guest policy to whatever comes over the bus, whoever it says
+// speaks: that is the board's word, and it may be in wrong hands. What controllers
+// send of their own accord is within it. The shelf's users, who come by its own
+// doors, and the shelf itself are held by their privilege alone.
 func (m *Manager) permit(f ipmb.Frame, o ipmb.Origin) error {
-	if o.Door == ipmb.DoorLAN || o.Speaker != ipmb.SpeakerGuest && o.Speaker != ipmb.SpeakerSession {
+	if o.Door != ipmb.DoorIPMB {
 		return nil
 	}
 	return m.cfg.Policy.Permit(f)

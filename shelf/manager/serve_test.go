@@ -20,7 +20,7 @@ func (r *replica) addSEL(n byte) ipmb.Message {
 // word, and asked again at the next: one effect, and the answer it had.
 func TestOnceAcrossLeaders(t *testing.T) {
 	c := newFakeCluster(t)
-	first, second := newReplica(c, 1), newReplica(c, 2)
+	first, second := newReplica(c, 1).trusting(), newReplica(c, 2).trusting()
 	stop := first.lead(t)
 	first.ask(t, first.addSEL(1))
 	controller := func(netFn ipmb.NetFn, cmd ipmb.Cmd, data ...byte) ipmb.Message {

@@ -13,7 +13,7 @@ import (
 func (s *Supervisor) adopt(name string, want *Process) *child {
 	c := &child{name: name, began: time.Now()}
 	c.rec, c.known = s.dir.Record(name)
-	c.rec.Starts = 0
+	c.rec.Starts, c.rec.Crashes = 0, 0
 	if c.known && c.rec.Exit == "" {
 		if p, err := proc.Open(c.rec.ID); err == nil {
 			s.log.Info("adopted", "process", name, "pid", p.ID.PID)

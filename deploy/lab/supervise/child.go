@@ -74,11 +74,13 @@ func (c *child) ended() bool {
 	return true
 }
 
-// delay says when a process that ended may start again.
+// delay counts an end that nobody wished, and says when the process may start
+// again.
 func (c *child) delay(now time.Time) {
 	if now.Sub(c.began) > steady || c.pause == 0 {
-		c.pause = pauseFirst
+		c.pause, c.rec.Crashes = pauseFirst, 0
 	}
+	c.rec.Crashes++
 	c.next = now.Add(c.pause)
 	c.pause = min(2*c.pause, pauseLast)
 }

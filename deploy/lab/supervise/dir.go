@@ -42,8 +42,9 @@ type VM struct {
 type Record struct {
 	proc.ID
 	Process
-	Starts int    `json:"starts"`         // by this supervisor
-	Exit   string `json:"exit,omitempty"` // how it ended; empty while it runs
+	Starts  int    `json:"starts"`            // by this supervisor
+	Crashes int    `json:"crashes,omitempty"` // how often it ended early, and by itself, since it last did not
+	Exit    string `json:"exit,omitempty"`    // how it ended; empty while it runs
 }
 
 // Make makes the directories.

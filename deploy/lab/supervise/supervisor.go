@@ -169,7 +169,10 @@ func (s *Supervisor) lost(c *child, now time.Time) {
 	switch {
 	case held:
 		c.next, c.pause = time.Time{}, 0
-	case !wished:
+		c.rec.Crashes = 0
+	case wished:
+		c.rec.Crashes = 0
+	default:
 		c.delay(now)
 	}
 	s.log.Info("ended", "process", c.name, "how", c.rec.Exit, "wished", wished, "held", held)
@@ -178,7 +181,11 @@ func (s *Supervisor) lost(c *child, now time.Time) {
 
 func (s *Supervisor) start(ctx context.Context, c *child, want *Process, now time.Time) {
 	s.endVMs(ctx, c, want.VMs)
-	c.rec = Record{Process: *want, Starts: c.rec.Starts + 1}
+	crashes := c.rec.Crashes
+	if want.Hash != c.rec.Hash {
+		crashes = 0 // those of another configuration
+	}
+	c.rec = Record{Process: *want, Starts: c.rec.Starts + 1, Crashes: crashes}
 	c.known, c.began = true, now
 	p, err := proc.Start(want.Argv, s.dir.LogPath(c.name))
 	if err != nil {

@@ -32,8 +32,32 @@ func TestAProcessThatCannotRunIsTold(t *testing.T) {
 	b.until("both have failed twice", func() bool {
 		m, _ := b.dir.Record("missing")
 		c, _ := b.dir.Record("crash")
-		return m.Starts >= 2 && m.Exit != "" && c.Starts >= 2 && c.Exit == "exit status 7"
+		return m.Crashes >= 2 && m.Exit != "" && c.Crashes >= 2 && c.Exit == "exit status 7"
 	})
+}
+
+// Who is stopped, killed and started on purpose again and again does not crash.
+func TestEndsOnPurposeAreNotCrashes(t *testing.T) {
+	b := newBench(t)
+	b.plan(b.process("shm1", "daemon", "1"))
+	b.begin()
+	last := b.runs("shm1", proc.ID{})
+	b.signal(last.ID, syscall.SIGKILL)
+	if last = b.runs("shm1", last.ID); last.Crashes != 1 {
+		t.Errorf("after a crash: %+v", last)
+	}
+	b.plan(b.process("shm1", "daemon", "2"))
+	if last = b.runs("shm1", last.ID); last.Crashes != 0 || last.Starts != 3 {
+		t.Errorf("of another configuration: %+v", last)
+	}
+	if err := b.dir.Hold("shm1"); err != nil {
+		t.Fatal(err)
+	}
+	b.signal(last.ID, syscall.SIGKILL)
+	b.until("its end is told", func() bool { last, _ = b.dir.Record("shm1"); return last.Exit != "" })
+	if last.Crashes != 0 {
+		t.Errorf("killed on purpose: %+v", last)
+	}
 }
 
 func TestAHeldProcessStaysDownUntilReleased(t *testing.T) {

@@ -216,7 +216,10 @@ func (s *Shelf) checkLAN(c *checker) {
 // people name it.
 func parseDoor(s string) (netip.AddrPort, error) {
 	a, err := netip.ParseAddrPort(s)
-	if err != nil || a.Port() == 0 || a.Addr().IsUnspecified() || a.Addr().IsMulticast() {
+	if err == nil && a.Addr().IsUnspecified() {
+		return a, fmt.Errorf("%q is every address of this machine, and people need one to name the door by, such as 127.0.0.1:6230", s)
+	}
+	if err != nil || a.Port() == 0 || a.Addr().IsMulticast() {
 		return a, fmt.Errorf("%q is no IP:PORT of this machine, such as 127.0.0.1:6230", s)
 	}
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), nil

@@ -99,7 +99,7 @@ func TestMistakesHaveTheirPlace(t *testing.T) {
 		{"lan port", small + "lan: {port: 65536}\n", "shelf.yaml:9:13: lan.port: 65536 is no port"},
 		{"lan password", small + "lan: {password: secret}\n", "\"secret\" is not one of [shared own]"},
 		{"lan listen", small + "lan: {listen: 127.0.0.1}\n", "lan.listen: \"127.0.0.1\" is no IP:PORT"},
-		{"lan listen anywhere", small + "    lan: {listen: '0.0.0.0:623'}\n", "nodes[1].lan.listen: \"0.0.0.0:623\" is no IP:PORT of this machine"},
+		{"lan listen anywhere", small + "    lan: {listen: '0.0.0.0:623'}\n", "nodes[1].lan.listen: \"0.0.0.0:623\" is every address of this machine"},
 		{"lan listen twice", small + "    lan: {listen: '127.0.0.1:9'}\nlan: {listen: '127.0.0.1:9'}\n", "127.0.0.1:9 is the door of the shelf manager"},
 		{"lan listen of defaults", "name: d\ndefaults: {lan: {listen: '127.0.0.1:9'}}\nnodes:\n- {slot: 1, name: a}\n- {slot: 2, name: b}\n", "127.0.0.1:9 is the door of a"},
 		{"node's lan", small + "    lan: maybe\n", "lan: want on, off or a mapping"},
