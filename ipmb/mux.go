@@ -141,14 +141,17 @@ func (m *Mux) serve(ctx context.Context, c *Command, req *Request, data []byte) 
 	if err := c.permits(req, len(data)); err != nil {
 		return nil, err
 	}
-	inner := *req
-	inner.Data = data
+	if len(data) != len(req.Data) {
+		within := *req
+		within.Data = data
+		req = &within
+	}
 	if m.Guard != nil {
-		if err := m.Guard(&inner, c); err != nil {
+		if err := m.Guard(req, c); err != nil {
 			return nil, err
 		}
 	}
-	out, err := c.Do(ctx, &inner)
+	out, err := c.Do(ctx, req)
 	if err != nil {
 		return nil, err
 	}

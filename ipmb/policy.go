@@ -25,11 +25,10 @@ func NewGuestPolicy(list []CommandID) *GuestPolicy {
 // the error is the completion code to answer: D4h for what is refused, CCh for
 // a nesting that cannot be read.
 func (p *GuestPolicy) Permit(f Frame) error {
-	path, err := Innermost(f)
+	in, err := innermost(f, func(Frame) {})
 	if err != nil {
 		return err
 	}
-	in := path[len(path)-1]
 	if in.IsResponse() || in.ToLUN == LUNSMS {
 		return nil
 	}

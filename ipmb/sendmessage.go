@@ -90,19 +90,25 @@ func (s SendMessage) AppendBinary(b []byte) ([]byte, error) {
 // the innermost. It fails on an inner message that is no frame, or on more
 // than MaxNesting wrappings: what cannot be read cannot be permitted.
 func Innermost(f Frame) (path []Frame, err error) {
-	path = []Frame{f}
-	for !f.IsResponse() && f.NetFn == NetFnApp && f.Cmd == CmdSendMessage && f.ToLUN != LUNSMS {
-		if len(path) > MaxNesting {
-			return path, ErrInvalidField
+	_, err = innermost(f, func(f Frame) { path = append(path, f) })
+	return path, err
+}
+
+// innermost is Innermost, but that it shows the frames on the way.
+func innermost(f Frame, show func(Frame)) (Frame, error) {
+	show(f)
+	for depth := 1; !f.IsResponse() && f.NetFn == NetFnApp && f.Cmd == CmdSendMessage && f.ToLUN != LUNSMS; depth++ {
+		if depth > MaxNesting {
+			return f, ErrInvalidField
 		}
 		s, err := ParseSendMessage(f.Data)
 		if err != nil {
-			return path, err
+			return f, err
 		}
 		if f, err = ParseFrame(s.Message); err != nil {
-			return path, ErrInvalidField
+			return f, ErrInvalidField
 		}
-		path = append(path, f)
+		show(f)
 	}
-	return path, nil
+	return f, nil
 }

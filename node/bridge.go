@@ -3,15 +3,10 @@ package node
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/midplane-project/midplane/ipmb"
 	"github.com/midplane-project/midplane/ipmb/redact"
 )
-
-// nestedPatience is how long a Send Message that came over the bus waits for
-// the answer that it must carry back in its own.
-const nestedPatience = 5 * time.Second
 
 // channelMask is the channel in the first byte of Send Message.
 const channelMask = 0x0F
@@ -99,8 +94,6 @@ func (b *bridge) nested(ctx context.Context, f ipmb.Frame, o ipmb.Origin) ([]byt
 	if f.To != b.self && b.out.Absent(f.To) {
 		return nil, ipmb.ErrNAK
 	}
-	ctx, cancel := context.WithTimeout(ctx, nestedPatience)
-	defer cancel()
 	o.Source, o.SourceLUN = b.self, f.FromLUN
 	answer, err := b.requester.Do(ctx, f.To, f.Request(o), ipmb.ControllerRhythm)
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 const compactPatience = 2 * time.Minute
 
 // compactLab is the file of a shelf with three replicas and two nodes.
-func compactLab(t *testing.T) (c lab.Compact, dir string) {
+func compactLab(t testing.TB) (c lab.Compact, dir string) {
 	dir, err := os.MkdirTemp("", "mp") // short: Unix sockets have short paths
 	if err != nil {
 		t.Fatal(err)

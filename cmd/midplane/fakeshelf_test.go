@@ -61,7 +61,7 @@ func newFakeShelf(t *testing.T) *fakeShelf {
 	return s
 }
 
-func writeFile(t *testing.T, path, text string) {
+func writeFile(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)

@@ -47,6 +47,19 @@ func (p pipe[T]) push(m *T, a, b <-chan struct{}) error {
 	return io.EOF
 }
 
+// trySend is send where it need not wait, and nothing may happen to m.
+func (p pipe[T]) trySend(m *T) bool {
+	if p.n.faults.Load().disturb != nil {
+		return false
+	}
+	select {
+	case p.ch <- m:
+		return true
+	default:
+		return false
+	}
+}
+
 func (p pipe[T]) recv(ctx context.Context) (*T, error) {
 	select {
 	case m := <-p.ch:
@@ -96,6 +109,9 @@ func (s *clientStream[Req, Res]) Send(m *Req) error {
 	return s.up.send(m, s.ctx.Done(), s.over.Done())
 }
 
+// TrySend implements [link.ReadyStream].
+func (s *clientStream[Req, Res]) TrySend(m *Req) bool { return s.up.trySend(m) }
+
 // Recv gives what the handler sent until it returned, then why it did.
 func (s *clientStream[Req, Res]) Recv() (*Res, error) {
 	select {
@@ -136,5 +152,8 @@ type serverStream[Req, Res any] struct {
 func (s *serverStream[Req, Res]) Context() context.Context { return s.ctx }
 
 func (s *serverStream[Req, Res]) Send(m *Res) error { return s.down.send(m, s.ctx.Done(), nil) }
+
+// TrySend implements [link.ReadyStream].
+func (s *serverStream[Req, Res]) TrySend(m *Res) bool { return s.down.trySend(m) }
 
 func (s *serverStream[Req, Res]) Recv() (*Req, error) { return s.up.recv(s.ctx) }

@@ -8,6 +8,12 @@ type Stream[Out, In any] interface {
 	Recv() (*In, error)
 }
 
+// ReadyStream is a stream that can tell whether it takes a message without
+// waiting. Who has one for it then need not wake the link's writer.
+type ReadyStream[Out any] interface {
+	TrySend(*Out) bool
+}
+
 // Dialect wraps what every stream carries in the message types of one of them.
 type Dialect[Out, In any] struct {
 	Batch       func(*v1.Batch) *Out

@@ -50,10 +50,12 @@ type Link[Out, In any] struct {
 // New makes a link on a stream. Its goroutines are started with spawn; they
 // end when the link is closed and the stream's context is over.
 func New[Out, In any](stream Stream[Out, In], d Dialect[Out, In], spawn func(func())) *Link[Out, In] {
-	return &Link[Out, In]{
-		stream: stream, dialect: d, spawn: spawn, queue: newQueue[Out](),
+	l := &Link[Out, In]{
+		stream: stream, dialect: d, spawn: spawn,
 		born: time.Now(), done: make(chan struct{}), await: make(map[uint64]chan struct{}),
 	}
+	l.queue = newQueue(l.pass)
+	return l
 }
 
 // Post queues a frame. ErrFull and ErrClosed say that it was dropped.

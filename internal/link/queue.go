@@ -25,15 +25,19 @@ type item[Out any] struct {
 // queue holds in order what the writer has not taken yet.
 type queue[Out any] struct {
 	wake chan struct{} // one slot
+	pass func(item[Out]) bool
 
 	mu     sync.Mutex
 	items  []item[Out]
 	spare  []item[Out] // the slice that the writer gave back
+	idle   bool        // the writer waits
 	closed bool
 }
 
-func newQueue[Out any]() *queue[Out] {
-	return &queue[Out]{wake: make(chan struct{}, 1)}
+// newQueue makes a queue. What pass takes while the writer has nothing to do goes
+// past it.
+func newQueue[Out any](pass func(item[Out]) bool) *queue[Out] {
+	return &queue[Out]{wake: make(chan struct{}, 1), pass: pass}
 }
 
 // put appends an item unless the queue has limit items already.
@@ -46,6 +50,9 @@ func (q *queue[Out]) put(it item[Out], limit int) error {
 	case len(q.items) >= limit:
 		q.mu.Unlock()
 		return ErrFull
+	case q.idle && len(q.items) == 0 && q.pass(it):
+		q.mu.Unlock()
+		return nil
 	}
 	q.items = append(q.items, it)
 	q.closed = it.last
@@ -64,6 +71,7 @@ func (q *queue[Out]) take(done []item[Out]) []item[Out] {
 	defer q.mu.Unlock()
 	items := q.items
 	q.items, q.spare = q.spare[:0], done
+	q.idle = len(items) == 0
 	return items
 }
 

@@ -7,17 +7,29 @@ import v1 "github.com/midplane-project/midplane/proto/midplane/v1"
 func (l *Link[Out, In]) write() error {
 	var items []item[Out]
 	for {
-		select {
-		case <-l.queue.wake:
-		case <-l.done:
-			return ErrClosed
-		}
 		for items = l.queue.take(items); len(items) > 0; items = l.queue.take(items) {
 			if err := l.flush(items); err != nil {
 				return err
 			}
 		}
+		select {
+		case <-l.queue.wake:
+		case <-l.done:
+			return ErrClosed
+		}
 	}
+}
+
+// pass sends an item at once, in the writer's place, if the stream takes it so.
+func (l *Link[Out, In]) pass(it item[Out]) bool {
+	s, ok := l.stream.(ReadyStream[Out])
+	switch {
+	case !ok || it.last:
+		return false
+	case it.frame != nil:
+		return s.TrySend(l.batch([]item[Out]{it}))
+	}
+	return s.TrySend(it.msg)
 }
 
 // flush sends items in order, neighbouring frames in one batch.

@@ -18,8 +18,8 @@ func New(idle int) *Crew {
 	return &Crew{jobs: make(chan func()), rest: make(chan struct{}, idle), ended: make(chan struct{})}
 }
 
-// Go runs f on a goroutine of its own, like [sync.WaitGroup.Go]. It must not be
-// called once Close has been.
+// Go runs f on a goroutine of its own, like [sync.WaitGroup.Go]. Once Close has
+// been called, only functions that run yet may call it.
 func (c *Crew) Go(f func()) {
 	select {
 	case c.jobs <- f: // to one that waits

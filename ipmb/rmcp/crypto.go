@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/binary"
 	"hash"
 
@@ -84,17 +85,10 @@ func (a algorithm) keyLen() int {
 // takes is made once and used again, so they serve one goroutine at a time.
 type keys struct {
 	algorithm
-	k1      []byte
-	signer  hash.Hash // of K1
-	sum     []byte    // room for what it gives
-	encrypt chain     // of K2
-	decrypt chain
-}
-
-// chain is AES-CBC as package cipher makes it: it can begin anew.
-type chain interface {
-	cipher.BlockMode
-	SetIV([]byte)
+	k1     []byte
+	signer hash.Hash    // of K1
+	sum    []byte       // room for what it gives
+	block  cipher.Block // of K2
 }
 
 // newKeys derives K1 and K2 from a session integrity key (IPMI 2.0 §13.32).
@@ -104,11 +98,7 @@ func newKeys(a algorithm, sik []byte) keys {
 	if err != nil {
 		panic(err) // the key's length is right
 	}
-	iv := make([]byte, aes.BlockSize)
-	return keys{
-		algorithm: a, k1: k1, signer: hmac.New(a.hash, k1), sum: make([]byte, 0, len(k1)),
-		encrypt: cipher.NewCBCEncrypter(block, iv).(chain), decrypt: cipher.NewCBCDecrypter(block, iv).(chain),
-	}
+	return keys{algorithm: a, k1: k1, signer: hmac.New(a.hash, k1), sum: make([]byte, 0, len(k1)), block: block}
 }
 
 // code is the auth code of b. It holds until the next.
@@ -142,8 +132,7 @@ func (k keys) decrypted(b []byte) ([]byte, error) {
 		return nil, errFrame
 	}
 	out := make([]byte, len(b)-aes.BlockSize)
-	k.decrypt.SetIV(b[:aes.BlockSize])
-	k.decrypt.CryptBlocks(out, b[aes.BlockSize:])
+	k.decryptCBC(out, b)
 	pad := int(out[len(out)-1])
 	if pad >= aes.BlockSize {
 		return nil, errFrame
@@ -184,13 +173,30 @@ func (k keys) appendEncrypted(b, payload []byte) []byte {
 	start := len(b)
 	iv := b[start-aes.BlockSize:]
 	_, _ = rand.Read(iv) // does not fail
-	k.encrypt.SetIV(iv)
 	b = append(b, payload...)
 	pad := byte(0)
 	for ; (len(b)-start+1)%aes.BlockSize != 0; b = append(b, pad) {
 		pad++
 	}
 	b = append(b, pad)
-	k.encrypt.CryptBlocks(b[start:], b[start:])
+	k.encryptCBC(iv, b[start:])
 	return b
+}
+
+// encryptCBC encrypts whole blocks in place. Package cipher's CBC has a copy of
+// the expanded key for each direction, which is a kilobyte a session.
+func (k keys) encryptCBC(iv, b []byte) {
+	for ; len(b) > 0; iv, b = b[:aes.BlockSize], b[aes.BlockSize:] {
+		subtle.XORBytes(b, b[:aes.BlockSize], iv)
+		k.block.Encrypt(b, b)
+	}
+}
+
+// decryptCBC decrypts b, which begins with the IV, to out, which has no room for
+// that.
+func (k keys) decryptCBC(out, b []byte) {
+	for ; len(out) > 0; out, b = out[aes.BlockSize:], b[aes.BlockSize:] {
+		k.block.Decrypt(out, b[aes.BlockSize:])
+		subtle.XORBytes(out, out[:aes.BlockSize], b)
+	}
 }

@@ -55,8 +55,9 @@ type Door struct {
 	serving context.Context // SOL's lock guards it
 	left    atomic.Bool     // it was moved: only those who are logged in are served
 	helpers chan struct{}   // bounds them
-	relief  time.Duration   // see reliefAfter
-	late    chan struct{}   // bounds answers that wait
+	outlook outlook
+	relief  time.Duration // see reliefAfter
+	late    chan struct{} // bounds answers that wait
 	limits  *limits
 }
 

@@ -298,10 +298,10 @@ func TestRepeatsThatMatter(t *testing.T) {
 		t.Fatal("at first")
 	}
 	effect, _ := r.find([]byte("effect"), now)
-	effect.done, effect.answers = true, [][]byte{{0}}
+	r.done(effect, [][]byte{{0}}, now)
 	for i := range byte(3 * repeatCount) {
 		one, again := r.find([]byte{i}, now)
-		if one.done = true; again {
+		if r.done(one, nil, now); again {
 			t.Errorf("read %d is a repeat", i)
 		}
 	}
@@ -316,7 +316,7 @@ func TestRepeatsThatMatter(t *testing.T) {
 	}
 	for i := range byte(repeatCount) { // of as many effects the oldest goes
 		one, _ := r.find([]byte{0xFF, i}, now)
-		one.done, one.answers = true, [][]byte{{0}}
+		r.done(one, [][]byte{{0}}, now)
 	}
 	if one, again := r.find([]byte("slow"), now); !again || one != slow {
 		t.Error("what is under way is forgotten for effects")

@@ -58,7 +58,7 @@ func (h *halfOpen) failed(s *session) {
 // delay puts a login at the end, whose proof was put off: its client goes on with it.
 func (h *halfOpen) delay(s *session, now time.Time) {
 	if own := h.sources[s.source]; s.turn != nil && own != nil {
-		s.alive = now
+		s.login.alive = now
 		h.all.MoveToBack(s.turn.all)
 		own.MoveToBack(s.turn.own)
 	}
@@ -113,11 +113,11 @@ func (t *Sessions) room(s *session, from netip.AddrPort) bool {
 	if t.halfOpen.all.Len() < maxHalfOpen {
 		return true
 	}
-	proven := t.guard.provenAt(s.begun)
+	proven := t.guard.provenAt(s.login.begun)
 	v := t.halfOpen.victim(s.source, proven)
 	first := !t.halfOpen.many(s.source) && (t.halfOpen.many(v.source) || proven(s.source))
-	if !first && !v.login.failed && s.begun.Sub(v.alive) < againLast && t.guard.refused.tier(from, s.begun) == 0 {
-		t.guard.refused.add(from, s.begun)
+	if !first && !v.login.failed && s.login.begun.Sub(v.login.alive) < againLast && t.guard.refused.tier(from, s.login.begun) == 0 {
+		t.guard.refused.add(from, s.login.begun)
 		return false
 	}
 	t.remove(v)

@@ -76,7 +76,7 @@ func TestHalfOpen(t *testing.T) {
 // with another proof, it is a new one.
 func TestPutOff(t *testing.T) {
 	g := &guesser{s: newSite(t), t: t, now: time.Now()}
-	var s session
+	s := session{login: new(login)}
 	for i, step := range []struct {
 		after time.Duration
 		proof string
@@ -87,7 +87,7 @@ func TestPutOff(t *testing.T) {
 			t.Errorf("step %d: tier %d, not %d", i, got, step.tier)
 		}
 		g.s.putOff(&s, []byte(step.proof), g.now)
-		s.alive = g.now // as in a table
+		s.login.alive = g.now // as in a table
 	}
 }
 

@@ -107,9 +107,10 @@ func (t *Sessions) handOver(r reply, message []byte, from netip.AddrPort) []byte
 	if s == nil {
 		return []byte{}
 	}
-	h := handover{maker: t.maker(), id: s.id, made: s.begun.Unix(), from: from, open: s.login.open, random: s.login.random, first: s.login.first}
+	l := s.login
+	h := handover{maker: t.maker(), id: s.id, made: l.begun.Unix(), from: from, open: s.open, random: l.random, first: l.first}
 	if h.first != nil {
-		h.code = s.login.answer[rakp2Head:]
+		h.code = l.answer[rakp2Head:]
 	}
 	return h.append(nil, key)
 }
@@ -126,17 +127,17 @@ func (t *Sessions) takeUp(b []byte, from netip.AddrPort, now time.Time) {
 		h.id == 0 || t.all[h.id] != nil || slices.Contains(t.gone, h.id) {
 		return
 	}
-	l, status := t.begin(h.open)
+	l, status := t.begin(h.open, now)
 	if status != StatusOK {
 		return
 	}
 	l.random = h.random
-	s := &session{id: h.id, source: from.Addr(), begun: now, alive: now, login: l}
+	s := &session{id: h.id, source: from.Addr(), open: h.open, login: l}
 	if !t.sameAnswer(s, h) || !t.once(s.id, now) || !t.add(s, from) {
-		clear(s.login.account.Password)
+		clear(l.account.Password)
 		return
 	}
-	s.begun = time.Unix(h.made, 0)
+	l.begun = time.Unix(h.made, 0)
 }
 
 // sameAnswer reports whether a login's RAKP Message 1 has the answer here that it

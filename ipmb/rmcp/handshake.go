@@ -59,12 +59,12 @@ func (t *Sessions) answer(kind PayloadType, b []byte, from netip.AddrPort, now t
 
 // open begins a login (IPMI 2.0 §13.17). No answer is for one that there is no room for now.
 func (t *Sessions) open(r openRequest, from netip.AddrPort, now time.Time) []byte {
-	l, status := t.begin(r)
+	l, status := t.begin(r, now)
 	if status != StatusOK {
 		return r.appendOpen(nil, status, 0, 0)
 	}
 	_, _ = rand.Read(l.random[:]) // does not fail
-	s := &session{source: from.Addr(), begun: now, alive: now, login: l}
+	s := &session{source: from.Addr(), open: r, login: l}
 	if !t.add(s, from) {
 		return nil
 	}
@@ -72,24 +72,24 @@ func (t *Sessions) open(r openRequest, from netip.AddrPort, now time.Time) []byt
 }
 
 // begin is how far a login is after its Open Session Request.
-func (t *Sessions) begin(r openRequest) (login, Status) {
+func (t *Sessions) begin(r openRequest, now time.Time) (*login, Status) {
 	setting, ok := t.cfg.Active(t.cfg.Channel)
 	suite, a, known := t.suite(r)
 	switch {
 	case !ok || setting.Mode() == mc.AccessDisabled:
-		return login{}, StatusNoResources
+		return nil, StatusNoResources
 	case !known:
-		return login{}, StatusNoCipherMatch
+		return nil, StatusNoCipherMatch
 	case r.Privilege > ipmb.PrivilegeOEM:
-		return login{}, StatusInvalidRole
+		return nil, StatusInvalidRole
 	case r.Console == 0:
-		return login{}, StatusIllegal
+		return nil, StatusIllegal
 	}
 	granted := min(setting.Limit, t.cfg.suiteLimit(suite.ID))
 	if r.Privilege != 0 {
 		granted = min(granted, r.Privilege)
 	}
-	return login{open: r, suite: suite, algorithm: a, granted: granted}, StatusOK
+	return &login{begun: now, alive: now, suite: suite, algorithm: a, granted: granted}, StatusOK
 }
 
 // suite finds the suite that a login asks for. One that nobody may use is as
@@ -117,16 +117,16 @@ func (t *Sessions) rakp1(r rakp1, status Status, raw []byte) []byte {
 
 // rakp2 is rakp1 for a login that there is.
 func (t *Sessions) rakp2(s *session, r rakp1, status Status, raw []byte) []byte {
-	l := &s.login
+	l := s.login
 	switch {
 	case sameButTag(l.first, raw):
 		return retagged(l.answer, r.Tag)
 	case l.first != nil || l.failed:
-		return appendRAKP(nil, r.Tag, StatusBadSession, l.open.Console)
+		return appendRAKP(nil, r.Tag, StatusBadSession, s.open.Console)
 	case status != StatusOK:
-		return appendRAKP(nil, r.Tag, status, l.open.Console)
+		return appendRAKP(nil, r.Tag, status, s.open.Console)
 	case r.privilege() == ipmb.PrivilegeNone || r.privilege() > ipmb.PrivilegeOEM:
-		return appendRAKP(nil, r.Tag, StatusInvalidRole, l.open.Console)
+		return appendRAKP(nil, r.Tag, StatusInvalidRole, s.open.Console)
 	}
 	l.request, l.first = r, bytes.Clone(raw)
 	atLeast := r.privilege()
@@ -134,21 +134,22 @@ func (t *Sessions) rakp2(s *session, r rakp1, status Status, raw []byte) []byte 
 		atLeast = ipmb.PrivilegeNone
 	}
 	l.account, l.genuine = t.account(r.Name, atLeast)
-	b := appendRAKP(nil, r.Tag, StatusOK, l.open.Console)
+	b := appendRAKP(nil, r.Tag, StatusOK, s.open.Console)
 	guid := t.cfg.GUID.Wire()
 	b = append(append(b, l.random[:]...), guid...)
 	l.answer = append(b, l.algorithm.mac(l.account.Password,
-		word(l.open.Console), word(s.id), r.Random[:], l.random[:], guid, r.identity())...)
-	t.prepare(l)
+		word(s.open.Console), word(s.id), r.Random[:], l.random[:], guid, r.identity())...)
+	t.prepare(s)
 	return l.answer
 }
 
 // prepare works out all that the rest of a login takes of the password, and
 // forgets it: many a login goes no further than RAKP Message 2. Only messages
 // that are signed with the password itself need it later.
-func (t *Sessions) prepare(l *login) {
-	l.proof = l.algorithm.mac(l.account.Password, l.random[:], word(l.open.Console), l.request.identity())
-	l.sik, l.noKey = t.integrityKey(*l)
+func (t *Sessions) prepare(s *session) {
+	l := s.login
+	l.proof = l.algorithm.mac(l.account.Password, l.random[:], word(s.open.Console), l.request.identity())
+	l.sik, l.noKey = t.integrityKey(l)
 	if l.suite.Integrity != integrityFlatMD5 {
 		clear(l.account.Password)
 	}
@@ -192,15 +193,15 @@ func (t *Sessions) rakp3(r rakp3, raw []byte, from netip.AddrPort, now time.Time
 	if s == nil || s.v15 != nil {
 		return appendRAKP(nil, r.Tag, StatusBadSession, 0), 0
 	}
-	l := &s.login
-	refuse := func(status Status) []byte { return appendRAKP(nil, r.Tag, status, l.open.Console) }
+	l := s.login
+	refuse := func(status Status) []byte { return appendRAKP(nil, r.Tag, status, s.open.Console) }
 	switch {
 	case s.handle != 0 && sameButTag(s.third, raw):
 		if from == s.peer {
 			s.third = bytes.Clone(raw)
 		}
 		return retagged(s.fourth, r.Tag), 0
-	case l.failed && sameButTag(s.third, raw): // its answer is under way
+	case s.handle == 0 && l.failed && sameButTag(s.third, raw): // its answer is under way
 		return nil, 0
 	case s.handle != 0 || l.first == nil || l.failed:
 		return refuse(StatusBadSession), 0
@@ -228,7 +229,7 @@ func (t *Sessions) enter(s *session, tag byte, raw []byte, from netip.AddrPort, 
 	l := s.login
 	refuse := func(status Status) []byte {
 		t.remove(s)
-		return appendRAKP(nil, tag, status, l.open.Console)
+		return appendRAKP(nil, tag, status, s.open.Console)
 	}
 	if role := l.request.privilege(); role > l.account.Limit || role > l.granted {
 		return refuse(StatusUnauthorized)
@@ -239,7 +240,7 @@ func (t *Sessions) enter(s *session, tag byte, raw []byte, from netip.AddrPort, 
 	}
 	k := newCodec(l.suite, l.algorithm, sik, l.account.Password)
 	code := l.algorithm.mac(sik, l.request.Random[:], word(s.id), t.cfg.GUID.Wire())[:l.algorithm.codeLen]
-	s.console, s.user, s.peer, s.last, s.keys = l.open.Console, l.account.ID, from, now, k
+	s.console, s.user, s.peer, s.last, s.keys = s.open.Console, l.account.ID, from, now, k
 	s.limit, s.stamp = l.request.privilege(), l.account.Stamp
 	if t.cfg.Store != nil {
 		s.base, s.secret = plusBase, bytes.Clone(sik)
@@ -251,13 +252,13 @@ func (t *Sessions) enter(s *session, tag byte, raw []byte, from netip.AddrPort, 
 	s.toldTag = -1
 	s.third, s.fourth = bytes.Clone(raw), append(appendRAKP(nil, tag, StatusOK, s.console), code...)
 	clear(l.account.Password)
-	s.login = login{open: l.open}
+	s.login = nil
 	return s.fourth
 }
 
 // integrityKey is the SIK: of K_G, or where nobody set one of the password
 // (IPMI 2.0 §13.31).
-func (t *Sessions) integrityKey(l login) ([]byte, error) {
+func (t *Sessions) integrityKey(l *login) ([]byte, error) {
 	key, err := t.cfg.Key(t.cfg.Channel, mc.KeyG)
 	if err != nil {
 		return nil, err

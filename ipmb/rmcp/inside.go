@@ -29,7 +29,8 @@ func (d *Door) inSession(ctx context.Context, p packet, from netip.AddrPort) {
 	if err != nil || f.IsResponse() && !toSoftware {
 		return
 	}
-	o, one, again := d.Sessions.admit(d, s, p.Seq, message, from, time.Now())
+	came := time.Now()
+	o, one, again := d.Sessions.admit(d, s, p.Seq, message, from, came)
 	switch {
 	case one == nil:
 	case again:
@@ -39,7 +40,10 @@ func (d *Door) inSession(ctx context.Context, p packet, from netip.AddrPort) {
 	case toSoftware:
 		d.crew.Go(func() { d.forSoftware(ctx, s, f, o, one, from) })
 	case d.waits(f):
-		d.crew.Go(func() { d.serve(ctx, s, f, o, one, from) })
+		d.crew.Go(func() {
+			d.serve(ctx, s, f, o, one, from)
+			d.lookOut(ctx, came)
+		})
 	default:
 		d.serve(ctx, s, f, o, one, from)
 	}
@@ -102,7 +106,7 @@ func (t *Sessions) done(s *session, one *repeat, answers [][]byte) (ended bool) 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.busy--
-	one.done, one.answers, one.at = true, answers, time.Now()
+	s.repeats.done(one, answers, time.Now())
 	return t.find(s.id) != s
 }
 
@@ -148,15 +152,14 @@ func bridges(f ipmb.Frame) bool { return f.NetFn == ipmb.NetFnApp && f.Cmd == ip
 // split gives the messages that answer f: one, but for a tracked Send Message,
 // whose answer is followed by that of the controller it was for, unless the
 // door's style is another one.
-func (d *Door) split(f ipmb.Frame, r ipmb.Response) (out [][]byte) {
+func (d *Door) split(f ipmb.Frame, r ipmb.Response) [][]byte {
 	r, inner := d.Style.Apart(f, r)
 	b, err := f.Reply(r).AppendBinary(make([]byte, 0, ipmb.MinFrameLen+1+len(r.Data)))
 	if err != nil {
 		b, _ = f.Reply(ipmb.Response{Code: ipmb.ErrCannotReturn}).AppendBinary(nil)
 	}
-	out = append(out, b)
 	if inner != nil {
-		out = append(out, inner)
+		return [][]byte{b, inner}
 	}
-	return out
+	return [][]byte{b}
 }

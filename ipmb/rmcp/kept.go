@@ -110,7 +110,7 @@ const (
 func (s *session) kept() Kept {
 	k := Kept{
 		ID: s.id, Console: s.console, Name: s.name, Handle: s.handle, User: s.user, Limit: s.limit, Privilege: s.privilege,
-		Auth: s.login.open.Auth, Integrity: s.login.open.Integrity, Cipher: s.login.open.Confidentiality,
+		Auth: s.open.Auth, Integrity: s.open.Integrity, Cipher: s.open.Confidentiality,
 		Peer: s.peer, In: s.in.highest, Base: s.base, Stamp: s.stamp, Payload: s.payload, Secret: s.secret, Third: s.third, Fourth: s.fourth,
 	}
 	if s.v15 != nil {
@@ -129,7 +129,7 @@ func (t *Sessions) Restore(list []Kept, now time.Time) {
 		h := int(k.Handle)
 		user, may := t.cfg.standing(k.User)
 		s := &session{
-			id: k.ID, handle: k.Handle, source: k.Peer.Addr(), begun: now, last: now, console: k.Console, user: k.User,
+			id: k.ID, handle: k.Handle, source: k.Peer.Addr(), last: now, console: k.Console, user: k.User,
 			limit: min(k.Limit, user.Limit), privilege: min(k.Privilege, user.Limit), stamp: user.Stamp, peer: k.Peer, third: k.Third, fourth: k.Fourth,
 			name: k.Name, secret: k.Secret, base: k.Base, payload: k.Payload, state: stateKept, told: true, in: resumed(k.In),
 		}
@@ -152,8 +152,8 @@ func (t *Sessions) rekey(s *session, k Kept) bool {
 		s.keys, s.in.narrow = &v15Keys{auth: k.Auth, password: bytes.Clone(k.Secret)}, true
 		return true
 	}
-	s.login.open = openRequest{Console: k.Console, Auth: k.Auth, Integrity: k.Integrity, Confidentiality: k.Cipher}
-	suite, a, ok := t.suite(s.login.open)
+	s.open = openRequest{Console: k.Console, Auth: k.Auth, Integrity: k.Integrity, Confidentiality: k.Cipher}
+	suite, a, ok := t.suite(s.open)
 	if !ok || len(k.Secret) < a.keyLen() {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -70,4 +71,30 @@ func (d *Door) callHelper(ctx context.Context) {
 			d.take(ctx, eye.buf[:eye.n], nil, eye.from)
 		}
 	})
+}
+
+// outlook is for the consoles whose requests wait: its eye looks where the first
+// reader, who went to sleep meanwhile, does not.
+type outlook struct {
+	sync.Mutex
+	eye   *eye
+	since time.Time // the answer after which somebody looked last
+}
+
+// lookOut looks out for the next request of a console, after the answer to one
+// that came then. Others do so already, or it is not brisk: then nobody does.
+func (d *Door) lookOut(ctx context.Context, came time.Time) {
+	o := &d.outlook
+	if !o.TryLock() {
+		return
+	}
+	defer o.Unlock()
+	if o.eye == nil {
+		o.eye = d.socket.newEye()
+	}
+	o.eye.note(came.Sub(o.since))
+	o.since = time.Now()
+	if o.eye.look(o.since) == nil {
+		d.take(ctx, o.eye.buf[:o.eye.n], nil, o.eye.from)
+	}
 }

@@ -137,12 +137,12 @@ func (s *session) tier(proof []byte, now time.Time) int {
 }
 
 func (s *session) again(proof []byte, now time.Time) bool {
-	return s.login.putOff != nil && bytes.Equal(s.login.putOff, proof) && now.Sub(s.alive) >= againFirst
+	return s.login.putOff != nil && bytes.Equal(s.login.putOff, proof) && now.Sub(s.login.alive) >= againFirst
 }
 
 // putOff notes that a proof was not looked at.
 func (t *Sessions) putOff(s *session, proof []byte, now time.Time) {
-	switch l := &s.login; {
+	switch l := s.login; {
 	case s.again(proof, now):
 		l.patience++
 	case l.putOff != nil && bytes.Equal(l.putOff, proof): // too soon to say anything

@@ -12,9 +12,11 @@ import (
 	"github.com/midplane-project/midplane/ipmb/mc"
 )
 
-// login is a session before its RAKP Message 4.
+// login is a session before its RAKP Message 4, or that of IPMI 1.5 before it is
+// activated.
 type login struct {
-	open      openRequest
+	begun     time.Time
+	alive     time.Time // when its client last went on with it
 	suite     mc.CipherSuite
 	algorithm algorithm
 	granted   ipmb.Privilege
@@ -38,11 +40,10 @@ type session struct {
 	id     uint32 // the controller's
 	handle uint8  // 0: not logged in yet
 	source netip.Addr
-	begun  time.Time
-	alive  time.Time // when its client last went on with the login
-	login  login
-	v15    *challenge // of an IPMI 1.5 session; nil: RMCP+
-	turn   *turn      // among the logins under way
+	login  *login      // nil: that is over
+	open   openRequest // what it began with
+	v15    *challenge  // of an IPMI 1.5 session; nil: RMCP+
+	turn   *turn       // among the logins under way
 
 	// From here on only once it is logged in.
 	console   uint32
@@ -160,22 +161,17 @@ type repeat struct {
 	message []byte
 	seq     uint32    // of the packet that it came by
 	at      time.Time // when it came, or was done
-	done    bool
-	answers [][]byte // nil: it may be done again
+	answers [][]byte  // nil: it is under way
 }
 
-// repeats are a session's last messages.
+// repeats are a session's last messages, but for those that may be done again.
 type repeats []*repeat
 
 // find gives the earlier one of a message, or enters it.
 func (r *repeats) find(message []byte, now time.Time) (_ *repeat, again bool) {
-	for i, one := range *r {
-		if bytes.Equal(one.message, message) && (!one.done || now.Sub(one.at) < repeatTime) {
-			if !one.done || one.answers != nil {
-				return one, true
-			}
-			*r = append((*r)[:i], (*r)[i+1:]...)
-			break
+	for _, one := range *r {
+		if bytes.Equal(one.message, message) && (one.answers == nil || now.Sub(one.at) < repeatTime) {
+			return one, true
 		}
 	}
 	one := &repeat{message: bytes.Clone(message), at: now}
@@ -186,15 +182,17 @@ func (r *repeats) find(message []byte, now time.Time) (_ *repeat, again bool) {
 	return one, false
 }
 
-// makeRoom forgets the oldest message that may be done again, else the oldest
-// that is done. Those under way stay: there are fewer of them than the caller
-// lets in.
-func (r *repeats) makeRoom() {
-	i := slices.IndexFunc(*r, func(one *repeat) bool { return one.done && one.answers == nil })
-	if i < 0 {
-		i = slices.IndexFunc(*r, func(one *repeat) bool { return one.done })
+// done notes the answers to a message; nil lets a repeat be done again.
+func (r *repeats) done(one *repeat, answers [][]byte, now time.Time) {
+	if one.answers, one.at = answers, now; answers == nil {
+		*r = slices.DeleteFunc(*r, func(other *repeat) bool { return other == one })
 	}
-	if i >= 0 {
-		*r = slices.Delete(*r, i, i+1) // in place: this is done for each message
+}
+
+// makeRoom forgets the oldest message that is done. Those under way stay: there
+// are fewer of them than the caller lets in.
+func (r *repeats) makeRoom() {
+	if i := slices.IndexFunc(*r, func(one *repeat) bool { return one.answers != nil }); i >= 0 {
+		*r = slices.Delete(*r, i, i+1)
 	}
 }

@@ -19,11 +19,13 @@ import (
 // row, is looked out for as long before its reader sleeps: to wake a sleeping
 // thread takes longer than to serve a request. Only consoles on this host are
 // so fast. Where others took the processor meanwhile, and kept it, that is not
-// done for the next waryFor datagrams.
+// done for the next waryFor datagrams. Nor is it each restEach: as long as
+// somebody looks out, Go does not look at the other sockets of the process.
 const (
 	briskGap = 60 * time.Microsecond
 	briskRun = 3
 	waryFor  = 100
+	restEach = time.Millisecond
 )
 
 // errEmpty says that no datagram is there.
@@ -69,8 +71,9 @@ type eye struct {
 	wake func(fd uintptr) bool    // the same, until there is something
 	addr syscall.RawSockaddrInet6 // or an IPv4 one in its place
 	err  error
-	run  int // gaps of at most briskGap, one after the other
-	wary int // for so many datagrams, none is looked out for
+	run  int       // gaps of at most briskGap, one after the other
+	wary int       // for so many datagrams, none is looked out for
+	rest time.Time // when none was last, for the others' sake
 
 	control [udp.ControlLen]byte // of a wide socket
 	vec     syscall.Iovec
@@ -159,17 +162,32 @@ func (e *eye) next() error {
 		return e.strange()
 	}
 	began := time.Now()
-	err := errEmpty
-	if e.wary = max(e.wary-1, 0); e.wary == 0 && e.run >= briskRun {
-		err = e.watch(began)
-	}
+	err := e.look(began)
 	if err == errEmpty {
 		err = e.sleep()
 	}
-	if e.run++; time.Since(began) > briskGap {
+	e.note(time.Since(began))
+	return err
+}
+
+// note counts a gap between an answer and what came after it.
+func (e *eye) note(gap time.Duration) {
+	if e.run++; gap > briskGap {
 		e.run = 0
 	}
-	return err
+}
+
+// look watches if the console is brisk.
+func (e *eye) look(began time.Time) error {
+	e.wary = max(e.wary-1, 0)
+	switch {
+	case e.wary > 0, e.run < briskRun, e.sys == nil:
+		return errEmpty
+	case began.Sub(e.rest) > restEach:
+		e.rest = began
+		return errEmpty
+	}
+	return e.watch(began)
 }
 
 // watch looks for briskGap; the other goroutines, and the other processes of

@@ -211,7 +211,7 @@ func TestSoftwareAnswersAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tab := newSite(t).Sessions
 		login := func(id uint32) *session {
-			s := &session{id: id, begun: time.Now(), last: time.Now(), keys: &keys{}}
+			s := &session{id: id, login: &login{begun: time.Now()}, last: time.Now(), keys: &keys{}}
 			tab.mu.Lock()
 			defer tab.mu.Unlock()
 			tab.all[id] = s

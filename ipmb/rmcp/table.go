@@ -107,8 +107,8 @@ func NewSessions(c Config) *Sessions {
 
 // add enters a login, unless there is no room for it now.
 func (t *Sessions) add(s *session, from netip.AddrPort) bool {
-	if s.begun.Sub(t.expired) > expireEach { // a flood must not pay for it each time
-		t.expire(s.begun)
+	if s.login.begun.Sub(t.expired) > expireEach { // a flood must not pay for it each time
+		t.expire(s.login.begun)
 	}
 	if !t.room(s, from) {
 		return false
@@ -128,7 +128,7 @@ func (t *Sessions) expire(now time.Time) {
 	t.expired = now
 	for _, s := range t.all {
 		switch {
-		case s.handle == 0 && now.Sub(s.begun) > loginTime:
+		case s.handle == 0 && now.Sub(s.login.begun) > loginTime:
 			t.remove(s)
 		case s.handle != 0 && s.busy == 0 && now.Sub(s.last) > IdleTime:
 			t.remove(s)
@@ -175,7 +175,9 @@ func (t *Sessions) remove(s *session) {
 		t.gone = append(t.gone, s.id)
 	}
 	t.halfOpen.remove(s)
-	clear(s.login.account.Password)
+	if s.login != nil {
+		clear(s.login.account.Password)
+	}
 	if s.handle != 0 {
 		t.handles[s.handle] = nil
 		if len(s.asked) > 0 {

@@ -67,7 +67,7 @@ func (t *Sessions) setText(s *session) error {
 	}
 	b := append([]byte{s.v15.auth, user}, t.secret[:makerLen]...)
 	b = binary.BigEndian.AppendUint32(b, s.id)
-	b = binary.BigEndian.AppendUint32(b, uint32(s.begun.Unix()))
+	b = binary.BigEndian.AppendUint32(b, uint32(s.login.begun.Unix()))
 	hash := sourceHash(s.source)
 	block.Encrypt(s.v15.text[:], append(b, hash[:]...))
 	return nil
@@ -85,7 +85,7 @@ func (t *Sessions) adopt(p packet, f ipmb.Frame, from netip.AddrPort, now time.T
 	if block == nil || err != nil || f.NetFn != ipmb.NetFnApp || f.Cmd != cmdActivate || len(f.Data) != activateLen {
 		return nil
 	}
-	s := &session{id: p.ID, console: p.ID, source: from.Addr(), begun: now, alive: now, v15: &challenge{text: [code15Len]byte(f.Data[2:])}}
+	s := &session{id: p.ID, console: p.ID, source: from.Addr(), login: &login{begun: now, alive: now}, v15: &challenge{text: [code15Len]byte(f.Data[2:])}}
 	var b [code15Len]byte
 	block.Decrypt(b[:], s.v15.text[:])
 	made := time.Unix(int64(binary.BigEndian.Uint32(b[8:])), 0)

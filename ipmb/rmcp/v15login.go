@@ -66,7 +66,7 @@ func (t *Sessions) challenge(ctx context.Context, req *ipmb.Request) ([]byte, er
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
-	s := &session{source: from.Addr(), begun: now, alive: now, v15: &challenge{auth: auth, name: string(name)}}
+	s := &session{source: from.Addr(), login: &login{begun: now, alive: now}, v15: &challenge{auth: auth, name: string(name)}}
 	t.begin15(s)
 	if !t.add(s, from) {
 		clear(s.login.account.Password)
@@ -143,7 +143,7 @@ func (t *Sessions) activate15(_ context.Context, req *ipmb.Request) ([]byte, err
 		s.secret = bytes.Clone(s.login.account.Password)
 	}
 	clear(s.login.account.Password)
-	s.login = login{}
+	s.login = nil
 	inbound := firstInbound()
 	s.in, s.base = startWindow(inbound), base15(inbound, outbound)
 	out := append([]byte{s.v15.auth}, word(s.id)...)

@@ -39,6 +39,9 @@ func (w window) accept(seq uint32) (_ window, ok bool) {
 	if seq == 0 {
 		return w, false
 	}
+	if w.highest == 0 {
+		w.seen = ^uint32(0) // none comes before the first
+	}
 	switch ahead := int32(seq - w.highest); {
 	case ahead > w.size() && !w.leaps, ahead < -w.size():
 		return w, false
@@ -47,7 +50,7 @@ func (w window) accept(seq uint32) (_ window, ok bool) {
 		return w, true
 	default:
 		bit := uint32(1) << uint(-ahead)
-		if w.seen&bit != 0 || w.highest == 0 {
+		if w.seen&bit != 0 {
 			return w, false
 		}
 		w.seen |= bit

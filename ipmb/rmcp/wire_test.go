@@ -85,8 +85,10 @@ func TestWindow(t *testing.T) {
 		ok  bool
 	}{
 		{0, false},
+		{0xFFFFFFFF, false},
 		{1, true},
 		{1, false},
+		{0xFFFFFFFF, false}, // near, but nothing comes before the first
 		{17, true},
 		{2, true},
 		{2, false},
