@@ -9,7 +9,6 @@ import (
 	"crypto/rand"
 	"crypto/sha1"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/binary"
 	"hash"
 
@@ -132,7 +131,7 @@ func (k keys) decrypted(b []byte) ([]byte, error) {
 		return nil, errFrame
 	}
 	out := make([]byte, len(b)-aes.BlockSize)
-	k.decryptCBC(out, b)
+	cipher.NewCBCDecrypter(k.block, b[:aes.BlockSize]).CryptBlocks(out, b[aes.BlockSize:])
 	pad := int(out[len(out)-1])
 	if pad >= aes.BlockSize {
 		return nil, errFrame
@@ -179,24 +178,6 @@ func (k keys) appendEncrypted(b, payload []byte) []byte {
 		pad++
 	}
 	b = append(b, pad)
-	k.encryptCBC(iv, b[start:])
+	cipher.NewCBCEncrypter(k.block, iv).CryptBlocks(b[start:], b[start:])
 	return b
-}
-
-// encryptCBC encrypts whole blocks in place. Package cipher's CBC has a copy of
-// the expanded key for each direction, which is a kilobyte a session.
-func (k keys) encryptCBC(iv, b []byte) {
-	for ; len(b) > 0; iv, b = b[:aes.BlockSize], b[aes.BlockSize:] {
-		subtle.XORBytes(b, b[:aes.BlockSize], iv)
-		k.block.Encrypt(b, b)
-	}
-}
-
-// decryptCBC decrypts b, which begins with the IV, to out, which has no room for
-// that.
-func (k keys) decryptCBC(out, b []byte) {
-	for ; len(out) > 0; out, b = out[aes.BlockSize:], b[aes.BlockSize:] {
-		k.block.Decrypt(out, b[aes.BlockSize:])
-		subtle.XORBytes(out, out[:aes.BlockSize], b)
-	}
 }
