@@ -92,8 +92,11 @@ func TestNewestStep(t *testing.T) {
 	f, now := newFront(), time.Now()
 	other := netip.AddrPortFrom(elsewhere.Addr(), elsewhere.Port()+1)
 	for _, d := range []datagram{
-		{peer: elsewhere, data: step("three")}, {peer: other, data: step("one")}, {peer: elsewhere, data: inside("1")},
-		{peer: elsewhere, data: inside("2")}, {peer: elsewhere, data: step("three again")},
+		{peer: elsewhere, data: step("three")},
+		{peer: other, data: step("one")},
+		{peer: elsewhere, data: inside("1")},
+		{peer: elsewhere, data: inside("2")},
+		{peer: elsewhere, data: step("three again")},
 	} {
 		f.take(d, now)
 	}
