@@ -17,7 +17,7 @@ func TestHook(t *testing.T) {
 	dir := t.TempDir()
 	calls, wait := filepath.Join(dir, "calls"), filepath.Join(dir, "wait")
 	program := filepath.Join(dir, "hook")
-	script := fmt.Sprintf("#!/bin/sh\necho $1 $MIDPLANE_SHELF $MIDPLANE_REPLICA >>%s\nwhile [ -e %s ]; do sleep 0.01; done\n", calls, wait)
+	script := fmt.Sprintf("#!/bin/sh\necho $1 $MIDPLANE_SHELF $MIDPLANE_REPLICA >>%s\nwhile [ $1 = gain -a -e %s ]; do sleep 0.01; done\n", calls, wait)
 	if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
