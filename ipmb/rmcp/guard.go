@@ -44,8 +44,9 @@ const (
 	allSaved    = 10
 )
 
-// againRate is by sockets that try again, for each try: more for the later ones, which few come to by chance.
-var againRate = [tiers]float64{1: 4, 2: 6, 3: 14}
+// againRate is by sockets that try again, for each try: most for the third, which few come to by chance and which is
+// not a client's last.
+var againRate = [tiers]float64{1: 3, 2: 17, 3: 6}
 
 // failureKey is who guesses whose password.
 type failureKey struct {
