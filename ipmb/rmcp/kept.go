@@ -233,7 +233,7 @@ func (t *Sessions) retag(id uint32, answer []byte) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.find(id)
-	if s == nil || s.toldTag == int(s.third[0]) {
+	if s == nil || s.toldTag == int(s.third[0]) || t.movedOn(s) {
 		if s != nil {
 			s.told = true
 		}
@@ -241,6 +241,27 @@ func (t *Sessions) retag(id uint32, answer []byte) bool {
 	}
 	answer[at], s.toldTag = s.third[0], int(s.third[0])
 	return true
+}
+
+// movedOn reports whether the client of a login that took long to store began another
+// one by the same socket. It would take the answer for that one's, and fail: ipmitool
+// does. Should it send its message again, it is answered. The caller has mu.
+func (t *Sessions) movedOn(s *session) bool {
+	for _, other := range t.handles {
+		if other != nil && other.peer == s.peer && !other.told && other.last.After(s.last) {
+			return true
+		}
+	}
+	own := t.halfOpen.sources[s.source]
+	if own == nil {
+		return false
+	}
+	for e := own.Front(); e != nil; e = e.Next() {
+		if other := e.Value.(*session); other.peer == s.peer && other.login.begun.After(s.last) {
+			return true
+		}
+	}
+	return false
 }
 
 // isTold reports whether the client of a session has its answer to RAKP Message 3.

@@ -384,3 +384,51 @@ func FuzzKept(f *testing.F) {
 		NewSessions(Config{Suites: mc.CipherSuites, AuthTypes: both15}).Restore([]Kept{k}, time.Now())
 	})
 }
+
+// Whoever began another login by the same socket while the first was stored hears
+// nothing of the first any more, but for a repeat of its message.
+func TestMovedOn(t *testing.T) {
+	f := newFakeStore()
+	s := storing(t, f)
+	held := func() (begun, wait chan struct{}) {
+		begun, wait = make(chan struct{}), make(chan struct{})
+		f.set(func() { f.begun, f.wait = begun, wait })
+		return begun, wait
+	}
+	prove := func(c *client) []byte {
+		if got := c.open(); got != StatusOK {
+			t.Fatal(got)
+		}
+		c.theirs = bytes.Clone(c.ask(PayloadRAKP1, c.first())[8:24])
+		return appendBare(nil, true, PayloadRAKP3, c.third())
+	}
+	for _, proven := range []bool{false, true} {
+		begun, wait := held()
+		c := s.dial(s.cfg.Suites[1], "admin", "secret", 0x14)
+		first := prove(c)
+		c.write(first)
+		<-begun
+		second, left := prove(c), 0
+		if proven {
+			again, later := held()
+			defer func() { close(later) }()
+			c.write(second)
+			<-again
+			left = 1
+		}
+		close(wait)
+		until(t, "the first is stored", func() bool { return running("rmcp.(*Door).stored.func1") == left })
+		c.ping() // would come after an answer
+		f.set(func() { f.begun, f.wait = nil, nil })
+		c.write(first)
+		if p := c.read(); p.Type != PayloadRAKP4 || p.Payload[1] != 0 {
+			t.Errorf("said again: %+v", p)
+		}
+		if !proven {
+			c.write(second)
+			if p := c.read(); p.Type != PayloadRAKP4 || p.Payload[1] != 0 {
+				t.Errorf("the second: %+v", p)
+			}
+		}
+	}
+}

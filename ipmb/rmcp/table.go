@@ -118,6 +118,7 @@ func (t *Sessions) add(s *session, from netip.AddrPort) bool {
 		_, _ = rand.Read(id[:])
 		s.id = binary.LittleEndian.Uint32(id[:])
 	}
+	s.peer = from
 	t.all[s.id] = s
 	t.halfOpen.add(s)
 	return true
