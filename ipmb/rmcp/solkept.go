@@ -28,6 +28,9 @@ func (s *SOL) keep(ctx context.Context, own *session, by *ipmb.Request, answer [
 	if a := s.of(own); a != nil {
 		instance = a.instance
 	}
+	if ctx.Err() != nil { // with the door its payloads are gone here, and the next process goes on with them
+		return false
+	}
 	t.mu.Lock()
 	if t.find(own.id) != own || own.state != stateKept || by == nil && own.payload == instance {
 		t.mu.Unlock()

@@ -68,9 +68,27 @@ func (r *replica) openDoor(t *testing.T) (stop func()) {
 	case err := <-done:
 		t.Fatal(err)
 	}
+	answers(t, conn.LocalAddr().String())
 	return func() {
 		cancel()
 		<-done
+	}
+}
+
+// answers waits until the door does.
+func answers(t *testing.T, door string) {
+	t.Helper()
+	c, err := net.Dial("udp", door)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte{6, 0, 0xFF, 6, 0, 0, 0x11, 0xBE, 0x80, 1, 0, 0}); err != nil { // an ASF ping
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second)) // on a slow machine too
+	if _, err := c.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
 	}
 }
 
