@@ -80,8 +80,8 @@ func (a algorithm) keyLen() int {
 	return a.hash().Size()
 }
 
-// keys are what a session's messages are signed and encrypted with. What that
-// takes is made once and used again, so they serve one goroutine at a time.
+// keys are what a session's messages are signed and encrypted with. The signer is
+// made once and used again, so they serve one goroutine at a time.
 type keys struct {
 	algorithm
 	k1     []byte
