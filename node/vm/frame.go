@@ -114,8 +114,10 @@ func (e *encoder) finish() []byte {
 	return append(e.b, endMessage)
 }
 
+func escaped(x byte) bool { return x == endMessage || x == endCommand || x == escape }
+
 func appendEscaped(b []byte, x byte) []byte {
-	if x == endMessage || x == endCommand || x == escape {
+	if escaped(x) {
 		return append(b, escape, x|escapeBit)
 	}
 	return append(b, x)

@@ -46,21 +46,24 @@ func (k FaultKind) spoil(frame []byte) []byte {
 	return frame
 }
 
-// rescueLater answers m under its right number when the guest's driver has long
-// given it up. QEMU has no time limit for it any more: the answer with the wrong
-// number has stopped that, and without a right one the interface would stay busy
-// for ever, after the fault as well. The caller holds d.mu.
-func (l *link) rescueLater(m Message) {
+// silent reports whether the device hears no answer because of the fault.
+func (k FaultKind) silent() bool { return k == FaultDrop || k == FaultBadChecksum }
+
+// rescueLater answers m with code after d, when QEMU would not end it: an answer
+// with a wrong number has stopped its time limit, or what it says itself would not
+// be heard (see mistold.go). The interface would stay busy for ever, after the
+// fault as well. The caller holds door.mu.
+func (l *link) rescueLater(m Message, after time.Duration, code ipmb.CompletionCode) {
 	d, served := l.door, l.door.served
 	m.Data = nil
 	if l.rescue != nil {
 		l.rescue.Stop()
 	}
-	l.rescue = time.AfterFunc(kickAfter, func() {
+	l.rescue = time.AfterFunc(after, func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if l.usable() && d.served == served {
-			l.out = appendKick(l.out, m, m.Seq)
+			l.out = appendResponse(l.out, m, ipmb.Response{Code: code})
 			l.flushSoon()
 		}
 	})

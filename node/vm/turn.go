@@ -122,15 +122,20 @@ func (d *Door) finish(t *turn, r ipmb.Response) error {
 	} else {
 		l.turn = nil
 	}
-	switch {
-	case d.current != t:
-		d.late(t, "superseded")
-	case d.clock.now()-t.began >= answerWithin:
+	age, newest := d.clock.now()-t.began, d.current == t
+	if newest {
 		d.current = nil
+	}
+	switch {
+	case newest && (age < answerWithin || t.msg.unheard()):
+		d.answer(l, t.msg, r, t.fault)
+		if t.fault.silent() && t.msg.mistold() {
+			d.replyTo.rescueLater(t.msg, tellWithin-age, ipmb.ErrTimeout)
+		}
+	case age >= tellWithin:
 		d.late(t, "late")
 	default:
-		d.current = nil
-		d.answer(l, t.msg, r, t.fault)
+		d.late(t, "superseded")
 	}
 	l.flush() // what the handler queued
 	d.notify()
@@ -153,7 +158,7 @@ func (d *Door) answer(l *link, m Message, r ipmb.Response, bad FaultKind) {
 		l = d.active
 	}
 	if bad == FaultWrongSeq {
-		l.rescueLater(m)
+		l.rescueLater(m, kickAfter, ipmb.ErrInitialising)
 		m.Seq ^= 0x80
 	}
 	d.reply, d.replyTo = bad.spoil(appendResponse(d.reply[:0], m, r)), l

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/midplane-project/midplane/ipmb"
 )
 
 // look runs every lookEvery while something goes on, never while the guest is
@@ -76,11 +78,18 @@ func (l *link) lookAtWrite() {
 	}
 }
 
-// expire ends the contexts of requests that the device has given up.
+// expire ends the contexts of requests that the device has given up, and answers
+// those that it would not end rightly.
 func (d *Door) expire() {
 	now := d.clock.now()
 	for _, t := range d.slow {
-		if now-t.began >= answerWithin {
+		age := now - t.began
+		if age >= tellWithin && d.current == t && t.msg.mistold() {
+			d.current = nil
+			d.answer(t.link, t.msg, ipmb.Response{Code: ipmb.ErrTimeout}, 0)
+			t.ctx.end(context.DeadlineExceeded)
+		}
+		if age >= answerWithin {
 			t.ctx.end(context.DeadlineExceeded)
 		}
 	}

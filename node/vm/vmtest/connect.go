@@ -165,7 +165,7 @@ func (g *Guest) lost(conn net.Conn) {
 	}
 	g.conn, g.atn = nil, vm.CommandNoAttention
 	if g.waiting != nil {
-		g.settle(g.waiting, ipmb.Response{Code: ipmb.ErrInitialising})
+		g.tellItself(g.waiting, ipmb.ErrInitialising)
 	}
 	g.tell()
 }

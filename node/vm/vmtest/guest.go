@@ -54,8 +54,10 @@ type Guest struct {
 
 // pending is the outstanding request.
 type pending struct {
-	answer chan ipmb.Response
-	timer  *time.Timer
+	answer  chan ipmb.Response
+	timer   *time.Timer
+	unheard bool // what QEMU itself says of it has another number
+	other   bool // … or is of another command
 }
 
 // New makes a Guest without a connection.
@@ -105,11 +107,27 @@ func (g *Guest) begin(m vm.Message) (*pending, net.Conn, []byte) {
 	if g.conn == nil {
 		return nil, nil, nil
 	}
-	p := &pending{answer: make(chan ipmb.Response, 1)}
-	p.timer = time.AfterFunc(g.opt.Timeout, func() { g.settle(p, ipmb.Response{Code: ipmb.ErrTimeout}) })
-	g.waiting = p
 	m.Seq = g.seq
-	return p, g.conn, vm.AppendMessage(nil, m)
+	frame := vm.AppendMessage(nil, m)
+	p := &pending{answer: make(chan ipmb.Response, 1)}
+	p.unheard = frame[0] != m.Seq
+	p.other = frame[1] != byte(m.NetFn)<<2|byte(m.LUN) || frame[2] != byte(m.Cmd)
+	p.timer = time.AfterFunc(g.opt.Timeout, func() { g.tellItself(p, ipmb.ErrTimeout) })
+	g.waiting = p
+	return p, g.conn, frame
+}
+
+// tellItself is what QEMU says of a request without an answer. It takes number and
+// command from what it sent, with the escapes: so it may be that nobody hears it,
+// or that it is said of another command, which a KCS driver takes for FFh.
+func (g *Guest) tellItself(p *pending, code ipmb.CompletionCode) {
+	switch {
+	case p.unheard:
+		return
+	case p.other:
+		code = ipmb.ErrUnspecified
+	}
+	g.settle(p, ipmb.Response{Code: code})
 }
 
 // end counts the request, answered or not.
