@@ -50,7 +50,9 @@ func start(t testing.TB, cfg node.Config, opt node.Options, log *logtest.Book) *
 // run starts the node, waits for its doors and gives it a guest.
 func (b *blade) run(t testing.TB, opt node.Options) (stop func()) {
 	t.Helper()
-	opt.Log = b.log.Logger(slog.LevelDebug)
+	if opt.Log == nil {
+		opt.Log = b.log.Logger(slog.LevelDebug)
+	}
 	n, err := node.New(b.cfg, opt)
 	if err != nil {
 		t.Fatal(err)

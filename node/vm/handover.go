@@ -73,14 +73,14 @@ func (d *Door) detach(ctx context.Context) (State, *os.File, error) {
 // halt stops the reading of l at the end of a message, lets everything that
 // is queued leave, and gives the state then. The caller holds d.mu.
 func (d *Door) halt(ctx context.Context, l *link) State {
-	d.await(ctx, func() bool { return l.dead || !d.owes(l) })
+	d.await(ctx, func() bool { return l.dead || !l.owes() })
 	since := time.Now()
 	l.handing = true
 	_ = l.conn.SetReadDeadline(time.Unix(1, 0))
-	if t := d.current; t != nil && t.link == l {
+	if t := l.newest; t != nil {
 		since = since.Add(t.began - d.clock.now())
 		l.unserved = AppendMessage(l.unserved, t.msg)
-		d.supersede()
+		l.giveUp()
 	}
 	if l.turn != nil {
 		l.handOff() // its handler may take its time; the reading must end now

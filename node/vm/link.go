@@ -37,6 +37,7 @@ type link struct {
 	handing  bool // to be handed over: requests are kept in unserved
 	unserved []byte
 	turn     *turn // the request that the reading goroutine serves
+	newest   *turn // the last that came, until it is settled
 	free     *turn
 	kick     *time.Timer
 	kicks    int // sent so far
@@ -127,6 +128,23 @@ func (l *link) greeted(c Capabilities) {
 	l.arrive()
 	d.mu.Unlock()
 	l.announce()
+}
+
+// asks makes the link a VM's that did not greet. It comes before the request has a
+// turn: from then on another goroutine may read.
+func (l *link) asks() {
+	if l.announced {
+		return
+	}
+	l.door.mu.Lock()
+	if !l.handing {
+		l.arrive()
+	}
+	up := l.up
+	l.door.mu.Unlock()
+	if up {
+		l.announce()
+	}
 }
 
 // announce calls OnConnect, once.

@@ -154,7 +154,7 @@ func (d *Door) farewell(l *link) {
 	}
 	grace, cancel := context.WithTimeout(context.Background(), answerGrace)
 	defer cancel()
-	d.await(grace, func() bool { return l.dead || (!d.owes(l) && !l.writing) })
+	d.await(grace, func() bool { return l.dead || (!l.owes() && !l.writing) })
 	l.draining = true
 	if l.turn != nil {
 		l.turn.ctx.end(context.Canceled)
@@ -170,8 +170,8 @@ func (d *Door) farewell(l *link) {
 }
 
 // owes reports whether a request that came by l is still to be answered.
-func (d *Door) owes(l *link) bool {
-	return l.turn != nil || (d.current != nil && d.current.link == l)
+func (l *link) owes() bool {
+	return l.turn != nil || l.newest != nil
 }
 
 // await waits until ok or the end of ctx. The caller holds d.mu, under which ok is asked.

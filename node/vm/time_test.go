@@ -58,6 +58,26 @@ func TestAnswersWithinFourSeconds(t *testing.T) {
 	})
 }
 
+// TestTwoLinksAskAtOnce: what one asks takes no answer from the other.
+func TestTwoLinksAskAtOnce(t *testing.T) {
+	bubble(t, vm.Config{Handler: sleepy}, func(t *testing.T, d *vm.Door) {
+		first, second := vmtest.New(vmtest.Options{}), vmtest.New(vmtest.Options{Seq: 100})
+		defer first.Close()
+		defer second.Close()
+		connect(t, d, first)
+		connect(t, d, second)
+		time.AfterFunc(time.Second, func() {
+			if code, _, err := second.Do(t.Context(), ipmb.NetFnApp, 0, 2, nil); code != ipmb.OK || err != nil {
+				t.Errorf("the second: %v, %v", code, err)
+			}
+		})
+		ask(t, first, ipmb.OK, 1, 20)
+		if n := first.Dropped() + second.Dropped(); n != 0 {
+			t.Errorf("%d answers that nobody waited for were sent", n)
+		}
+	})
+}
+
 func TestTimeStandsStillWithTheVM(t *testing.T) {
 	bubble(t, vm.Config{Handler: sleepy}, func(t *testing.T, d *vm.Door) {
 		g := vmtest.New(vmtest.Options{Timeout: time.Hour}) // the virtual clock stands too

@@ -37,11 +37,11 @@ type turn struct {
 
 // request serves one request on the reading goroutine.
 func (l *link) request(m Message) error {
+	l.asks()
 	t, err := l.begin(m)
 	if t == nil {
 		return err
 	}
-	l.announce()
 	if l.door.cfg.Tap != nil {
 		l.door.tap(FromGuest, wireBytes(t.msg), "")
 	}
@@ -60,12 +60,11 @@ func (l *link) begin(m Message) (*turn, error) {
 	case l.draining || l.dead:
 		return nil, nil
 	}
-	l.arrive()
 	l.firstRequest()
 	if d.active != l {
 		d.takeOver(l)
 	}
-	d.supersede()
+	d.supersede(l)
 	d.last, d.reply = sequence{m.Seq, true}, d.reply[:0]
 	d.memory.note(m)
 	if len(d.slow) >= maxSlow {
@@ -73,7 +72,7 @@ func (l *link) begin(m Message) (*turn, error) {
 		return nil, nil
 	}
 	t := l.newTurn(m)
-	l.turn, d.current = t, t
+	l.turn, l.newest, d.current = t, t, t
 	d.served++
 	d.arm()
 	return t, nil
@@ -103,11 +102,21 @@ func (l *link) newTurn(m Message) *turn {
 	return t
 }
 
-// supersede ends the wait for an older request: its requester has given up.
-func (d *Door) supersede() {
-	if t := d.current; t != nil {
+// supersede makes room for a request by l. An older one of the same link its
+// requester has given up; by another link it is still waited for.
+func (d *Door) supersede(l *link) {
+	l.giveUp()
+	if t := d.current; t != nil && !t.link.usable() {
 		t.ctx.end(context.Canceled)
-		d.current = nil
+	}
+	d.current = nil
+}
+
+// giveUp ends the wait for the last request of l. The caller holds door.mu.
+func (l *link) giveUp() {
+	if t := l.newest; t != nil {
+		t.ctx.end(context.Canceled)
+		l.door.forget(t)
 	}
 }
 
@@ -122,20 +131,16 @@ func (d *Door) finish(t *turn, r ipmb.Response) error {
 	} else {
 		l.turn = nil
 	}
-	age, newest := d.clock.now()-t.began, d.current == t
-	if newest {
-		d.current = nil
-	}
-	switch {
-	case newest && (age < answerWithin || t.msg.unheard()):
-		d.answer(l, t.msg, r, t.fault)
+	age := d.clock.now() - t.began
+	switch inTime := age < answerWithin || t.msg.unheard(); {
+	case inTime && d.settle(t, r, t.fault):
 		if t.fault.silent() && t.msg.mistold() {
-			d.replyTo.rescueLater(t.msg, tellWithin-age, ipmb.ErrTimeout)
+			l.rescueLater(t.msg, tellWithin-age, ipmb.ErrTimeout)
 		}
 	case age >= tellWithin:
-		d.late(t, "late")
+		d.drop(t, "late")
 	default:
-		d.late(t, "superseded")
+		d.drop(t, "superseded")
 	}
 	l.flush() // what the handler queued
 	d.notify()
@@ -148,28 +153,61 @@ func (d *Door) finish(t *turn, r ipmb.Response) error {
 	return nil
 }
 
+// settle answers t with r if that is waited for, and reports whether it was. The
+// caller holds d.mu.
+func (d *Door) settle(t *turn, r ipmb.Response, bad FaultKind) bool {
+	l, newest, waits := t.link, d.current == t, t.link.newest == t && t.link.usable()
+	d.forget(t)
+	switch {
+	case newest:
+		d.answer(l, t.msg, r, bad)
+	case waits: // by another link something newer was asked
+		l.out = append(l.out, l.frameOf(nil, t.msg, r, bad)...)
+		l.flushSoon()
+	}
+	return newest || waits
+}
+
+// forget ends the wait for t.
+func (d *Door) forget(t *turn) {
+	if d.current == t {
+		d.current = nil
+	}
+	if t.link.newest == t {
+		t.link.newest = nil
+	}
+}
+
 // answer sends r by the link that m came by, or by the active one if that is
 // gone, and remembers it for a link that follows. The caller holds d.mu.
 func (d *Door) answer(l *link, m Message, r ipmb.Response, bad FaultKind) {
-	if len(r.Data) > d.cfg.Interface.MaxData() {
-		r = ipmb.Response{Code: ipmb.ErrTruncated}
-	}
 	if !l.usable() && d.active != nil {
 		l = d.active
+	}
+	d.reply, d.replyTo = l.frameOf(d.reply[:0], m, r, bad), l
+	l.out = append(l.out, d.reply...)
+	l.flushSoon()
+}
+
+// frameOf gives the answer r to m as the link is to be told, in b's room.
+func (l *link) frameOf(b []byte, m Message, r ipmb.Response, bad FaultKind) []byte {
+	d := l.door
+	if len(r.Data) > d.cfg.Interface.MaxData() {
+		r = ipmb.Response{Code: ipmb.ErrTruncated}
 	}
 	if bad == FaultWrongSeq {
 		l.rescueLater(m, kickAfter, ipmb.ErrInitialising)
 		m.Seq ^= 0x80
 	}
-	d.reply, d.replyTo = bad.spoil(appendResponse(d.reply[:0], m, r)), l
 	if d.cfg.Tap != nil {
 		d.tap(ToGuest, responseBytes(m, r), "")
 	}
-	l.out = append(l.out, d.reply...)
-	l.flushSoon()
+	return bad.spoil(appendResponse(b, m, r))
 }
 
-func (d *Door) late(t *turn, why string) {
+// drop gives up the answer to t.
+func (d *Door) drop(t *turn, why string) {
+	d.forget(t)
 	d.log.Warn("answer dropped", "why", why, "seq", t.msg.Seq,
 		"netfn", t.msg.NetFn, "cmd", t.msg.Cmd, "after", d.clock.now()-t.began)
 	if d.cfg.Tap != nil {

@@ -84,12 +84,8 @@ func (d *Door) expire() {
 	now := d.clock.now()
 	for _, t := range d.slow {
 		age := now - t.began
-		if age >= tellWithin && d.current == t && t.msg.mistold() {
-			d.current = nil
-			d.answer(t.link, t.msg, ipmb.Response{Code: ipmb.ErrTimeout}, 0)
-			t.ctx.end(context.DeadlineExceeded)
-		}
-		if age >= answerWithin {
+		told := age >= tellWithin && t.msg.mistold() && d.settle(t, ipmb.Response{Code: ipmb.ErrTimeout}, 0)
+		if told || age >= answerWithin {
 			t.ctx.end(context.DeadlineExceeded)
 		}
 	}
