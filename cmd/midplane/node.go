@@ -200,7 +200,7 @@ func serveNode(ctx context.Context, cfg node.Config, opt node.Options, ready fun
 			return err
 		}
 		g.Go(func() error { return s.Serve(ln) })
-		g.Go(func() error { <-ctx.Done(); s.Stop(); return nil })
+		g.Go(func() error { <-ctx.Done(); n.LeaveGuest(); s.Stop(); return nil })
 	}
 	g.Go(func() error { return n.Run(ctx) })
 	ready()
