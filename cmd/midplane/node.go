@@ -173,7 +173,7 @@ func runNode(ctx context.Context, cfg node.Config, takeOver bool, log *slog.Logg
 		defer opt.Handover.Close()
 	}
 	if opt.Successor, err = node.ListenSuccessor(cfg); err != nil {
-		return fmt.Errorf("node %s: %w", cfg.Name, err)
+		return fmt.Errorf("node %s: %w", cmp.Or(cfg.Name, cfg.Dir), err) // a server's has no name
 	}
 	defer opt.Successor.Close()
 	defer notify("STOPPING=1")
