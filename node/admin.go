@@ -52,6 +52,14 @@ func (n *Node) Agent() (*agent.Client, error) {
 	return n.agent, nil
 }
 
+// LeaveGuest lets what the API's callers run in the guest go on when they go,
+// for they go because the node does.
+func (n *Node) LeaveGuest() {
+	if n.agent != nil {
+		n.agent.Leave()
+	}
+}
+
 // Power acts on the VM as the buttons of its front panel do. A board that is
 // not active asks the shelf, and starts when that activates it. What the node is to remember of it is on disk when it returns.
 func (n *Node) Power(ctx context.Context, a midplanev1.PowerAction) error {

@@ -33,16 +33,17 @@ const toStart = "midplane ps shows what runs; midplane up starts what is missing
 // first call.
 type daemon struct {
 	lab.Endpoint
+	lab  *lab.Lab
 	conn *grpc.ClientConn
 }
 
-func dial(e lab.Endpoint) (daemon, error) {
+func dial(l *lab.Lab, e lab.Endpoint) (daemon, error) {
 	conn, err := e.Dial()
-	return daemon{e, conn}, err
+	return daemon{e, l, conn}, err
 }
 
 // dialNode connects to a node.
-func dialNode(l *lab.Lab, name string) (daemon, error) { return dial(l.NodeAPI(name)) }
+func dialNode(l *lab.Lab, name string) (daemon, error) { return dial(l, l.NodeAPI(name)) }
 
 func (d daemon) node() v1.NodeClient       { return v1.NewNodeClient(d.conn) }
 func (d daemon) shelf() v1.ShelfClient     { return v1.NewShelfClient(d.conn) }
@@ -55,16 +56,19 @@ func (d daemon) explain(err error) error {
 		return nil
 	}
 	s := status.Convert(err)
-	if s.Code() == codes.Unavailable && d.conn.GetState() != connectivity.Ready {
-		return &problem.Error{
-			Code: problem.Unavailable, What: d.Name + " does not answer", Where: d.Unix, Why: errors.New(brief(s.Message())),
-			Do: toStart,
-		}
+	e := &problem.Error{Where: d.Unix, Why: errors.New(s.Message())}
+	switch {
+	case s.Code() == codes.Unavailable && d.conn.GetState() != connectivity.Ready:
+		e.Code, e.What, e.Why, e.Do = problem.Unavailable, d.Name+" does not answer", errors.New(brief(s.Message())), toStart
+	case s.Code() == codes.DeadlineExceeded:
+		e.Code, e.What = problem.Timeout, d.Name+" gave no answer in time"
+	default:
+		return &problem.Error{Code: codeOf(err), What: d.Name, Why: e.Why}
 	}
-	if s.Code() == codes.DeadlineExceeded {
-		return &problem.Error{Code: problem.Timeout, What: d.Name + " gave no answer in time", Where: d.Unix, Why: errors.New(s.Message())}
+	if what, do := d.lab.Trouble(d.Endpoint); what != "" {
+		e.Why, e.Do = errors.New(what), do
 	}
-	return &problem.Error{Code: codeOf(err), What: d.Name, Why: errors.New(s.Message())}
+	return e
 }
 
 // replicas are connections to all the replicas of a shelf.
@@ -73,7 +77,7 @@ type replicas []daemon
 func dialReplicas(l *lab.Lab) (replicas, error) {
 	var rs replicas
 	for _, e := range l.ReplicaAPIs() {
-		d, err := dial(e)
+		d, err := dial(l, e)
 		if err != nil {
 			rs.close()
 			return nil, err

@@ -34,11 +34,14 @@ func (a *app) compactVerb() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := f.logger(cmd.ErrOrStderr())
 			if err != nil {
-				return problem.Usagef("%v", err)
+				return err
+			}
+			if f.config == "" {
+				return problem.Usagef("--config: which file has the shelf?")
 			}
 			c, err := readCompact(f.config)
 			if err != nil {
-				return problem.Usagef("%v", err)
+				return unread(err)
 			}
 			frugal()
 			fewProcessors(c.Nodes...)

@@ -1,17 +1,20 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/midplane-project/midplane/internal/problem"
 	"github.com/midplane-project/midplane/node"
 )
 
@@ -31,13 +34,48 @@ func (f *daemonFlags) add(cmd *cobra.Command) {
 func (f *daemonFlags) logger(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
-		return nil, fmt.Errorf("--log-level %q: want debug, info, warn or error", f.logLevel)
+		return nil, problem.Usagef("--log-level %q: want debug, info, warn or error", f.logLevel)
 	}
 	opt := &slog.HandlerOptions{Level: level}
 	if f.logJSON {
 		return slog.New(slog.NewJSONHandler(w, opt)), nil
 	}
 	return slog.New(slog.NewTextHandler(w, opt)), nil
+}
+
+// unread is why the file of --config could not be read.
+func unread(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return problem.NotFoundf("", "--config: %v", err)
+	}
+	return problem.Usagef("%v", err)
+}
+
+// blame names what a check of the configuration found as the caller did: by the
+// flag where he gave it or could have, else by the file and its key. Flags are
+// by the key with which the check's lines begin.
+func (f *daemonFlags) blame(cmd *cobra.Command, err error, flags map[string]string) error {
+	if err == nil {
+		return nil
+	}
+	var lines []string
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		lines = append(lines, f.blameLine(cmd, line, flags))
+	}
+	return problem.Usagef("%s", strings.Join(lines, "\n"))
+}
+
+func (f *daemonFlags) blameLine(cmd *cobra.Command, line string, flags map[string]string) string {
+	for key, flag := range flags {
+		rest, ok := strings.CutPrefix(line, key)
+		if ok && strings.IndexAny(rest, ":[") == 0 && (f.config == "" || cmd.Flags().Changed(flag)) {
+			return "--" + flag + strings.ReplaceAll(rest, "unsafe_suites", "--lan-unsafe-suites")
+		}
+	}
+	if f.config != "" {
+		line = f.config + ": " + line
+	}
+	return line
 }
 
 // frugal lets a daemon's heap grow by less before it is collected, unless GOGC

@@ -32,7 +32,8 @@ func (a *app) execVerb() *cobra.Command {
 		Short: "Run a command in a guest",
 		Long: `Run a command in a guest through its QEMU guest agent, and print what it printed
 once it has ended. The exit code is the command's own, 128+N if signal N ended
-it, and 125 when it could not be run.`,
+it, and 125 when it could not be run. Whoever interrupts it (^C, SIGTERM) ends the
+command in the guest, too, by SIGTERM, with all that it started.`,
 		Example: `  midplane exec blade1 -- ipmitool mc info
   echo hello | midplane exec blade1 -i -- wc -c`,
 		Args:              cobra.ArbitraryArgs,
@@ -106,6 +107,9 @@ func (a *app) exec(ctx context.Context, d daemon, r *v1.ExecRequest) (code int, 
 	}
 	for {
 		m, err := stream.Recv()
+		if ctx.Err() != nil && err != nil {
+			return 0, fmt.Errorf("interrupted; %s is to end in the guest, too", r.Argv[0])
+		}
 		if errors.Is(err, io.EOF) {
 			return 0, fmt.Errorf("%s did not say how the command ended", d.Name)
 		}

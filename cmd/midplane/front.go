@@ -27,14 +27,14 @@ listen and which Unix sockets the replicas have:
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := f.logger(cmd.ErrOrStderr())
 			if err != nil {
-				return problem.Usagef("%v", err)
+				return err
 			}
 			if f.config == "" {
 				return problem.Usagef("--config: which file says where to listen?")
 			}
 			c, err := front.ReadConfig(f.config)
 			if err != nil {
-				return problem.Usagef("%v", err)
+				return unread(err)
 			}
 			frugal()
 			one, err := front.Open(*c, log)

@@ -150,16 +150,33 @@ func TestIPMIWithNobodyThere(t *testing.T) {
 }
 
 // planFront has a shelf that should have a front, which does not run.
-func (s *fakeShelf) planFront() (d supervise.Dir) {
+func (s *fakeShelf) planFront() supervise.Dir { return s.plan("front") }
+
+// plan has a shelf that should have such processes, which do not run.
+func (s *fakeShelf) plan(names ...string) supervise.Dir {
 	s.t.Helper()
-	d = supervise.Dir(s.lab.StateDir)
+	d := supervise.Dir(s.lab.StateDir)
 	if err := d.Make(); err != nil {
 		s.t.Fatal(err)
 	}
-	if err := d.SetPlan(supervise.Plan{Processes: []supervise.Process{{Name: "front"}}}); err != nil {
+	var p supervise.Plan
+	for _, name := range names {
+		p.Processes = append(p.Processes, supervise.Process{Name: name})
+	}
+	if err := d.SetPlan(p); err != nil {
 		s.t.Fatal(err)
 	}
 	return d
+}
+
+// runs records a process of the plan as the one that id says.
+func (s *fakeShelf) runs(d supervise.Dir, name string, id proc.ID) {
+	s.t.Helper()
+	record, err := json.Marshal(supervise.Record{ID: id, Process: supervise.Process{Name: name}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	writeFile(s.t, filepath.Join(string(d), "run", supervise.Key(name)+".json"), string(record))
 }
 
 func TestPSOfAShelfWhoseDoorIsShut(t *testing.T) {
@@ -189,11 +206,7 @@ func TestPSOfASilentDoor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	record, err := json.Marshal(supervise.Record{ID: id, Process: supervise.Process{Name: "front"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, filepath.Join(string(s.planFront()), "run", "front.json"), string(record))
+	s.runs(s.planFront(), "front", id)
 	conn, err := net.ListenPacket("udp", "127.77.1.0:0")
 	if err != nil {
 		t.Fatal(err)

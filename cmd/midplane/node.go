@@ -47,12 +47,12 @@ With --standalone it is a plain server's BMC without a shelf or certificates.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := f.logger(cmd.ErrOrStderr())
 			if err != nil {
-				return problem.Usagef("%v", err)
+				return err
 			}
 			c.Shelf = a.shelf
 			cfg, err := nodeConfig(cmd, &f, c, vms, replicas, standalone)
 			if err != nil {
-				return problem.Usagef("%v", err)
+				return err
 			}
 			frugal()
 			fewProcessors(cfg)
@@ -94,14 +94,14 @@ func nodeConfig(cmd *cobra.Command, f *daemonFlags, flags node.Config, vms, repl
 	if f.config != "" {
 		file, err := node.ReadConfig(f.config)
 		if err != nil {
-			return c, err
+			return c, unread(err)
 		}
 		c = overlay(cmd, *file, flags)
 		c.Profile, c.Interface = cmp.Or(c.Profile, flags.Profile), cmp.Or(c.Interface, flags.Interface) // which have defaults
 	}
 	for _, of := range []string{"lan-suites", "lan-unsafe-suites", "lan-v15"} {
 		if c.LAN.Listen == "" && cmd.Flags().Changed(of) {
-			return c, fmt.Errorf("--%s: there is no LAN door without --lan", of)
+			return c, problem.Usagef("--%s: there is no LAN door without --lan", of)
 		}
 	}
 	if c.Profile == node.ProfileFanTray && !cmd.Flags().Changed("interface") {
@@ -110,14 +110,14 @@ func nodeConfig(cmd *cobra.Command, f *daemonFlags, flags node.Config, vms, repl
 	for _, v := range vms {
 		l, err := node.ParseListen(v)
 		if err != nil {
-			return c, fmt.Errorf("--vm %w", err)
+			return c, problem.Usagef("--vm %v", err)
 		}
 		c.Listen = append(c.Listen, l)
 	}
 	for _, r := range replicas {
 		name, addr, ok := strings.Cut(r, "=")
 		if !ok {
-			return c, fmt.Errorf("--replica %q: want NAME=HOST:PORT", r)
+			return c, problem.Usagef("--replica %q: want NAME=HOST:PORT", r)
 		}
 		c.Replicas = append(c.Replicas, node.Replica{Name: name, Address: addr})
 	}
@@ -127,13 +127,15 @@ func nodeConfig(cmd *cobra.Command, f *daemonFlags, flags node.Config, vms, repl
 			c.Dir = "midplane-node"
 		}
 	} else if c.Shelf == "" {
-		return c, errors.New("--shelf is needed, or --standalone")
+		return c, problem.Usagef("--shelf is needed, or --standalone")
 	}
-	err := c.Check()
-	if err != nil && f.config != "" {
-		err = fmt.Errorf("%s: %w", f.config, err)
-	}
-	return c, err
+	return c, f.blame(cmd, c.Check(), nodeFlags)
+}
+
+// nodeFlags are the flags for keys of a node's file.
+var nodeFlags = map[string]string{
+	"slot": "slot", "profile": "profile", "interface": "interface", "dir": "dir", "replicas": "replica", "pki": "pki",
+	"lan: listen": "lan", "lan: suites": "lan-suites", "lan: v15": "lan-v15", "serial": "serial", "sel: capacity": "sel-capacity", "sel: overflow": "sel-overflow",
 }
 
 // overlay takes the flags that were given over the file's values.
@@ -171,7 +173,7 @@ func runNode(ctx context.Context, cfg node.Config, takeOver bool, log *slog.Logg
 		defer opt.Handover.Close()
 	}
 	if opt.Successor, err = node.ListenSuccessor(cfg); err != nil {
-		return fmt.Errorf("node %s: %w", cfg.Name, err)
+		return fmt.Errorf("node %s: %w", cmp.Or(cfg.Name, cfg.Dir), err) // a server's has no name
 	}
 	defer opt.Successor.Close()
 	defer notify("STOPPING=1")
@@ -198,7 +200,7 @@ func serveNode(ctx context.Context, cfg node.Config, opt node.Options, ready fun
 			return err
 		}
 		g.Go(func() error { return s.Serve(ln) })
-		g.Go(func() error { <-ctx.Done(); s.Stop(); return nil })
+		g.Go(func() error { <-ctx.Done(); n.LeaveGuest(); s.Stop(); return nil })
 	}
 	g.Go(func() error { return n.Run(ctx) })
 	ready()

@@ -147,12 +147,21 @@ func (v *shelfView) replicas(all []answer[*v1.ListSlotsResponse]) {
 			v.Health = append(v.Health, r.Name+" is catching up")
 		case a.err != nil:
 			r.State = replicaSilent
-			v.Health = append(v.Health, r.Name+" does not answer")
+			v.Health = append(v.Health, a.from.silence(r.Name+" does not answer"))
 		case r.Name == v.Leader:
 			r.State = replicaLeads
 		}
 		v.Replicas = append(v.Replicas, r)
 	}
+}
+
+// silence is why a daemon does not answer, and what to do, where that is known;
+// else what is seen of it.
+func (d daemon) silence(seen string) string {
+	if what, do := d.lab.Trouble(d.Endpoint); what != "" {
+		return what + ": " + do
+	}
+	return seen
 }
 
 func slotOf(s *v1.Slot) slotView {
@@ -202,7 +211,7 @@ func (v *shelfView) node(a answer[*v1.NodeStatusResponse]) {
 	}
 	s := &v.Slots[i]
 	if a.err != nil {
-		s.Health = append(s.Health, "its node does not answer: "+brief(status.Convert(a.err).Message()))
+		s.Health = append(s.Health, a.from.silence("its node does not answer: "+brief(status.Convert(a.err).Message())))
 		return
 	}
 	st := a.value

@@ -3,14 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
 	"github.com/midplane-project/midplane/api"
-	"github.com/midplane-project/midplane/internal/problem"
 	"github.com/midplane-project/midplane/shelf"
 )
 
@@ -34,14 +32,14 @@ other at their --seed addresses and form a cluster once; later ones join it.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := f.logger(cmd.ErrOrStderr())
 			if err != nil {
-				return problem.Usagef("%v", err)
+				return err
 			}
 			if a.shelf != "" {
 				shelves = append(shelves, a.shelf)
 			}
 			cfg, err := shelfConfig(cmd, &f, c, shelves)
 			if err != nil {
-				return problem.Usagef("%v", err)
+				return err
 			}
 			if wipe {
 				return shelf.Wipe(cfg)
@@ -70,18 +68,19 @@ func shelfConfig(cmd *cobra.Command, f *daemonFlags, c shelf.Config, shelves []s
 	if f.config != "" {
 		file, err := shelf.ReadConfig(f.config)
 		if err != nil {
-			return c, err
+			return c, unread(err)
 		}
 		c = overlayShelf(cmd, *file, c)
 	}
 	for _, name := range shelves {
 		c.Shelves = append(c.Shelves, shelf.Declared{Name: name})
 	}
-	err := c.Check()
-	if err != nil && f.config != "" {
-		err = fmt.Errorf("%s: %w", f.config, err)
-	}
-	return c, err
+	return c, f.blame(cmd, c.Check(), shelfFlags)
+}
+
+// shelfFlags are the flags for keys of a replica's file.
+var shelfFlags = map[string]string{
+	"name": "name", "dir": "dir", "listen": "listen", "expect": "expect", "seeds": "seed", "timing": "timing", "pki": "pki",
 }
 
 // overlayShelf takes the flags that were given over the file's values.

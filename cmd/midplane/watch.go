@@ -96,7 +96,7 @@ func watchPoints(l *lab.Lab, targets []string) (points []watchPoint, err error) 
 			return nil, problem.NotFoundf("midplane trace shelf shows what the replicas switch", "%s has no node whose doors could be watched", t)
 		}
 		for _, e := range ends {
-			d, err := dial(e)
+			d, err := dial(l, e)
 			if err != nil {
 				return nil, err
 			}

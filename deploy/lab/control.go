@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,6 +25,36 @@ const noteLimit = 2 * time.Second
 func (l *Lab) restsOnPurpose(name string) bool {
 	r, running := l.dir().Running(name)
 	return !running && l.dir().Held(name) || running && proc.Stopped(r.PID)
+}
+
+// Trouble says why nobody answers at an endpoint of l, and what to do; empty when
+// its process runs, and in a shelf that is down.
+func (l *Lab) Trouble(e Endpoint) (what, do string) {
+	name := e.Name
+	if !l.isReplica(name) {
+		name = nodePrefix + name
+	}
+	return l.trouble(l.hostOf(name))
+}
+
+// trouble is that of a process.
+func (l *Lab) trouble(process string) (what, do string) {
+	if !l.planned(process) {
+		return "", ""
+	}
+	switch s := processState(l.dir(), process); {
+	case s.PID == 0:
+		return process + " does not run", "midplane start " + process
+	case s.Stopped:
+		return process + " stands still", "midplane resume " + process
+	}
+	return "", ""
+}
+
+// planned reports whether there should be such a process now.
+func (l *Lab) planned(process string) bool {
+	plan, err := l.dir().Plan()
+	return err == nil && slices.ContainsFunc(plan.Processes, func(p supervise.Process) bool { return p.Name == process })
 }
 
 // victim is a process that kill, stop, resume and start act on.

@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/midplane-project/midplane/deploy/lab/supervise"
@@ -87,29 +86,12 @@ func (l *Lab) frontReady(ctx context.Context, p *supervise.Process) (string, err
 // FrontTrouble says why nobody passes datagrams from the shelf manager's LAN
 // door to its replicas, and what to do; empty when the front runs, and in a
 // shelf that has none or is down.
-func (l *Lab) FrontTrouble() (what, do string) {
-	if !l.hasFront() {
-		return "", ""
-	}
-	switch s := processState(l.dir(), frontName); {
-	case s.PID == 0:
-		return "front does not run", "midplane start front"
-	case s.Stopped:
-		return "front stands still", "midplane resume front"
-	}
-	return "", ""
-}
-
-// hasFront reports whether there should be a front now.
-func (l *Lab) hasFront() bool {
-	plan, err := l.dir().Plan()
-	return err == nil && slices.ContainsFunc(plan.Processes, func(p supervise.Process) bool { return p.Name == frontName })
-}
+func (l *Lab) FrontTrouble() (what, do string) { return l.trouble(frontName) }
 
 // DoorTrouble is FrontTrouble where a replica leads, who then answers at the door:
 // also that nobody does, however often he is asked until a time has passed.
 func (l *Lab) DoorTrouble(ctx context.Context, patience time.Duration) (what, do string) {
-	if what, do := l.FrontTrouble(); what != "" || !l.hasFront() {
+	if what, do := l.FrontTrouble(); what != "" || !l.planned(frontName) {
 		return what, do
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)

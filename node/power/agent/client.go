@@ -48,9 +48,12 @@ func New(path string, syncTimeout time.Duration) *Client {
 	return c
 }
 
+// Leave fails later calls. What programs their callers leave afterwards goes on in the guest.
+func (c *Client) Leave() { c.closing.Do(func() { close(c.closed) }) }
+
 // Close waits for the request in flight, drops the connection and fails later calls.
 func (c *Client) Close() error {
-	c.closing.Do(func() { close(c.closed) })
+	c.Leave()
 	l := <-c.turn
 	c.turn <- nil
 	if l != nil {

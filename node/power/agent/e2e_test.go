@@ -4,10 +4,15 @@ package agent_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,4 +67,40 @@ func TestRealAgent(t *testing.T) {
 	if err := c.CopyFrom(t.Context(), path, &back); err != nil || !bytes.Equal(back.Bytes(), want) {
 		t.Errorf("%d of %d bytes back, %v", back.Len(), len(want), err)
 	}
+}
+
+func TestRealAgentEndsAProgramAndItsChildren(t *testing.T) {
+	c := agent.New(realAgent(t), 0)
+	defer c.Close()
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Exec(ctx, agent.Command{Path: "/bin/sh", Args: []string{
+			"-c", `cd "$0"; sh -c 'echo $$ >child; sleep 1000; :'; touch next`, dir,
+		}})
+		done <- err
+	}()
+	var child int
+	for child == 0 {
+		text, _ := os.ReadFile(filepath.Join(dir, "child"))
+		child, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "end it") {
+		t.Error(err)
+	}
+	for runs(child) { // its end is not waited for
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "next")); err == nil {
+		t.Error("the shell went on when its command was ended")
+	}
+}
+
+// runs is false for a process that is gone, or waits for somebody to take note of its end.
+func runs(pid int) bool {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && len(line) > 0
 }

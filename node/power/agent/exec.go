@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -40,18 +41,41 @@ type execStatus struct {
 	ErrTruncated bool   `json:"err-truncated"`
 }
 
-// Exec runs a program and waits for its end. When ctx ends first the program goes on in the guest,
-// because the agent cannot stop one. A program that cannot be started is an *[Error].
+// Exec runs a program and waits for its end. When ctx is cancelled it ends the program; when ctx's time is up, or
+// the client is closed, the program goes on in the guest. A program that cannot be started is an *[Error].
 func (c *Client) Exec(ctx context.Context, cmd Command) (Result, error) {
+	if err := ctx.Err(); err != nil {
+		return Result{}, err
+	}
+	late, stop := outlast(ctx)
+	defer stop()
+	pid, err := c.start(late, cmd) // a caller who goes now would leave a program that nobody knows
+	if err != nil {
+		return Result{}, err
+	}
+	res, err := c.await(ctx, pid)
+	switch {
+	case err == nil || ctx.Err() == nil:
+		return res, err
+	case errors.Is(ctx.Err(), context.Canceled):
+		return Result{}, errors.Join(fmt.Errorf("%s: %w", cmd.Path, ctx.Err()), c.end(late, pid))
+	}
+	return Result{}, fmt.Errorf("%s still runs in the guest: %w", cmd.Path, ctx.Err())
+}
+
+func (c *Client) start(ctx context.Context, cmd Command) (pid int64, err error) {
 	var started struct {
 		PID int64 `json:"pid"`
 	}
-	if err := c.call(ctx, "guest-exec", execArguments(cmd), &started); err != nil {
-		return Result{}, err
-	}
+	err = c.call(ctx, "guest-exec", execArguments(cmd), &started)
+	return started.PID, err
+}
+
+// await waits until a program has ended.
+func (c *Client) await(ctx context.Context, pid int64) (Result, error) {
 	for wait := firstPoll; ; wait = min(2*wait, lastPoll) {
-		var s execStatus
-		if err := c.call(ctx, "guest-exec-status", map[string]int64{"pid": started.PID}, &s); err != nil {
+		s, err := c.status(ctx, pid)
+		if err != nil {
 			return Result{}, err
 		}
 		if s.Exited {
@@ -59,12 +83,17 @@ func (c *Client) Exec(ctx context.Context, cmd Command) (Result, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return Result{}, fmt.Errorf("%s still runs in the guest: %w", cmd.Path, ctx.Err())
+			return Result{}, ctx.Err()
 		case <-c.closed:
 			return Result{}, ErrClosed
 		case <-time.After(wait):
 		}
 	}
+}
+
+func (c *Client) status(ctx context.Context, pid int64) (s execStatus, err error) {
+	err = c.call(ctx, "guest-exec-status", map[string]int64{"pid": pid}, &s)
+	return s, err
 }
 
 func execArguments(cmd Command) map[string]any {

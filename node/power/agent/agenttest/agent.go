@@ -31,6 +31,7 @@ type Agent struct {
 	stale    []byte
 	mute     map[string]bool
 	programs map[string]Program
+	endless  map[string]func(pid int64)
 	running  map[int64]execStatus
 	files    map[string][]byte
 	open     map[int64]*handle
@@ -52,7 +53,7 @@ func Start(t testing.TB) *Agent {
 	}
 	a := &Agent{
 		path: path, listener: l, served: make(chan struct{}),
-		mute: make(map[string]bool), programs: make(map[string]Program),
+		mute: make(map[string]bool), programs: make(map[string]Program), endless: make(map[string]func(int64)),
 		running: make(map[int64]execStatus), files: make(map[string][]byte), open: make(map[int64]*handle),
 	}
 	go a.serve()
@@ -96,6 +97,29 @@ func (a *Agent) Install(path string, p Program) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.programs[path] = p
+}
+
+// Endless registers a program that runs until End. The agent calls begun when it starts one.
+func (a *Agent) Endless(path string, begun func(pid int64)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.endless[path] = begun
+}
+
+// End ends an endless program as a signal does.
+func (a *Agent) End(pid int64, signal int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, ok := a.running[pid]; ok {
+		a.running[pid] = execStatus{Exited: true, Signal: signal}
+	}
+}
+
+// Running counts the programs of which nobody has heard that they ended.
+func (a *Agent) Running() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.running)
 }
 
 // WriteFile puts a file into the guest.

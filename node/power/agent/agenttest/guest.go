@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // takeAtMost is how much the fake accepts per write, less than clients send, as a real agent may.
@@ -12,6 +13,7 @@ const takeAtMost = 40 << 10
 type execStatus struct {
 	Exited   bool   `json:"exited"`
 	ExitCode int    `json:"exitcode"`
+	Signal   int    `json:"signal,omitempty"`
 	Out      []byte `json:"out-data,omitempty"`
 	Err      []byte `json:"err-data,omitempty"`
 
@@ -31,6 +33,12 @@ func (a *Agent) exec(arguments json.RawMessage) (any, error) {
 	}
 	if err := json.Unmarshal(arguments, &arg); err != nil {
 		return nil, err
+	}
+	if begun, ok := a.endless[arg.Path]; ok {
+		a.last++
+		a.running[a.last] = execStatus{polls: math.MaxInt}
+		begun(a.last)
+		return map[string]int64{"pid": a.last}, nil
 	}
 	program, ok := a.programs[arg.Path]
 	if !ok {
