@@ -12,10 +12,12 @@ import (
 const RetryWindow = 10 * time.Second
 
 // CrossingWindow is how long after the answer a retry may still arrive: it
-// left before its sender had read the answer. It is shorter than Linux's
-// patience, so that a new request which looks like such a retry is not lost:
-// its sender repeats it, and is heard.
-const CrossingWindow = 3 * time.Second
+// left before its sender had read the answer, and waited in the driver's queue.
+// On a machine with twenty times the work that it can do, that took more than
+// three seconds. It is shorter than Linux's patience, whose last try comes seven
+// seconds after the first, so that a new request which looks like such a retry
+// is not lost: its sender repeats it, and is heard.
+const CrossingWindow = 6 * time.Second
 
 // EarliestRetry is how soon after a request its first retry may come; Linux
 // waits one to two seconds. A request whose answer was fetched before that was
@@ -25,8 +27,8 @@ const EarliestRetry = 900 * time.Millisecond
 // RetryFilter recognises a requester's retries at the door, before a request
 // gets an id. A request is a retry only if its bytes are equal to those seen
 // last under its sequence number and target, and the requester has not moved
-// on: either the first is still unanswered, or the number lies behind the
-// newest one on the ring of 64 and its answer was late enough to be crossed.
+// on: either the first is still unanswered, or its answer was late enough to be
+// crossed, and the ring of 64 has not come round to the number since.
 type RetryFilter struct {
 	mu         sync.Mutex
 	requesters map[Requestor]*seqWindow
@@ -56,9 +58,9 @@ type seqKey struct {
 
 type seqSlot struct {
 	bytes    []byte
-	count    uint64 // seqWindow.count when it was new
 	at       time.Time
 	answered time.Time // zero while the request is pending
+	rested   uint64    // seqWindow.count when it was answered
 }
 
 // Seen notes one request and reports whether it repeats one that is known.
@@ -83,7 +85,7 @@ func (r *RetryFilter) Done(who Requestor, seq uint8, now time.Time) {
 	k := seqKey{who.Target, seq & seqMask}
 	who.Target = 0
 	if w := r.requesters[who]; w != nil && w.slots[k] != nil {
-		w.slots[k].answered = now
+		w.slots[k].answered, w.slots[k].rested = now, w.count
 	}
 }
 
@@ -139,7 +141,7 @@ func (w *seqWindow) note(k seqKey, key []byte, now time.Time) {
 		s = &seqSlot{}
 		w.slots[k] = s
 	}
-	*s = seqSlot{bytes: append(s.bytes[:0], key...), count: w.count, at: now}
+	*s = seqSlot{bytes: append(s.bytes[:0], key...), at: now}
 }
 
 // movedOn reports whether a repeat of seq is a new use of the number. While
@@ -149,11 +151,11 @@ func (w *seqWindow) movedOn(seq uint8, s *seqSlot, now time.Time) bool {
 		return now.Sub(s.at) >= RetryWindow
 	}
 	const others = MaxSequence - 1
-	ahead := w.ahead(seq)
+	ahead, since := w.ahead(seq), w.count-s.rested
 	return s.answered.Sub(s.at) < EarliestRetry ||
 		now.Sub(s.answered) >= CrossingWindow ||
-		w.count-s.count >= others || // all other numbers have been used since
-		ahead > 0 && ahead <= maxAhead // a step forward; numbers in flight are skipped
+		since >= others || // all other numbers have been used since
+		since > maxAhead && ahead > 0 && ahead <= maxAhead // a step forward; numbers in flight are skipped
 }
 
 // maxAhead is how far ahead of the newest number one may be; beyond that it is

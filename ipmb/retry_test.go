@@ -34,6 +34,30 @@ func TestRetryFilterTellsEqualRequestsApart(t *testing.T) {
 	}
 }
 
+// The ring stands before a number when its late answer is fetched: a repeat of
+// it is a retry, until half a ring was sent.
+func TestRetryFilterKnowsAStepForward(t *testing.T) {
+	for _, c := range []struct {
+		others int
+		retry  bool
+	}{{0, true}, {32, true}, {33, false}, {63, false}} {
+		var f ipmb.RetryFilter
+		f.Seen(linux, 5, addSEL, at(0))
+		for i := range 62 {
+			f.Seen(linux, uint8((6+i)%64), addSEL, at(0))
+		}
+		f.Done(linux, 5, at(time.Second))
+		for i := range c.others { // the last is the number before
+			who := linux
+			who.Target = 0x84
+			f.Seen(who, uint8((5+64-c.others+i)%64), addSEL, at(time.Second))
+		}
+		if got := f.Seen(linux, 5, addSEL, at(time.Second)); got != c.retry {
+			t.Errorf("after %d others: retry is %v", c.others, got)
+		}
+	}
+}
+
 func TestRetryFilter(t *testing.T) {
 	type step struct {
 		do    string // "new", "retry", "done" or "forget"
@@ -86,6 +110,19 @@ func TestRetryFilter(t *testing.T) {
 			{"new", linux, 8, addSEL, time.Second},
 			{"retry", linux, 5, addSEL, time.Second},
 		}},
+		{"and waits for long in the driver's queue", []step{
+			{"new", linux, 5, addSEL, 0}, {"done", linux, 5, nil, time.Second}, {"retry", linux, 5, addSEL, 5 * time.Second},
+		}},
+		{"a retry crosses the answer though the ring went on meanwhile", []step{
+			{"new", linux, 5, addSEL, 0},
+			{"new", linux, 36, addSEL, 0},
+			{"new", linux, 3, addSEL, 0},
+			{"new", linux, 4, addSEL, 0},
+			{"done", linux, 5, nil, time.Second},
+			{"retry", linux, 5, addSEL, time.Second},
+			{"new", linux, 6, addSEL, time.Second},
+			{"retry", linux, 5, addSEL, time.Second},
+		}},
 		{"long after the answer it is new", []step{
 			{"new", linux, 5, addSEL, 0}, {"done", linux, 5, nil, 0}, {"new", linux, 5, addSEL, ipmb.CrossingWindow},
 		}},
@@ -132,6 +169,7 @@ func TestRetryFilter(t *testing.T) {
 type linuxDriver struct {
 	next    uint8
 	drawn   int // ring positions so far, with those skipped
+	heard   int // requests taken for new
 	flight  []*flight
 	crossed []*flight // fetched, while a repeat of them may be on its way
 }
@@ -142,8 +180,9 @@ type flight struct {
 	key     []byte
 	at      int // ring position
 	waiting bool
-	first   time.Duration // when it was sent, or when its repeats ended
+	first   time.Duration // when it was sent, or heard at last
 	fetched time.Duration
+	rested  int // linuxDriver.heard then
 
 	repeated bool // after it was fetched
 	mistaken bool // taken for a crossing retry of the number's earlier use, so not heard
@@ -183,9 +222,10 @@ func without(list []*flight, f *flight) []*flight {
 
 // A model of Linux with up to 16 requests in flight: no new request is taken
 // for a retry, also one that others have overtaken; and each retry is known,
-// also one that crosses its answer.
+// also one that crosses its answer, however long that took and until half a ring
+// of others was sent after it.
 func TestRetryFilterFollowsLinux(t *testing.T) {
-	const inFlight, crossing, overtaken, again = 16, 20, 20, time.Second
+	const inFlight, crossing, overtaken, again = 16, 32, 20, time.Second
 	rapid.Check(t, func(t *rapid.T) {
 		var filter ipmb.RetryFilter
 		var d linuxDriver
@@ -202,18 +242,22 @@ func TestRetryFilterFollowsLinux(t *testing.T) {
 			return f
 		}
 		send := func(t *rapid.T, f *flight) {
-			late := slices.ContainsFunc(d.crossed, func(g *flight) bool {
-				return g.who == f.who && g.seq == f.seq && now-g.fetched < ipmb.CrossingWindow
-			})
+			late := false
+			for _, g := range d.crossed {
+				late = late || g.who == f.who && g.seq == f.seq && now-g.fetched < ipmb.CrossingWindow
+				g.repeated = g.repeated || g.seq == f.seq // it would have left before its number was drawn again
+			}
 			f.waiting, f.first = false, now
 			f.mistaken = filter.Seen(f.who, f.seq, f.key, at(now))
-			if f.mistaken && !late {
+			if !f.mistaken {
+				d.heard++
+			} else if !late {
 				t.Fatalf("new request under %d taken for a retry", f.seq)
 			}
 		}
 		fetch := func(f *flight) {
 			filter.Done(f.who, f.seq, at(now))
-			f.fetched = now
+			f.fetched, f.rested = now, d.heard
 			d.flight = without(d.flight, f)
 			if now-f.first >= ipmb.EarliestRetry {
 				d.crossed = append(d.crossed, f)
@@ -239,12 +283,15 @@ func TestRetryFilterFollowsLinux(t *testing.T) {
 				if seen := filter.Seen(f.who, f.seq, f.key, at(now)); !seen && !f.mistaken {
 					t.Fatalf("retry under %d taken for new", f.seq)
 				} else if !seen {
-					f.mistaken = false // heard now
+					f.mistaken, f.first = false, now // heard, and not repeated again so soon
+					d.heard++
+				} else if f.mistaken && now-f.first >= ipmb.CrossingWindow {
+					t.Fatalf("request under %d is not heard", f.seq)
 				}
 			},
 			"crossing": func(t *rapid.T) {
 				f := pick(t, d.crossed, func(f *flight) bool {
-					return !f.repeated && d.drawn-f.at <= crossing && now-f.fetched < ipmb.CrossingWindow
+					return !f.repeated && d.heard-f.rested <= crossing && now-f.fetched < ipmb.CrossingWindow
 				})
 				f.repeated = true
 				if !filter.Seen(f.who, f.seq, f.key, at(now)) {

@@ -226,12 +226,17 @@ func (a *asks) resume(left []record, waiting map[askKey]bool) {
 
 func (a *asks) resumeOne(r record, waiting map[askKey]bool, now time.Time) bool {
 	k, m, began, err := a.parse(r.payload)
-	if age := now.Sub(began); err != nil || age < 0 || age >= ipmb.RetryWindow {
+	answered := r.marked || waiting[k] // a kill may come between the answer and its mark
+	limit := ipmb.RetryWindow
+	if answered { // at the end of it, perhaps
+		limit += ipmb.CrossingWindow
+	}
+	if age := now.Sub(began); err != nil || age < 0 || age >= limit {
 		return false
 	}
 	a.supersede(k)
 	one := &ask{key: k, message: m, slot: r.slot}
-	if r.marked || waiting[k] { // a kill may come between the answer and its mark
+	if answered {
 		a.latest[k] = one
 		a.retries.Seen(a.who(k), k.seq, retryKey(m.Frame), began)
 		if !waiting[k] {

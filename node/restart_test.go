@@ -167,6 +167,30 @@ func TestAsksGoOn(t *testing.T) {
 	})
 }
 
+// A retry that crossed a late answer is known to the next process too.
+func TestLateAnswerThenRestart(t *testing.T) {
+	eachEnd(t, func(t *testing.T, b *board, restart func()) {
+		add := request(ipmb.AddrShelfManager, 5, ipmb.NetFnStorage, 0x44, make([]byte, 16)...)
+		b.send(add)
+		sent := b.bus.wait(t, 1)
+		time.Sleep(ipmb.RetryWindow - time.Second)
+		b.Deliver(t.Context(), answerTo(sent[0], ipmb.Response{Data: []byte{1, 0}}))
+		synctest.Wait()
+		if got := b.received(); len(got) != 1 {
+			t.Fatalf("answers %v", got)
+		}
+		time.Sleep(time.Second)
+		restart()
+		b.send(add)
+		synctest.Wait()
+		for _, m := range b.bus.messages() {
+			if m.ID != sent[0].ID {
+				t.Errorf("sent again as %x", m.ID)
+			}
+		}
+	})
+}
+
 // An answer that the guest has not fetched when its node is killed does not
 // bring the number to rest, however fast it came: the guest repeats the request
 // and must not be heard twice.
