@@ -14,13 +14,20 @@ import (
 	"github.com/midplane-project/midplane/shelf/backplane"
 )
 
+// hearing is what a seat is told of whom its characters are for.
+type hearing struct {
+	n      int // of what the VM says
+	packet uint8
+	number uint32
+}
+
 // seat is a place at a VM's console.
 type seat struct {
 	out   chan string // what the VM says; "": something was lost
 	heard chan string
 	taken chan struct{}
 	gone  chan struct{} // closed when the place is given up
-	has   chan int      // of what the VM says
+	has   chan hearing
 	asked *v1.ConsoleCall
 
 	mu      sync.Mutex
@@ -30,7 +37,7 @@ type seat struct {
 
 func newSeat() *seat {
 	return &seat{
-		out: make(chan string), heard: make(chan string, 100), has: make(chan int, 100), taken: make(chan struct{}), gone: make(chan struct{}),
+		out: make(chan string), heard: make(chan string, 100), has: make(chan hearing, 100), taken: make(chan struct{}), gone: make(chan struct{}),
 		on: true, changed: make(chan struct{}),
 	}
 }
@@ -44,9 +51,9 @@ func (s *seat) Next(ctx context.Context) ([]byte, bool, error) {
 	}
 }
 
-func (s *seat) Heard(n int, packet uint8) { s.has <- n<<8 | int(packet) }
+func (s *seat) Heard(n int, packet uint8, number uint32) { s.has <- hearing{n, packet, number} }
 
-func (s *seat) Resumed() (uint8, bool) { return 11, s.asked.GetResume() }
+func (s *seat) Resumed() (uint8, uint32, bool) { return 11, 1 << 20, s.asked.GetResume() }
 
 func (s *seat) Write(p []byte) (int, error) {
 	s.heard <- string(p)
@@ -122,18 +129,18 @@ func TestConsole(t *testing.T) {
 		}
 		vm.out <- "login: "
 		says(t, c, "login: ", false)
-		if packet, ok := c.Resumed(); packet != 11 || !ok {
-			t.Errorf("resumed after packet %d, %v", packet, ok)
+		if packet, number, ok := c.Resumed(); packet != 11 || number != 1<<20 || !ok {
+			t.Errorf("resumed after packet %d, number %d, %v", packet, number, ok)
 		}
-		c.Heard(3, 1)
-		c.Heard(4, 2)
-		last := 0
+		c.Heard(3, 1, 1<<20+1)
+		c.Heard(4, 2, 1<<20+2)
+		var last hearing
 		for n := 0; n < 7; {
 			last = <-vm.has
-			n += last >> 8
+			n += last.n
 		}
-		if last&0xFF != 2 {
-			t.Errorf("the last packet is %d", last&0xFF)
+		if last.packet != 2 || last.number != 1<<20+2 {
+			t.Errorf("the last is %+v", last)
 		}
 		vm.out <- ""
 		says(t, c, "", true)

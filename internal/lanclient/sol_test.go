@@ -30,9 +30,9 @@ func (e *echo) Next(ctx context.Context) ([]byte, bool, error) {
 	}
 }
 
-func (e *echo) Heard(int, uint8) {}
+func (e *echo) Heard(int, uint8, uint32) {}
 
-func (e *echo) Resumed() (uint8, bool) { return 0, false }
+func (e *echo) Resumed() (uint8, uint32, bool) { return 0, 0, false }
 
 func (e *echo) Write(b []byte) (int, error) {
 	e.out <- bytes.Clone(b)

@@ -102,6 +102,28 @@ func (s *session) reach(seq uint32) {
 	}
 }
 
+// number is the last that a packet to the console had.
+func (s *session) number() uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out
+}
+
+// unknownNumbers is how many the process before may have used after the last that
+// is known. Consoles take those that are not more than 8 ahead (FreeIPMI); what
+// they drop because they had its number comes again with a later one.
+const unknownNumbers = 4
+
+// follow lets the numbers of what is sent be those that follow one of another
+// process's: the console may say nothing for long, and drops what is behind.
+func (s *session) follow(number uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if number += unknownNumbers; number != unknownNumbers && int32(number-s.out) > 0 {
+		s.out = number
+	}
+}
+
 // sealAs wraps a message with a sequence number that is not the session's next.
 func (s *session) sealAs(seq uint32, message []byte) []byte {
 	s.mu.Lock()

@@ -42,7 +42,9 @@ const (
 //
 //	sequence | sequence that it acknowledges | characters accepted of that | operation or status | characters
 //
-// Sequence numbers are 1 to 15. A packet of sequence 0 is not acknowledged.
+// Sequence numbers are 1 to 15. A packet of sequence 0 is not acknowledged and has no
+// characters. OpenIPMI, which waits for an acknowledgement, leaves those that it has
+// sent already in it: they are not looked at, its own acknowledgement is.
 type solPacket struct {
 	Seq, Ack, Count uint8
 	Op              solOp
@@ -51,10 +53,14 @@ type solPacket struct {
 
 // parseSOL reads a payload. It aliases b.
 func parseSOL(b []byte) (solPacket, error) {
-	if len(b) < solHeadLen || b[0]&solMaxSeq == 0 && len(b) > solHeadLen {
+	if len(b) < solHeadLen {
 		return solPacket{}, errFrame
 	}
-	return solPacket{Seq: b[0] & solMaxSeq, Ack: b[1] & solMaxSeq, Count: b[2], Op: solOp(b[3]), Data: b[solHeadLen:]}, nil
+	p := solPacket{Seq: b[0] & solMaxSeq, Ack: b[1] & solMaxSeq, Count: b[2], Op: solOp(b[3])}
+	if p.Seq != 0 {
+		p.Data = b[solHeadLen:]
+	}
+	return p, nil
 }
 
 func (p solPacket) append(b []byte) []byte {

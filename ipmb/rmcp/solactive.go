@@ -34,10 +34,12 @@ type Line interface {
 	// lost before. Who does not call it in time holds the system up.
 	Next(ctx context.Context) (p []byte, lost bool, err error)
 	// Heard tells that the console has n more of them, or will not have them, and
-	// the number of the last packet that it acknowledged.
-	Heard(n int, packet uint8)
-	// Resumed gives that number where the line goes on with what came after it.
-	Resumed() (packet uint8, ok bool)
+	// the number of the last packet that it acknowledged; and the last number that
+	// a packet of the session had.
+	Heard(n int, packet uint8, number uint32)
+	// Resumed gives the former where the line goes on with what came after it, and
+	// the latter where it is known, else 0.
+	Resumed() (packet uint8, number uint32, ok bool)
 	// Write gives characters to the system, and waits for a while if it is slow.
 	Write(p []byte) (int, error)
 	Break(ctx context.Context) error
@@ -139,10 +141,15 @@ func (a *activeSOL) run(ctx context.Context, door solPort, peer netip.AddrPort, 
 	on, changed := a.line.Power()
 	l := solLoop{activeSOL: a, door: door, peer: peer, output: output, changed: changed, state: newSOL(a.timing, on)}
 	if a.resumed {
-		l.state.resume(a.line.Resumed())
+		packet, number, known := a.line.Resumed()
+		a.session.follow(number)
+		l.state.resume(packet, known)
 	}
 	l.timer = time.NewTimer(0)
 	defer l.timer.Stop()
+	tell := time.NewTicker(tellNumber)
+	defer tell.Stop()
+	l.tell = tell.C
 	l.do(solEvent{})
 	for l.step(ctx, ended) {
 	}
@@ -180,7 +187,13 @@ type solLoop struct {
 	rest    []byte // of the system's characters, for which there was no room yet
 	open    int    // of them, that the console does not have yet
 	timer   *time.Timer
+	tell    <-chan time.Time
+	told    uint32 // number of the session's
 }
+
+// tellNumber is how often the port is told of the session's numbers: while
+// nothing is said, messages use some.
+const tellNumber = time.Second
 
 // step waits for one thing to happen and does what it brings. It is false at
 // the end.
@@ -207,6 +220,10 @@ func (l *solLoop) step(ctx context.Context, ended <-chan struct{}) bool {
 		l.do(solEvent{power: &on})
 	case <-l.timer.C:
 		l.do(solEvent{})
+	case <-l.tell:
+		if l.told != l.session.number() {
+			l.heard(0)
+		}
 	case <-l.stopped:
 		if !l.quiet {
 			l.do(solEvent{end: true})
@@ -227,10 +244,16 @@ func (l *solLoop) step(ctx context.Context, ended <-chan struct{}) bool {
 		l.rest = l.rest[n:]
 	}
 	if open := len(l.rest) + l.state.open(); open < l.open {
-		l.line.Heard(l.open-open, l.state.acked())
+		l.heard(l.open - open)
 		l.open = open
 	}
 	return true
+}
+
+// heard tells the port what another process needs to go on.
+func (l *solLoop) heard(n int) {
+	l.told = l.session.number()
+	l.line.Heard(n, l.state.acked(), l.told)
 }
 
 // do lets the state deal with an event, and does what that brings.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -144,6 +146,52 @@ func TestSOLGoesOnElsewhere(t *testing.T) {
 	c.want("deactivate", c.do(6, 0x49, activateInstance(3)...), 0)
 	next(t, three.closed)
 	f.payload(t, 0)
+}
+
+// A console that says nothing hears the next process: its numbers follow those of
+// the last one, of which messages used some.
+func TestSOLGoesOnInSilence(t *testing.T) {
+	f, one, two := newFakeStore(), newPort(), newPort()
+	c := solStoring(t, f, ports{3: one}, true).admin()
+	c.want("activate", c.do(6, 0x48, activateInstance(3)...), activated...)
+	f.payload(t, 3)
+	highest := uint32(0)
+	for range 20 {
+		one.says(t, "output")
+		packet := c.read()
+		b, err := c.keys.open(packet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.sendSOL(solPacket{Ack: b[0], Count: uint8(len(b) - solHeadLen)})
+	}
+	for range 10 {
+		c.send(c.frame(6, 1))
+		highest = c.read().Seq
+	}
+	until(t, "the port knows the number of the last answer", func() bool {
+		one.mu.Lock()
+		defer one.mu.Unlock()
+		return one.number == highest
+	})
+	two.packet, two.number, two.resumes = one.packet, one.number, true
+	listens, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listens.Close() })
+	f.mu.Lock()
+	for id, k := range f.kept {
+		k.Peer = netip.MustParseAddrPort(listens.LocalAddr().String())
+		f.kept[id] = k
+	}
+	f.mu.Unlock()
+	solStoring(t, f, ports{3: two}, true)
+	c.conn = listens
+	two.says(t, "and so on")
+	if seq := c.read().Seq; seq <= highest || seq > highest+8 {
+		t.Errorf("packet %d after %d", seq, highest)
+	}
 }
 
 // A payload that ends by itself is not taken up, nor one that its user may not

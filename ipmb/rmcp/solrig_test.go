@@ -24,7 +24,8 @@ type port struct {
 	opening Opening
 	has     int   // of what it said, the console
 	packet  uint8 // the last that was acknowledged
-	resumes bool  // it knows that from another process
+	number  uint32
+	resumes bool // it knows that from another process
 	closed  chan struct{}
 }
 
@@ -51,16 +52,16 @@ func (p *port) Next(ctx context.Context) ([]byte, bool, error) {
 	}
 }
 
-func (p *port) Heard(n int, packet uint8) {
+func (p *port) Heard(n int, packet uint8, number uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.has, p.packet = p.has+n, packet
+	p.has, p.packet, p.number = p.has+n, packet, number
 }
 
-func (p *port) Resumed() (packet uint8, ok bool) {
+func (p *port) Resumed() (packet uint8, number uint32, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.packet, p.resumes
+	return p.packet, p.number, p.resumes
 }
 
 func (p *port) Write(b []byte) (int, error) {

@@ -27,7 +27,13 @@ func TestSOLPacket(t *testing.T) {
 			t.Errorf("%+v: % x", want, back)
 		}
 	}
-	for _, bad := range []string{"", "01", "01 00 00", "00 00 00 00 61", "10 00 00 00 61"} {
+	// OpenIPMI's acknowledgement while it waits for one itself.
+	for _, wire := range []string{"00 04 64 00 61", "10 04 64 00 61"} {
+		if p, err := parseSOL(unhex(t, wire)); err != nil || p.Seq != 0 || p.Ack != 4 || p.Count != 100 || len(p.Data) > 0 {
+			t.Errorf("%s: %+v, %v", wire, p, err)
+		}
+	}
+	for _, bad := range []string{"", "01", "01 00 00"} {
 		if p, err := parseSOL(unhex(t, bad)); err == nil {
 			t.Errorf("%s: %+v", bad, p)
 		}

@@ -22,7 +22,8 @@ type Seat struct {
 	console *Console
 	out     *outlet
 	session string
-	packet  uint8 // of its session's packets the last that was acknowledged; under console.mu
+	packet  uint8  // of its session's packets the last that was acknowledged; under console.mu
+	number  uint32 // the last that a packet of its session had; under console.mu
 	resumed bool
 	hold    time.Duration // that the VM waits for this reader; 0: not at all
 	late    bool          // it did not for too long; under console.mu
@@ -59,7 +60,7 @@ func (c *Console) TakePaced(p Paced) (*Seat, error) {
 		unheard := c.total - left.at
 		past = c.past.last(int(min(unheard, int64(c.past.max))))
 		missing = unheard - int64(len(past))
-		s.packet, s.resumed = left.packet, missing == 0
+		s.packet, s.number, s.resumed = left.packet, left.number, missing == 0
 	}
 	s, err := c.join(s, TakeOver, past)
 	s.out.skipped = int(missing)
@@ -71,6 +72,7 @@ type left struct {
 	session string
 	at      int64 // of all that the VM said
 	packet  uint8
+	number  uint32
 }
 
 // leftOff finds how far a session had heard.
@@ -83,7 +85,7 @@ func (c *Console) leftOff(session string) (l left, ok bool) {
 
 // left is how far the reader is. The caller has console.mu.
 func (s *Seat) left() left {
-	return left{s.session, s.console.total - int64(s.out.open()), s.packet}
+	return left{s.session, s.console.total - int64(s.out.open()), s.packet, s.number}
 }
 
 // join is Join with c.mu held.
@@ -121,19 +123,19 @@ func (s *Seat) Next(ctx context.Context) (p []byte, lost bool, err error) {
 }
 
 // Heard tells that whom the bytes are for has n more of them, or will not have them, and in which of his packets
-// the last of them were. The VM waits for that.
-func (s *Seat) Heard(n int, packet uint8) {
+// the last of them were; and the last number of his session's packets. The VM waits for that.
+func (s *Seat) Heard(n int, packet uint8, number uint32) {
 	s.console.mu.Lock()
-	s.packet = packet
+	s.packet, s.number = packet, number
 	s.console.mu.Unlock()
 	s.out.heard(n)
 }
 
-// Resumed gives the last packet of a session that goes on here.
-func (s *Seat) Resumed() (packet uint8, ok bool) {
+// Resumed gives the last packet of a session that goes on here, and the last number of its packets, 0 if unknown.
+func (s *Seat) Resumed() (packet uint8, number uint32, ok bool) {
 	s.console.mu.Lock()
 	defer s.console.mu.Unlock()
-	return s.packet, s.resumed
+	return s.packet, s.number, s.resumed
 }
 
 // Write sends bytes to the VM. Those for a VM that is off are lost as on a real line, as are those of one who

@@ -89,7 +89,7 @@ func TestSeatHoldsTheVM(t *testing.T) {
 			t.Fatalf("after %d: %d bytes, lost %v, %v", n, len(p), lost, err)
 		}
 		n += len(p)
-		s.Heard(len(p), 0)
+		s.Heard(len(p), 0, 0)
 		time.Sleep(time.Millisecond) // it is slow
 	}
 	watcher := person(t, c, Attachment{})
@@ -140,7 +140,7 @@ func TestSeatHoldsAsLongAsToldTo(t *testing.T) {
 						}
 						select {
 						case <-time.After(tt.silent):
-							s.Heard(len(p), 0)
+							s.Heard(len(p), 0, 0)
 						case <-t.Context().Done():
 							return
 						}
@@ -190,19 +190,19 @@ func TestSeatIsResumed(t *testing.T) {
 	prints("heard, unheard")
 	_, _, err := s.Next(t.Context())
 	check(t, err)
-	s.Heard(len("past\nheard, "), 7)
+	s.Heard(len("past\nheard, "), 7, 70)
 	again := shows(Paced{Session: "a", Replay: 100, Resume: true}, "unheard")
-	if packet, ok := again.Resumed(); packet != 7 || !ok {
-		t.Errorf("resumed after packet %d, %v", packet, ok)
+	if packet, number, ok := again.Resumed(); packet != 7 || number != 70 || !ok {
+		t.Errorf("resumed after packet %d, number %d, %v", packet, number, ok)
 	}
 	<-s.Taken()
 	check(t, s.Close())
-	again.Heard(len("unhear"), 9)
+	again.Heard(len("unhear"), 9, 90)
 	check(t, again.Close())
 	prints("\nwhile nobody was there")
 	late := shows(Paced{Session: "a", Replay: 100, Resume: true}, "d\nwhile nobody was there")
-	if packet, ok := late.Resumed(); packet != 9 || !ok {
-		t.Errorf("resumed after packet %d, %v", packet, ok)
+	if packet, number, ok := late.Resumed(); packet != 9 || number != 90 || !ok {
+		t.Errorf("resumed after packet %d, number %d, %v", packet, number, ok)
 	}
 	check(t, late.Close())
 	prints(strings.Repeat("long", 100))
@@ -211,14 +211,14 @@ func TestSeatIsResumed(t *testing.T) {
 	if p, lost, err := much.Next(t.Context()); len(p) != 50 || !lost || err != nil {
 		t.Errorf("%d bytes, lost %v, %v", len(p), lost, err)
 	}
-	if packet, ok := much.Resumed(); ok {
-		t.Errorf("resumed after packet %d, though some is missing", packet)
+	if packet, number, ok := much.Resumed(); ok || number != 90 {
+		t.Errorf("resumed after packet %d, number %d, though some is missing", packet, number)
 	}
 	check(t, much.Close())
 	prints("there")
 	for _, p := range []Paced{{Session: "a", Replay: 5}, {Session: "b", Replay: 5, Resume: true}, {Replay: 5, Resume: true}} {
 		other := shows(p, "there")
-		if packet, ok := other.Resumed(); ok {
+		if packet, _, ok := other.Resumed(); ok {
 			t.Errorf("%+v: resumed after packet %d", p, packet)
 		}
 		check(t, other.Close())

@@ -15,9 +15,10 @@ type Console interface {
 	// Next waits for characters; lost says that some were lost before.
 	Next(ctx context.Context) (p []byte, lost bool, err error)
 	// Heard tells that whom they are for has n more of them, the last in that
-	// packet of his; Resumed gives the last packet of a session that goes on.
-	Heard(n int, packet uint8)
-	Resumed() (packet uint8, ok bool)
+	// packet of his, and the last number of his session's packets; Resumed gives
+	// both of a session that goes on.
+	Heard(n int, packet uint8, number uint32)
+	Resumed() (packet uint8, number uint32, ok bool)
 	Write(p []byte) (int, error)
 	Break(ctx context.Context) error
 	// Power tells whether the VM has any; changed is closed when that is not so
@@ -61,8 +62,8 @@ func (w *way) serveConsole(ctx context.Context, call *v1.ConsoleCall) error {
 	}
 	defer s.console.Close()
 	on, changed := s.console.Power()
-	packet, resumed := s.console.Resumed()
-	hello.Power, hello.Resumed, hello.Sequence = on, resumed, uint32(packet)
+	packet, number, resumed := s.console.Resumed()
+	hello.Power, hello.Resumed, hello.Sequence, hello.SessionSequence = on, resumed, uint32(packet), number
 	if err := s.tell(&v1.ServeConsoleRequest{Kind: &v1.ServeConsoleRequest_Hello{Hello: hello}}); err != nil {
 		return err
 	}
@@ -119,7 +120,8 @@ func (s *consoleStream) listen(ctx context.Context) {
 		case *v1.ServeConsoleResponse_Break:
 			err = s.console.Break(ctx)
 		case *v1.ServeConsoleResponse_Heard:
-			s.console.Heard(int(min(k.Heard.GetCharacters(), math.MaxInt32)), uint8(k.Heard.GetSequence()))
+			h := k.Heard
+			s.console.Heard(int(min(h.GetCharacters(), math.MaxInt32)), uint8(h.GetSequence()), h.GetSessionSequence())
 		}
 		if err != nil { // as on a real line
 			s.log.Debug("input of the shelf's to the console lost", "why", err)

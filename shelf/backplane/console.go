@@ -107,10 +107,11 @@ func (c *Console) Next(ctx context.Context) (p []byte, lost bool, err error) {
 }
 
 // Heard tells the node that the one who reads has n more characters, the last of
-// them in that packet of his. It does not wait for that.
-func (c *Console) Heard(n int, packet uint8) {
+// them in that packet of his, and the number of the last packet of his session. It
+// does not wait for that.
+func (c *Console) Heard(n int, packet uint8, number uint32) {
 	c.mu.Lock()
-	h := &v1.ConsoleHeard{Characters: uint64(n) + c.heard.GetCharacters(), Sequence: uint32(packet)}
+	h := &v1.ConsoleHeard{Characters: uint64(n) + c.heard.GetCharacters(), Sequence: uint32(packet), SessionSequence: number}
 	c.heard = h
 	c.mu.Unlock()
 	select {
@@ -128,9 +129,10 @@ func (c *Console) untold() *v1.ConsoleHeard {
 }
 
 // Resumed gives the last packet that the session acknowledged to another replica,
-// where the node goes on after it.
-func (c *Console) Resumed() (packet uint8, ok bool) {
-	return uint8(c.hello.GetSequence()), c.hello.GetResumed()
+// where the node goes on after it, and the last number of the session's packets, 0
+// where the node knows none.
+func (c *Console) Resumed() (packet uint8, number uint32, ok bool) {
+	return uint8(c.hello.GetSequence()), c.hello.GetSessionSequence(), c.hello.GetResumed()
 }
 
 // Write gives characters to the VM.

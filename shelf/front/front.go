@@ -209,7 +209,7 @@ func (f *Front) hear(r *replica, s *stream, got frame) {
 	f.mu.Lock()
 	ours := f.leader == r
 	if ours {
-		f.sessions.answered(d.peer)
+		f.sessions.answeredBy(d)
 		f.others.answered(d.peer)
 		if d.login != nil {
 			f.logins.answered(d.peer)
@@ -266,6 +266,7 @@ const (
 	idIn15      = rmcpLen + 5
 	idIn20      = rmcpLen + 2
 	idLen       = 4
+	seqIn20     = idIn20 + idLen
 )
 
 func isRMCP(b []byte) bool { return len(b) > rmcpLen && b[0] == rmcpVersion }
@@ -281,4 +282,12 @@ func inSession(b []byte) bool {
 		at = idIn20
 	}
 	return len(b) >= at+idLen && binary.LittleEndian.Uint32(b[at:]) != 0
+}
+
+// plusNumber is the number of a datagram in its RMCP+ session; false: it is not of one.
+func plusNumber(b []byte) (uint32, bool) {
+	if !isRMCP(b) || !inSession(b) || b[rmcpLen] != authPlus || len(b) < seqIn20+4 {
+		return 0, false
+	}
+	return binary.LittleEndian.Uint32(b[seqIn20:]), true
 }

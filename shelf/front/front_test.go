@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -243,6 +244,36 @@ func TestHeld(t *testing.T) {
 	h.age(now.Add(3*time.Second + holdTime))
 	if len(h.list) != 1 || h.list[0].peer != peer(4) {
 		t.Errorf("%d held", len(h.list))
+	}
+}
+
+// What crossed an answer is held, for the leader did not have it yet: in RMCP+ the
+// numbers tell. In IPMI 1.5 they do not.
+func TestHeldCrosses(t *testing.T) {
+	peer := netip.MustParseAddrPort("192.0.2.1:9")
+	plus := func(number uint32) []byte {
+		b := append([]byte{rmcpVersion, 0, 0xFF, classIPMI, authPlus, 0xC1}, 1, 2, 3, 4)
+		return binary.LittleEndian.AppendUint32(b, number)
+	}
+	v15 := []byte{rmcpVersion, 0, 0xFF, classIPMI, 2, 9, 0, 0, 0, 1, 2, 3, 4}
+	for _, c := range []struct {
+		asked, answer []byte
+		left          int
+	}{
+		{plus(5), plus(9), 0},
+		{plus(5), plus(10), 0},
+		{plus(5), plus(8), 1},
+		{plus(1), plus(0xFFFFFFFF), 1},
+		{plus(5), v15, 0},
+		{v15, plus(8), 0},
+		{plus(5)[:10], plus(8), 0},
+	} {
+		var h held
+		h.list = []heldDatagram{{datagram: datagram{peer: peer, data: c.asked}}, {datagram: datagram{data: c.asked}}}
+		h.answeredBy(datagram{peer: peer, data: c.answer})
+		if len(h.list) != c.left+1 {
+			t.Errorf("% x, then % x: %d held, with another's", c.asked, c.answer, len(h.list))
+		}
 	}
 }
 

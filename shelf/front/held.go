@@ -72,6 +72,20 @@ func (h *held) answered(peer netip.AddrPort) {
 	h.list = slices.DeleteFunc(h.list, func(d heldDatagram) bool { return d.peer == peer })
 }
 
+// answersPerPacket: to packet n of an RMCP+ session a leader's first one has the
+// number 2n−1 or a later one.
+const answersPerPacket = 2
+
+// answeredBy is answered, but for what the leader did not have yet when it gave that
+// answer: what a system says over LAN and what its user types cross.
+func (h *held) answeredBy(answer datagram) {
+	number, plus := plusNumber(answer.data)
+	h.list = slices.DeleteFunc(h.list, func(d heldDatagram) bool {
+		asked, also := plusNumber(d.data)
+		return d.peer == answer.peer && !(plus && also && int32(answersPerPacket*asked-1-number) > 0)
+	})
+}
+
 // of gives the login that is under way at a socket, nil for one that has its last
 // answer of this term's leader, which knows it better.
 func (h *held) of(peer netip.AddrPort, term uint64, now time.Time) []byte {

@@ -40,8 +40,8 @@ func (l fakeLine) Next(ctx context.Context) ([]byte, bool, error) {
 	<-ctx.Done()
 	return nil, false, ctx.Err()
 }
-func (fakeLine) Heard(int, uint8)               {}
-func (fakeLine) Resumed() (uint8, bool)         { return 0, false }
+func (fakeLine) Heard(int, uint8, uint32)       {}
+func (fakeLine) Resumed() (uint8, uint32, bool) { return 0, 0, false }
 func (fakeLine) Write(p []byte) (int, error)    { return len(p), nil }
 func (fakeLine) Break(context.Context) error    { return nil }
 func (fakeLine) Power() (bool, <-chan struct{}) { return true, nil }

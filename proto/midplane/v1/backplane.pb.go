@@ -1399,6 +1399,7 @@ type ConsoleHello struct {
 	Problem         string                 `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`  // not empty: why there is no console
 	Resumed         bool                   `protobuf:"varint,6,opt,name=resumed,proto3" json:"resumed,omitempty"` // goes on where the session was, after this packet
 	Sequence        uint32                 `protobuf:"varint,7,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	SessionSequence uint32                 `protobuf:"varint,8,opt,name=session_sequence,json=sessionSequence,proto3" json:"session_sequence,omitempty"` // the last that the session is known to have used; 0: none
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1478,6 +1479,13 @@ func (x *ConsoleHello) GetResumed() bool {
 func (x *ConsoleHello) GetSequence() uint32 {
 	if x != nil {
 		return x.Sequence
+	}
+	return 0
+}
+
+func (x *ConsoleHello) GetSessionSequence() uint32 {
+	if x != nil {
+		return x.SessionSequence
 	}
 	return 0
 }
@@ -1634,11 +1642,12 @@ func (*ServeConsoleResponse_Heard) isServeConsoleResponse_Kind() {}
 
 // ConsoleHeard tells what of the output has come to whom it is for.
 type ConsoleHeard struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Characters    uint64                 `protobuf:"varint,1,opt,name=characters,proto3" json:"characters,omitempty"` // so many more
-	Sequence      uint32                 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`     // number of the last packet that was acknowledged
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Characters      uint64                 `protobuf:"varint,1,opt,name=characters,proto3" json:"characters,omitempty"`                                  // so many more
+	Sequence        uint32                 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`                                      // number of the last packet that was acknowledged
+	SessionSequence uint32                 `protobuf:"varint,3,opt,name=session_sequence,json=sessionSequence,proto3" json:"session_sequence,omitempty"` // the last one of the packets of the session; 0: unknown
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ConsoleHeard) Reset() {
@@ -1681,6 +1690,13 @@ func (x *ConsoleHeard) GetCharacters() uint64 {
 func (x *ConsoleHeard) GetSequence() uint32 {
 	if x != nil {
 		return x.Sequence
+	}
+	return 0
+}
+
+func (x *ConsoleHeard) GetSessionSequence() uint32 {
+	if x != nil {
+		return x.SessionSequence
 	}
 	return 0
 }
@@ -2756,7 +2772,7 @@ const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"\x05hello\x18\x01 \x01(\v2\x19.midplane.v1.ConsoleHelloH\x00R\x05hello\x122\n" +
 	"\x06output\x18\x02 \x01(\v2\x18.midplane.v1.ConsoleTextH\x00R\x06output\x12\x16\n" +
 	"\x05power\x18\x03 \x01(\bH\x00R\x05powerB\x06\n" +
-	"\x04kind\"\xc9\x01\n" +
+	"\x04kind\"\xf4\x01\n" +
 	"\fConsoleHello\x12\x12\n" +
 	"\x04call\x18\x01 \x01(\x04R\x04call\x12\x14\n" +
 	"\x05shelf\x18\x02 \x01(\tR\x05shelf\x12)\n" +
@@ -2764,7 +2780,8 @@ const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"\x05power\x18\x04 \x01(\bR\x05power\x12\x18\n" +
 	"\aproblem\x18\x05 \x01(\tR\aproblem\x12\x18\n" +
 	"\aresumed\x18\x06 \x01(\bR\aresumed\x12\x1a\n" +
-	"\bsequence\x18\a \x01(\rR\bsequence\"5\n" +
+	"\bsequence\x18\a \x01(\rR\bsequence\x12)\n" +
+	"\x10session_sequence\x18\b \x01(\rR\x0fsessionSequence\"5\n" +
 	"\vConsoleText\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
 	"\x04lost\x18\x02 \x01(\bR\x04lost\"\x81\x01\n" +
@@ -2772,12 +2789,13 @@ const file_midplane_v1_backplane_proto_rawDesc = "" +
 	"\x05input\x18\x01 \x01(\fH\x00R\x05input\x12\x16\n" +
 	"\x05break\x18\x02 \x01(\bH\x00R\x05break\x121\n" +
 	"\x05heard\x18\x03 \x01(\v2\x19.midplane.v1.ConsoleHeardH\x00R\x05heardB\x06\n" +
-	"\x04kind\"J\n" +
+	"\x04kind\"u\n" +
 	"\fConsoleHeard\x12\x1e\n" +
 	"\n" +
 	"characters\x18\x01 \x01(\x04R\n" +
 	"characters\x12\x1a\n" +
-	"\bsequence\x18\x02 \x01(\rR\bsequence\"\xca\x02\n" +
+	"\bsequence\x18\x02 \x01(\rR\bsequence\x12)\n" +
+	"\x10session_sequence\x18\x03 \x01(\rR\x0fsessionSequence\"\xca\x02\n" +
 	"\fRelayRequest\x12/\n" +
 	"\x05hello\x18\x01 \x01(\v2\x17.midplane.v1.RelayHelloH\x00R\x05hello\x12*\n" +
 	"\x05batch\x18\x02 \x01(\v2\x12.midplane.v1.BatchH\x00R\x05batch\x122\n" +
