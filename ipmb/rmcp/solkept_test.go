@@ -156,18 +156,28 @@ func TestSOLGoesOnInSilence(t *testing.T) {
 	c.want("activate", c.do(6, 0x48, activateInstance(3)...), activated...)
 	f.payload(t, 3)
 	highest := uint32(0)
+	hear := func() []byte {
+		t.Helper()
+		for {
+			packet := c.read()
+			highest = packet.Seq
+			b, err := c.keys.open(packet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !c.again(packet, b) {
+				return b
+			}
+		}
+	}
 	for range 20 {
 		one.says(t, "output")
-		packet := c.read()
-		b, err := c.keys.open(packet)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := hear()
 		c.sendSOL(solPacket{Ack: b[0], Count: uint8(len(b) - solHeadLen)})
 	}
 	for range 10 {
 		c.send(c.frame(6, 1))
-		highest = c.read().Seq
+		hear()
 	}
 	until(t, "the port knows the number of the last answer", func() bool {
 		one.mu.Lock()
