@@ -223,7 +223,7 @@ func (b *bench) lanRates(ctx context.Context, p place, doors []*lanDoor) ([][]fl
 }
 
 // lanNode starts a standalone node with a LAN door.
-func (b *bench) lanNode(p place, s lanclient.Suite, env ...string) (*lanDoor, error) {
+func (b *bench) lanNode(p place, s lanclient.Suite) (*lanDoor, error) {
 	name := fmt.Sprintf("lan-node-%d", s)
 	addr, err := freeUDPPort()
 	if err != nil {
@@ -237,7 +237,7 @@ func (b *bench) lanNode(p place, s lanclient.Suite, env ...string) (*lanDoor, er
 	if err != nil {
 		return nil, err
 	}
-	pr, err := b.start(p, name, env, b.bin, "node", "--standalone", "--vm", vm, "--dir", dir, "--lan", addr)
+	pr, err := b.start(p, name, nil, b.bin, "node", "--standalone", "--vm", vm, "--dir", dir, "--lan", addr)
 	if err != nil {
 		return nil, err
 	}

@@ -7,31 +7,26 @@ import (
 	"github.com/midplane-project/midplane/internal/lanclient"
 )
 
-// lanCores measures what a second processor adds for many sessions: a node that
-// may use one is the peer of a node that may use two. The client needs its part
-// of both.
+// lanCores measures what more processors add for many sessions: a node and its
+// client that share one are the peer of those that may use all.
 func (b *bench) lanCores(ctx context.Context) error {
-	var doors []*lanDoor
-	defer func() {
-		for _, d := range doors {
-			d.kill()
-		}
-	}()
-	for procs := range 2 {
-		d, err := b.lanNode(place{}, lanclient.Suite3, fmt.Sprintf("GOMAXPROCS=%d", procs+1))
+	rates := make(map[place][]float64)
+	for _, p := range places {
+		d, err := b.lanNode(p, lanclient.Suite3)
 		if err != nil {
 			return err
 		}
-		doors = append(doors, d)
-	}
-	rates, err := b.lanRates(ctx, place{}, doors)
-	if err != nil {
-		return err
+		got, err := b.lanRates(ctx, p, []*lanDoor{d})
+		d.kill()
+		if err != nil {
+			return err
+		}
+		rates[p] = got[0]
 	}
 	b.report.add(&measurement{
-		Name: fmt.Sprintf("LAN Get Device ID, %d sessions, GOMAXPROCS=2", manySessions), Unit: "1/s", Guests: "none",
-		Midplane: single(rates[1]...), Peer: single(rates[0]...), Required: []bound{atLeast("peer", 1)},
-		Note: "the peer is midplane with GOMAXPROCS=1; the client needs its part of two cores",
+		Name: fmt.Sprintf("LAN Get Device ID, %d sessions, all cores", manySessions), Unit: "1/s", Guests: "none",
+		Midplane: single(rates[place{}]...), Peer: single(rates[place{pinned: true}]...), Required: []bound{atLeast("peer", 1)},
+		Note: "the peer is midplane and its client on one core",
 	})
 	return nil
 }
