@@ -82,20 +82,28 @@ func TestRealAgentEndsAProgramAndItsChildren(t *testing.T) {
 		done <- err
 	}()
 	var child int
-	for child == 0 {
+	until(t, "the child runs", func() bool {
 		text, _ := os.ReadFile(filepath.Join(dir, "child"))
 		child, _ = strconv.Atoi(strings.TrimSpace(string(text)))
-		time.Sleep(time.Millisecond)
-	}
+		return child != 0
+	})
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "end it") {
 		t.Error(err)
 	}
-	for runs(child) { // its end is not waited for
-		time.Sleep(time.Millisecond)
-	}
+	until(t, "the child has ended", func() bool { return !runs(child) }) // Exec does not wait for it
 	if _, err := os.Stat(filepath.Join(dir, "next")); err == nil {
 		t.Error("the shell went on when its command was ended")
+	}
+}
+
+// until waits for what nobody tells of.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in time: %s", what)
+		}
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // endWithin is how long a program that is told to end is looked after.
-const endWithin = 3 * time.Second
+const endWithin = 10 * time.Second
 
 // endScript sends SIGTERM to a program and to all that it started, the parents first: a shell whose command
 // is ended begins the next one. A kernel that does not list children (CONFIG_PROC_CHILDREN) has the program end alone.
