@@ -119,7 +119,7 @@ func (d *Domain) connected(ctx context.Context, c *libvirtConn) error {
 		return err
 	}
 	d.mu.Lock()
-	d.conn, d.resets = c, resetFilter{}
+	d.conn, d.resets = c, resetFilter{burst: relayedBurst}
 	d.mu.Unlock()
 	s := domainState(state, reason)
 	kind := EventStarted

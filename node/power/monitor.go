@@ -82,7 +82,7 @@ func (m *monitor) connect(ctx context.Context, c *qmp.Client) (*qmp.Events, erro
 	m.mu.Lock()
 	m.thread, m.cpus = cpus[0].Thread, len(cpus)
 	m.client, m.state, m.shutdown = c, stateOf(status.Status), status.Status == "shutdown"
-	m.resets = resetFilter{}
+	m.resets = resetFilter{burst: burstWindow}
 	m.mu.Unlock()
 	m.publish(Event{Kind: EventStarted, Reason: status.Status})
 	return events, nil

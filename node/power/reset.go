@@ -8,16 +8,20 @@ const (
 	firmwareWindow = 5 * time.Second
 	// burstWindow joins the requests of that one second reset, which SeaBIOS makes by two ways at once.
 	burstWindow = 50 * time.Millisecond
+	// relayedBurst is that where the times are not QEMU's but those at which another process told of the events:
+	// 0.2 s apart where many others want the processor.
+	relayedBurst = time.Second
 )
 
 // A resetFilter counts each reset once. SeaBIOS, entered with its variables already set, asks for a hard
 // reset to get its ROM back, so one reset shows as two or three events (seen with QEMU 7.2: 24 ms apart,
-// the third 0.15 ms later). Times are QEMU's. Other firmware sends no second reset and is counted right
+// the third 0.15 ms later). Other firmware sends no second reset and is counted right
 // as long as its guests take more than firmwareWindow to reset again.
 type resetFilter struct {
-	armed    bool      // a reset was counted and its echo has not come
-	since    time.Time // start of the running time since that reset
-	absorbed time.Time // the last echo
+	burst    time.Duration // how far apart the requests of the second reset may be seen
+	armed    bool          // a reset was counted and its echo has not come
+	since    time.Time     // start of the running time since that reset
+	absorbed time.Time     // the last echo
 }
 
 // counts takes a RESET event and reports whether it is a new reset.
@@ -27,7 +31,7 @@ func (f *resetFilter) counts(at time.Time, guest bool) bool {
 			f.armed, f.absorbed = false, at
 			return false
 		}
-		if within(f.absorbed, at, burstWindow) {
+		if within(f.absorbed, at, f.burst) {
 			return false
 		}
 	}

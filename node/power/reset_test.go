@@ -26,7 +26,7 @@ func TestResetsAreCountedOnce(t *testing.T) {
 		"no echo, pause, a guest's own":       {[]ev{{0, "H"}, {30000, "S"}, {60000, "R"}, {60500, "G"}}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var f resetFilter
+			f := resetFilter{burst: burstWindow}
 			base, got := time.Unix(1700000000, 0), 0
 			for _, e := range tt.events {
 				at := base.Add(time.Duration(e.ms * float64(time.Millisecond)))
@@ -45,5 +45,20 @@ func TestResetsAreCountedOnce(t *testing.T) {
 				t.Errorf("counted %d, want %d", got, tt.want)
 			}
 		})
+	}
+}
+
+// Where another process tells of them, the events of one reset may come late.
+func TestResetsToldOfLateAreCountedOnce(t *testing.T) {
+	base := time.Unix(1700000000, 0)
+	f := resetFilter{burst: relayedBurst}
+	for i, e := range []struct {
+		ms     int
+		guest  bool
+		counts bool
+	}{{0, false, true}, {40, true, false}, {204, true, false}, {6000, true, true}, {6100, true, false}, {6900, true, false}, {7200, true, true}} {
+		if got := f.counts(base.Add(time.Duration(e.ms)*time.Millisecond), e.guest); got != e.counts {
+			t.Errorf("event %d at %d ms: counted is %v", i, e.ms, got)
+		}
 	}
 }
