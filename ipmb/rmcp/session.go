@@ -97,7 +97,7 @@ func (s *session) seal(t PayloadType, payload []byte) []byte {
 func (s *session) reach(seq uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if before := answersPerPacket * (seq - 1); int32(before-s.out) > 0 {
+	if before := AnswersPerPacket * (seq - 1); int32(before-s.out) > 0 {
 		s.out = before
 	}
 }

@@ -77,23 +77,7 @@ func TestSOLGoesOnElsewhere(t *testing.T) {
 		t.Errorf("opened: %+v", was)
 	}
 	highest := uint32(0)
-	hear := func() []byte {
-		t.Helper()
-		for {
-			packet := c.read()
-			if packet.Seq <= highest || packet.Seq > highest+8 { // FreeIPMI takes no more
-				t.Errorf("packet %d after %d", packet.Seq, highest)
-			}
-			highest = packet.Seq
-			b, err := c.keys.open(packet)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !c.again(packet, b) {
-				return b
-			}
-		}
-	}
+	hear := func() []byte { t.Helper(); return c.hear(t, &highest) }
 	in := func(p *port, text string) {
 		t.Helper()
 		p.says(t, text)
@@ -148,6 +132,26 @@ func TestSOLGoesOnElsewhere(t *testing.T) {
 	f.payload(t, 0)
 }
 
+// hear reads what the console did not have yet. Its numbers go on from the highest, as
+// far ahead as FreeIPMI takes them.
+func (c *client) hear(t *testing.T, highest *uint32) []byte {
+	t.Helper()
+	for {
+		packet := c.read()
+		if packet.Seq <= *highest || packet.Seq > *highest+8 {
+			t.Errorf("packet %d after %d", packet.Seq, *highest)
+		}
+		*highest = packet.Seq
+		b, err := c.keys.open(packet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !c.again(packet, b) {
+			return b
+		}
+	}
+}
+
 // A console that says nothing hears the next process: its numbers follow those of
 // the last one, of which messages used some.
 func TestSOLGoesOnInSilence(t *testing.T) {
@@ -156,20 +160,7 @@ func TestSOLGoesOnInSilence(t *testing.T) {
 	c.want("activate", c.do(6, 0x48, activateInstance(3)...), activated...)
 	f.payload(t, 3)
 	highest := uint32(0)
-	hear := func() []byte {
-		t.Helper()
-		for {
-			packet := c.read()
-			highest = packet.Seq
-			b, err := c.keys.open(packet)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !c.again(packet, b) {
-				return b
-			}
-		}
-	}
+	hear := func() []byte { t.Helper(); return c.hear(t, &highest) }
 	for range 20 {
 		one.says(t, "output")
 		b := hear()

@@ -56,16 +56,16 @@ func requestID(message []byte, seq uint32) uint64 {
 	return binary.LittleEndian.Uint64(sum[:]) | 1 // 0 is no id
 }
 
-// answersPerPacket is how many packets at most answer one: the answer to Send
+// AnswersPerPacket is how many packets at most answer one: the answer to Send
 // Message, and that of who it was for.
-const answersPerPacket = 2
+const AnswersPerPacket = 2
 
 // plusBase makes 1 the number of the first answer to packet 1.
 const plusBase = ^uint32(0)
 
 // base15 makes the number after outbound, that of the answer to the login, that of
 // the first answer to packet inbound.
-func base15(inbound, outbound uint32) uint32 { return outbound + 1 - answersPerPacket*inbound }
+func base15(inbound, outbound uint32) uint32 { return outbound + 1 - AnswersPerPacket*inbound }
 
 // sealAnswer wraps an answer for the console, the i-th to a packet. In a session
 // that may go on elsewhere the number of an answer follows from that of the
@@ -80,8 +80,8 @@ func (t *Sessions) sealAnswer(s *session, seq uint32, i int, payload []byte) []b
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := s.base + answersPerPacket*seq + uint32(i)
-	if s.keys == nil || i >= answersPerPacket || out == 0 { // which is no number: that one is lost
+	out := s.base + AnswersPerPacket*seq + uint32(i)
+	if s.keys == nil || i >= AnswersPerPacket || out == 0 { // which is no number: that one is lost
 		return nil
 	}
 	if int32(out-s.out) > 0 || !s.mixed {

@@ -49,7 +49,7 @@ func (k FaultKind) spoil(frame []byte) []byte {
 // silent reports whether the device hears no answer because of the fault.
 func (k FaultKind) silent() bool { return k == FaultDrop || k == FaultBadChecksum }
 
-// rescueLater answers m with code after d, when QEMU would not end it: an answer
+// rescueLater answers m with code after a while, when QEMU would not end it: an answer
 // with a wrong number has stopped its time limit, or what it says itself would not
 // be heard (see mistold.go). The interface would stay busy for ever, after the
 // fault as well. The caller holds door.mu.

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/midplane-project/midplane/ipmb/rmcp"
 )
 
 // Bounds of what a front holds for the next leader.
@@ -72,17 +74,14 @@ func (h *held) answered(peer netip.AddrPort) {
 	h.list = slices.DeleteFunc(h.list, func(d heldDatagram) bool { return d.peer == peer })
 }
 
-// answersPerPacket: to packet n of an RMCP+ session a leader's first one has the
-// number 2n−1 or a later one.
-const answersPerPacket = 2
-
 // answeredBy is answered, but for what the leader did not have yet when it gave that
-// answer: what a system says over LAN and what its user types cross.
+// answer: what a system says over LAN and what its user types cross. The first answer
+// to packet n of an RMCP+ session has the number 2n−1 or a later one.
 func (h *held) answeredBy(answer datagram) {
 	number, plus := plusNumber(answer.data)
 	h.list = slices.DeleteFunc(h.list, func(d heldDatagram) bool {
 		asked, also := plusNumber(d.data)
-		return d.peer == answer.peer && !(plus && also && int32(answersPerPacket*asked-1-number) > 0)
+		return d.peer == answer.peer && !(plus && also && int32(rmcp.AnswersPerPacket*(asked-1)-number) >= 0)
 	})
 }
 
